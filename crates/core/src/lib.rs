@@ -10,14 +10,14 @@
 //! let product = Product { text: r#"{"id":"7","title":"Mug"}"#.to_owned(), line: 1, id: Some("7".to_owned()) };
 //! let document = Document::from_line(r#"{"_id":"7","title":"Mug","variants":[{"id":"71"}]}"#)?;
 //! assert_eq!(Some(document.id.as_str()), product.id.as_deref());
-//! assert_eq!(document.complexity(), 2);
+//! assert_eq!(document.batch_weight(), 2);
 //! assert!(Document::from_line(r#"{"_id":"a/b"}"#).is_err());
 //!
 //! // Each item ends in exactly one class, and the classes decide the status of the job.
 //! let mut counts = Counts { processed: 2, unchanged: 1, ..Counts::default() };
 //! counts += Counts { failed: 1, ..Counts::default() };
 //! assert_eq!(counts.total(), 3);
-//! assert_eq!(JobStatus::of_ended(&counts), JobStatus::Failed);
+//! assert_eq!(JobStatus::from_final_counts(&counts), JobStatus::Failed);
 //! # Ok::<(), host_core::model::document::InvalidDocument>(())
 //! ```
 

@@ -37,11 +37,11 @@ pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &IdPointers) -> Result<R
         return Err(Rejection::TooLong);
     }
     let text = std::str::from_utf8(line.bytes).map_err(|error| {
-        let is_truncated = !line.ended && error.error_len().is_none();
+        let is_truncated = !line.has_newline && error.error_len().is_none();
         if is_truncated { Rejection::Truncated } else { Rejection::NotUtf8 { byte: error.valid_up_to() + 1 } }
     })?;
     let ids = pointers.read(text).map_err(|error| match error {
-        IdError::Syntax(error) if !line.ended && is_truncated(text, &error) => Rejection::Truncated,
+        IdError::Syntax(error) if !line.has_newline && is_truncated(text, &error) => Rejection::Truncated,
         IdError::Syntax(error) => Rejection::NotJson(error),
         IdError::NotAnObject => Rejection::NotAnObject,
         IdError::InvalidType(pointer) => Rejection::InvalidId { pointer },

@@ -24,7 +24,7 @@ pub(super) struct RawLine<'a> {
     /// Its length without line end.
     pub(super) length: u64,
     /// Whether a line end follows; only the last line of a source may have none.
-    pub(super) ended: bool,
+    pub(super) has_newline: bool,
 }
 
 impl RawLine<'_> {
@@ -95,7 +95,7 @@ impl<R: Read> LineReader<R> {
             offset: self.line_offset,
             bytes: &self.buffer[self.line.clone()],
             length: self.line_length,
-            ended: self.line_ended,
+            has_newline: self.line_ended,
         }
     }
 

@@ -27,7 +27,7 @@ impl Bounds {
             let start = end;
             let (mut complexity, mut rows) = (0, 0);
             for document in &documents[start..] {
-                complexity += document.document.complexity();
+                complexity += document.document.batch_weight();
                 rows += row_count(document);
                 if (complexity > self.complexity || rows > self.rows) && end > start {
                     break;
@@ -46,7 +46,7 @@ fn row_count(write: &Write) -> usize {
         Some(Value::Array(attributes)) => attributes.len(),
         _ => 0,
     };
-    write.document.complexity() + write.document.variants().iter().map(attributes).sum::<usize>()
+    write.document.batch_weight() + write.document.variants().iter().map(attributes).sum::<usize>()
 }
 
 /// What one transaction is to do, products in the order of their ids: all transactions take their locks in it.
@@ -107,7 +107,7 @@ impl Batch {
     pub(super) fn most_ids(&self) -> usize {
         let of = |item: &Item| match &item.content {
             Content::Row(row) => 1 + row.skus.len(),
-            Content::Update(update) => update.document.complexity(),
+            Content::Update(update) => update.document.batch_weight(),
             Content::Invalid(_) => 0,
         };
         self.items.iter().map(of).sum()

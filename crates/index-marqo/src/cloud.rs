@@ -9,7 +9,7 @@ const FRESH: Duration = Duration::from_secs(15);
 
 /// The last answer of a control plane.
 #[derive(Debug, Default)]
-pub(super) struct Directory {
+pub(super) struct IndexList {
     indexes: HashMap<String, IndexLocation>,
     refreshed: Option<Timestamp>,
     /// An address did not answer: the index may have moved.
@@ -38,7 +38,7 @@ struct IndexEntry {
     marqo_endpoint: Option<String>,
 }
 
-impl Directory {
+impl IndexList {
     /// The location of an index, if it is known.
     pub(super) fn location(&self, index: &str) -> Option<&IndexLocation> {
         self.indexes.get(index)
@@ -84,26 +84,26 @@ mod tests {
     #[test]
     fn a_directory_is_refreshed_seldom_and_never_made_worse() {
         let now = SystemClock.now();
-        let mut directory = Directory::default();
-        assert!(directory.is_due("a", now));
+        let mut index_list = IndexList::default();
+        assert!(index_list.is_due("a", now));
         let body = br#"{"results":[
             {"indexName":"a","indexStatus":"READY","marqoEndpoint":"http://a"},
             {"indexName":"b","indexStatus":"MODIFYING","marqoEndpoint":"http://b"},
             {"indexName":"c","indexStatus":"CREATING"},
             {"indexName":"d","indexStatus":"DELETING","marqoEndpoint":"http://d"}]}"#;
-        directory.refresh(body, now).unwrap();
+        index_list.refresh(body, now).unwrap();
         let at = |url: &str| IndexLocation::Ready { endpoint: url.to_owned() };
-        assert_eq!(directory.location("a"), Some(&at("http://a")));
-        assert_eq!(directory.location("b"), Some(&at("http://b")));
-        assert_eq!(directory.location("c"), Some(&IndexLocation::Creating));
-        assert_eq!(directory.location("d"), None);
+        assert_eq!(index_list.location("a"), Some(&at("http://a")));
+        assert_eq!(index_list.location("b"), Some(&at("http://b")));
+        assert_eq!(index_list.location("c"), Some(&IndexLocation::Creating));
+        assert_eq!(index_list.location("d"), None);
 
         let later = now + Duration::from_secs(16);
-        assert!(!directory.is_due("a", later) && !directory.is_due("c", now));
-        assert!(directory.is_due("c", later) && directory.is_due("d", later));
-        directory.invalidate();
-        assert!(!directory.is_due("a", now) && directory.is_due("a", later));
-        assert!(directory.refresh(b"<html>", later).is_err());
-        assert_eq!(directory.location("a"), Some(&at("http://a")));
+        assert!(!index_list.is_due("a", later) && !index_list.is_due("c", now));
+        assert!(index_list.is_due("c", later) && index_list.is_due("d", later));
+        index_list.invalidate();
+        assert!(!index_list.is_due("a", now) && index_list.is_due("a", later));
+        assert!(index_list.refresh(b"<html>", later).is_err());
+        assert_eq!(index_list.location("a"), Some(&at("http://a")));
     }
 }

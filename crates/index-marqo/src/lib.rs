@@ -180,7 +180,7 @@ async fn write(
 ) -> Result<Vec<Outcome>, Failure> {
     let server_info = session.server_info().await?;
     let mut outcomes = vec![None; batch.len()];
-    let documents = Payloads::of(batch, job_id, &session.memory.schema.known());
+    let documents = Payloads::of(batch, job_id, &session.cached_index.schema.known());
     let mut payloads = Vec::with_capacity(batch.len());
     for payload in documents.iter(batch) {
         match refuse_locally(session, &server_info, operation, &payload) {

@@ -12,7 +12,7 @@ pub(super) enum Operation {
     Settings,
     Version,
     Health,
-    Lookup,
+    ListIndexes,
 }
 
 impl Operation {
@@ -28,7 +28,7 @@ impl Operation {
             Self::Settings => "settings",
             Self::Version => "version",
             Self::Health => "health",
-            Self::Lookup => "lookup",
+            Self::ListIndexes => "lookup",
         }
     }
 

@@ -111,7 +111,7 @@ impl Payloads {
             let json = &self.text[begin..extent.end];
             begin = extent.end;
             let &Extent { characters, is_of_known_fields, .. } = extent;
-            let (id, complexity) = (&write.document.id, write.document.complexity());
+            let (id, complexity) = (&write.document.id, write.document.batch_weight());
             Payload { at, id, complexity, json, characters, is_of_known_fields, write: Some(write) }
         })
     }

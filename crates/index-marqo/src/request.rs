@@ -108,6 +108,6 @@ pub(super) fn version() -> Request {
 }
 
 /// Marqo Cloud's indexes and their addresses.
-pub(super) fn lookup() -> Request {
+pub(super) fn list_indexes() -> Request {
     request(Method::GET, &["api", "v2", "indexes"], None)
 }

@@ -193,10 +193,10 @@ impl Session<'_> {
 
     /// An index of Marqo Cloud may have moved.
     fn invalidate_address(&self) {
-        if let (true, Some(directory)) =
-            (self.settings.cloud, lock(&self.shared.directories).get_mut(&self.settings.endpoint))
+        if let (true, Some(index_list)) =
+            (self.settings.cloud, lock(&self.shared.index_lists).get_mut(&self.settings.endpoint))
         {
-            directory.invalidate();
+            index_list.invalidate();
         }
     }
 }

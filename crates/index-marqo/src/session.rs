@@ -4,7 +4,7 @@ use super::{
     batch::Bounds,
     classify::AnswerClass,
     client::Client,
-    cloud::{Directory, IndexLocation},
+    cloud::{IndexList, IndexLocation},
     endpoint::{Endpoint, Endpoints, Route},
     error::{Failure, Unreachable},
     limits::Timeouts,
@@ -35,7 +35,7 @@ pub(super) struct SharedState {
     endpoints: Endpoints,
     known_settings: Mutex<HashMap<String, Cached<Arc<IndexSettings>>>>,
     /// By the address of the control plane.
-    pub(super) directories: Mutex<HashMap<String, Directory>>,
+    pub(super) index_lists: Mutex<HashMap<String, IndexList>>,
     /// By address and name.
     indexes: Mutex<HashMap<(String, String), Arc<CachedIndex>>>,
     /// Indexes whose requests wait for a server, by name.
@@ -62,13 +62,13 @@ pub(super) struct Session<'a> {
     pub(super) index_name: &'a str,
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
-    pub(super) memory: Arc<CachedIndex>,
+    pub(super) cached_index: Arc<CachedIndex>,
     /// One of its requests failed permanently, so no others are sent.
     pub(super) is_aborted: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each holder replaces whole values, so that even a panic of one would leave nothing half done.
+    // Poisoning is ignored: holders only replace whole values, so a panic cannot leave one half updated.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -85,7 +85,7 @@ impl SharedState {
             timeouts,
             settings,
             known_settings: Mutex::default(),
-            directories: Mutex::default(),
+            index_lists: Mutex::default(),
             indexes: Mutex::default(),
             unreachable: watch::Sender::default(),
         })
@@ -108,9 +108,10 @@ impl SharedState {
             false => settings.endpoint.clone(),
         };
         let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
-        let memory = Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
+        let cached_index =
+            Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
         let is_aborted = AtomicBool::new(false);
-        Ok(Session { shared: self, index_name, settings, route, memory, is_aborted })
+        Ok(Session { shared: self, index_name, settings, route, cached_index, is_aborted })
     }
 
     /// The settings of an index, cached.
@@ -138,32 +139,36 @@ impl SharedState {
         settings: &Arc<IndexSettings>,
     ) -> Result<String, Failure> {
         let control_plane = &settings.endpoint;
-        if lock(&self.directories).entry(control_plane.clone()).or_default().is_due(index, self.clock.now()) {
+        if lock(&self.index_lists).entry(control_plane.clone()).or_default().is_due(index, self.clock.now()) {
             let route = self.endpoints.route(control_plane, None);
-            let (settings, memory, is_aborted) =
+            let (settings, cached_index, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
-            // The control_plane plane has no index.
-            let session = Session { shared: self, index_name: "", settings, route, memory, is_aborted };
+            // The control plane itself has no index.
+            let session = Session { shared: self, index_name: "", settings, route, cached_index, is_aborted };
             let listing = session
-                .request_with_failover(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec()))
+                .request_with_failover(
+                    Operation::ListIndexes,
+                    |_| request::list_indexes(),
+                    |body| Ok(body.to_vec()),
+                )
                 .await;
-            let mut directories = lock(&self.directories);
-            let directory = directories.entry(control_plane.clone()).or_default();
+            let mut index_lists = lock(&self.index_lists);
+            let index_list = index_lists.entry(control_plane.clone()).or_default();
             let refreshed = listing.and_then(|body| {
-                directory.refresh(&body, self.clock.now()).map_err(|error| Failure::Refused {
+                index_list.refresh(&body, self.clock.now()).map_err(|error| Failure::Refused {
                     endpoint: control_plane.clone(),
-                    operation: Operation::Lookup.as_str(),
+                    operation: Operation::ListIndexes.as_str(),
                     detail: format!("an answer that is not a list of indexes: {error}"),
                 })
             });
             if let Err(failure) = refreshed {
-                if !matches!(directory.location(index), Some(IndexLocation::Ready { .. })) {
+                if !matches!(index_list.location(index), Some(IndexLocation::Ready { .. })) {
                     return Err(failure);
                 }
-                tracing::warn!(error = %failure, "the control_plane plane does not answer; using its last answer");
+                tracing::warn!(error = %failure, "the control plane does not answer; using its last list of indexes");
             }
         }
-        match lock(&self.directories).entry(control_plane.clone()).or_default().location(index) {
+        match lock(&self.index_lists).entry(control_plane.clone()).or_default().location(index) {
             Some(IndexLocation::Ready { endpoint: address }) => Ok(address.clone()),
             location => Err(Failure::NotInCloud {
                 endpoint: control_plane.clone(),
@@ -187,7 +192,7 @@ impl Session<'_> {
 
     /// What the server says about itself and the index, cached.
     pub(super) async fn server_info(&self) -> Result<Arc<ServerInfo>, Failure> {
-        let known = lock(&self.memory.server_info).clone();
+        let known = lock(&self.cached_index.server_info).clone();
         if let Some(known) = known.filter(|known| self.shared.is_fresh(known.read_at)) {
             return Ok(known.value);
         }
@@ -200,7 +205,7 @@ impl Session<'_> {
                 .await?,
         );
         let cached = Cached { value: Arc::clone(&server_info), read_at: self.shared.clock.now() };
-        *lock(&self.memory.server_info) = Some(cached);
+        *lock(&self.cached_index.server_info) = Some(cached);
         Ok(server_info)
     }
 

@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         let names = || group.payloads().flat_map(Payload::names);
         match self.operation {
             Operation::Add if group.payloads().any(|payload| !payload.is_of_known_fields) => {
-                self.session.memory.schema.lock_for_new_fields(names).await
+                self.session.cached_index.schema.lock_for_new_fields(names).await
             }
             _ => None,
         }
@@ -144,7 +144,7 @@ impl<'a> Writer<'a> {
         };
         let sent = self.session.send(self.operation, &make).await?;
         if schema.is_some() && sent.class == AnswerClass::Done {
-            self.session.memory.schema.written(group.payloads().flat_map(Payload::names));
+            self.session.cached_index.schema.written(group.payloads().flat_map(Payload::names));
         }
         Ok(sent)
     }

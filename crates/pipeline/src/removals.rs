@@ -41,7 +41,7 @@ pub(crate) struct PlannedRemoval {
 
 /// How a document leaves an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaving {
+pub(crate) enum RemovalReason {
     /// No export has it any more: an index that can archives it.
     Absent,
     /// A removal named it, or its product without it.
@@ -55,10 +55,10 @@ impl PlannedRemoval {
         product: ProductId,
         mut version: Map<String, Value>,
         writer: &JobId,
-        leaving: Leaving,
+        reason: RemovalReason,
     ) -> Self {
         version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
-        if leaving == Leaving::Removed {
+        if reason == RemovalReason::Removed {
             version.insert(ARCHIVES_FIELD.to_owned(), false.into());
         }
         Self { document, product, removal: Value::from(version).to_string() }

@@ -1,5 +1,5 @@
-//! The threads that guests run on. Guests are synchronous and compute, so they have no place on the reactor's threads:
-//! tokio does input and output, these threads do guests.
+//! The threads that guests (the plug-ins' WebAssembly) run on. A guest call is synchronous and CPU-bound and would block tokio's
+//! threads.
 
 use crate::{
     instance::{Instance, START_CODE},

@@ -1,4 +1,4 @@
-//! Objects in S3 as sources: `s3://bucket/key`, read in ranges, so that a broken connection costs one of them.
+//! Objects in S3 as sources: `s3://bucket/key`, read in ranges, so that a broken connection costs one range.
 
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 use host_core::error::chain;
@@ -9,10 +9,10 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// Bytes of a range: long enough that the time between two of them does not count.
-const RANGE: u64 = 8 << 20;
+/// Bytes per ranged GET: large enough that the overhead of a request is negligible.
+const RANGE_BYTES: u64 = 8 << 20;
 
-/// Attempts at one range, each of which the client itself repeats where the connection failed before the first byte.
+/// Attempts per range. Within each, the SDK itself retries failures that come before the first byte.
 const ATTEMPTS: usize = 5;
 
 /// Opens objects with one client. Reading blocks, and must happen outside of the runtime's own threads.
@@ -33,10 +33,11 @@ impl S3Objects {
         let head = self.runtime.block_on(request).map_err(|error| {
             let is_absent = error.as_service_error().is_some_and(|error| error.is_not_found());
             let kind = if is_absent { ErrorKind::NotFound } else { ErrorKind::Other };
-            io::Error::new(kind, said(&error))
+            io::Error::new(kind, error_text(&error))
         })?;
         let length = head.content_length.and_then(|length| u64::try_from(length).ok());
-        // Without its length it would pass for empty, and without its ETag it could change while it is read: an export would lose products.
+        // An object of unknown length would be read as empty, and one without an ETag could be replaced while it is read: either
+        // would lose products.
         let (Some(length), Some(etag)) = (length, head.e_tag) else {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
@@ -57,8 +58,8 @@ impl S3Objects {
     }
 }
 
-/// What a service says of a failed call, or what came between.
-fn said<E: ProvideErrorMetadata + std::error::Error + 'static>(
+/// The service's error code and message, or the error chain if the call did not reach the service.
+fn error_text<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &aws_sdk_s3::error::SdkError<E>,
 ) -> String {
     match (error.code(), error.message()) {
@@ -93,6 +94,7 @@ struct Object {
 }
 
 impl Object {
+    /// `Interrupted` marks errors that [`Object::read`] retries; it does not leave this file.
     fn read_range(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
         let request = async {
             let got = self
@@ -108,8 +110,8 @@ impl Object {
                 Some("PreconditionFailed") => {
                     io::Error::new(ErrorKind::InvalidData, "the object was replaced while it was read")
                 }
-                Some(_) => io::Error::other(said(&error)),
-                None => io::Error::new(ErrorKind::Interrupted, said(&error)),
+                Some(_) => io::Error::other(error_text(&error)),
+                None => io::Error::new(ErrorKind::Interrupted, error_text(&error)),
             })?;
             let bytes = got.body.collect().await;
             bytes
@@ -128,7 +130,7 @@ impl Object {
 impl Read for Object {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.range.position() == self.range.get_ref().len() as u64 && self.next < self.length {
-            let to = (self.next + RANGE).min(self.length);
+            let to = (self.next + RANGE_BYTES).min(self.length);
             let mut last = None;
             let read = (0..ATTEMPTS).find_map(|_| match self.read_range(self.next, to) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {

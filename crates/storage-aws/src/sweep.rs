@@ -1,7 +1,7 @@
 //! The recovery sweep: repairs orphaned work that no message leads to any more. A message may be lost
 //! because its sender crashed, or because SQS dropped it after 14 days.
 
-use super::jobs::{DynamoJobs, Open};
+use super::jobs::{DynamoJobs, OpenJob};
 use host_core::{
     clock::SharedClock,
     error::chain,
@@ -81,7 +81,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         let open = self.jobs.open_jobs(self.bound).await?;
         let waits = self.waits(&open).await?;
-        for Open { job, is_unsealed, .. } in open {
+        for OpenJob { job, is_unsealed, .. } in open {
             let bound = waits.bound_of(&job, self.bound);
             let found = match self.jobs.sweep(&job.id, bound).await {
                 // It is for a newer version, and no reason to leave the other jobs.
@@ -106,19 +106,21 @@ impl Sweeper {
     }
 
     /// Where chunks wait for another reason than that their messages are lost.
-    async fn waits(&self, open: &[Open]) -> Result<Waits, StoreError> {
-        let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
-        for Open { job, waiting: chunks, .. } in open.iter().filter(|open| open.waiting > 0) {
-            *waiting.entry(&job.shop_id).or_default() += chunks;
+    async fn waits(&self, open: &[OpenJob]) -> Result<Waits, StoreError> {
+        let mut uncounted_chunks: BTreeMap<&str, u64> = BTreeMap::new();
+        for OpenJob { job, uncounted_chunks: chunks, .. } in
+            open.iter().filter(|open| open.uncounted_chunks > 0)
+        {
+            *uncounted_chunks.entry(&job.shop_id).or_default() += chunks;
         }
         let mut waits = Waits::default();
-        if waiting.is_empty() {
+        if uncounted_chunks.is_empty() {
             return Ok(waits);
         }
         for breaker in self.breakers.list(None).await? {
             waits.stopped.insert(breaker.scope);
         }
-        for (shop_id, chunks) in waiting {
+        for (shop_id, chunks) in uncounted_chunks {
             if self.queue.depth(shop_id).await? >= chunks {
                 waits.queued.insert(shop_id.to_owned());
             }

@@ -116,10 +116,10 @@ fn why_tells_each_state_in_aws() {
         crate::support::lines(&crate::support::product(1, title, at))
             + &crate::support::lines(&crate::support::product(2, title, at))
     };
-    let ingest = |export: &str, settings: &[(&str, &str)]| {
+    cloud.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\"]\n");
+    let ingest = |export: &str| {
         std::fs::write(&shop.source, export).unwrap();
-        let mut command = cloud.export("ingest", shop);
-        let output = run_output(command.envs(settings.iter().copied()).output().unwrap());
+        let output = run_output(cloud.export("ingest", shop).output().unwrap());
         assert_eq!(output.code, Some(0), "{output:?}");
         output.json()["job_id"].as_str().unwrap().to_owned()
     };
@@ -132,7 +132,7 @@ fn why_tells_each_state_in_aws() {
     };
     let why = |id: &str| json_of(&cloud, &["why", id], 0);
     let (old, new) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
-    ingest(&lines("Mug", new), &[]);
+    ingest(&lines("Mug", new));
     let told = why("1");
     assert_eq!(
         (&told["state"], &told["waiting"][0]["operation"]),
@@ -141,17 +141,17 @@ fn why_tells_each_state_in_aws() {
     work();
     assert_eq!(why("1")["state"], "live");
 
-    ingest(&lines("Old mug", old), &[]);
+    ingest(&lines("Old mug", old));
     assert_eq!(work()["status"], "CONFLICT");
     let told = why("1");
     assert_eq!((&told["state"], &told["refusal"]["code"]), (&"live".into(), &"older-version".into()));
 
     // A product that the validator refuses, and one whose chunk is spoiled.
     let refused = crate::support::lines(&crate::support::product(3, "", old));
-    ingest(&refused, &[("HOST_PLUGIN__CONFIG__VALIDATE__REQUIRED", "[\"title\"]")]);
+    ingest(&refused);
     work();
     assert_eq!(why("3")["state"], "refused");
-    let dead = ingest(&crate::support::lines(&crate::support::product(4, "Jug", old)), &[]);
+    let dead = ingest(&crate::support::lines(&crate::support::product(4, "Jug", old)));
     let key = format!("shopify/{}/bulk/{dead}/chunk_0000.jsonl", shop.id);
     let bytes = cloud.object(&key, None);
     cloud.object(&key, Some(&[&bytes[..], b"\n"].concat()));

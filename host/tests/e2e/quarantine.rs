@@ -147,21 +147,33 @@ fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_pr
         run_output(command.output().unwrap())
     };
     let evil = EVIL.to_str().unwrap();
-    let flags = ["--shop", SHOP, "--data-dir", "data", "--output", "json"];
-    let run = |more: &[&str]| {
-        without_chunks(&[&["run", "--plugin", evil, "export.jsonl"], &flags[..], more].concat())
+    let run = || {
+        let arguments = [
+            "run",
+            "--plugin",
+            evil,
+            "export.jsonl",
+            "--shop",
+            SHOP,
+            "--data-dir",
+            "data",
+            "--output",
+            "json",
+        ];
+        without_chunks(&arguments)
     };
     export(&test_dir, 20, |n| [3, 7].contains(&n));
     settings(&test_dir, "trap-one", "");
-    let first = run(&[]);
+    let first = run();
     assert_eq!((first.code, &first.json()["quarantine"]["products"]), (Some(4), &json!(2)), "{first:?}");
     // Meanwhile the shop removes one of the two.
-    settings(&test_dir, "good", "");
-    let later = "2026-02-01T00:00:00Z";
-    test_dir.write("export.jsonl", json!({ "id": "p7", "updated_at": later }).to_string() + "\n");
-    let removed = run(&["--operation", "delete_documents"]);
-    assert_eq!(removed.code, Some(0), "{removed:?}");
+    settings(&test_dir, "verbatim", "");
+    let removal = json!({ "id": "p7", "removed": true, "updated_at": "2026-02-01T00:00:00Z" });
+    test_dir.write("export.jsonl", removal.to_string() + "\n");
+    let removed = run();
+    assert_eq!((removed.code, &removed.json()["deleted"]), (Some(0), &json!(1)), "{removed:?}");
 
+    settings(&test_dir, "good", "");
     let fixed = fixed(&test_dir);
     let replayed = without_chunks(&[
         "plugin",

@@ -151,7 +151,8 @@ fn an_export_was_taken_when_its_object_was_modified() {
     let test_dir = TestDir::new();
     let output = run(&test_dir, server.url(), "export.jsonl");
     assert_eq!(output.code, Some(0), "{output:?}");
-    let shown = test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    let id = test_dir.documents()[0]["_id"].as_str().unwrap().to_owned();
+    let shown = test_dir.host(&["why", &id, "--data-dir", "data", "--output", "json"]).json();
     let exported_at: jiff::Timestamp = shown["exported_at"].as_str().unwrap().parse().unwrap();
     assert_eq!(exported_at.as_second(), taken.as_second(), "{shown}");
 }

@@ -218,7 +218,7 @@ impl App {
         reply: Reply,
     ) -> RequestOutcome {
         let reply = match (fault, reply) {
-            (Fault::ResetAfter, reply) => {
+            (Fault::ResetAfterApply, reply) => {
                 self.end(number, call, None, Some(fault), Vec::new(), &reply.met);
                 return RequestOutcome::Reset;
             }

@@ -84,7 +84,7 @@ pub enum Fault {
     /// The connection is reset. Nothing is written.
     ResetBefore,
     /// Everything is written, then the connection is reset.
-    ResetAfter,
+    ResetAfterApply,
     /// Everything is written, then answered with 500 (`code: null`) or with the HTML of a gateway.
     ErrorAfter {
         /// 500, or such as 504.
@@ -106,7 +106,7 @@ impl Fault {
     }
 
     fn is_after_applying(&self) -> bool {
-        matches!(self, Self::ResetAfter | Self::ErrorAfter { .. } | Self::Truncated)
+        matches!(self, Self::ResetAfterApply | Self::ErrorAfter { .. } | Self::Truncated)
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn another_try_of_the_same_documents_is_decided_anew() {
-        let mut injector = FaultInjector::new(1, &[FaultRule::new(Fault::ResetAfter).probability(0.5)]);
+        let mut injector = FaultInjector::new(1, &[FaultRule::new(Fault::ResetAfterApply).probability(0.5)]);
         let happened: Vec<bool> =
             (0..20).map(|_| injector.decide(Operation::Add, &ids(3), 1).after.is_some()).collect();
         assert!(happened.contains(&true) && happened.contains(&false));

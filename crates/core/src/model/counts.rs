@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// Items by final class. An item is what a job counts: a document, a removal, or a product or line of the export that became neither. Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and
-/// `deleted` are parts of `processed`.
+/// Items by outcome. An item is what a job counts: a document, a removal, or a product or line of the export that became neither.
+/// Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and `deleted` are parts of `processed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// The index holds the item's content.
+    /// The index is as the item wants it: it has the document, or no longer has the removed one.
     pub processed: u64,
     /// The index held the same content already, so the item was not written.
     pub unchanged: u64,

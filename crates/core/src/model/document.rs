@@ -9,11 +9,11 @@ use std::{collections::BTreeSet, fmt};
 /// The reserved field with an array of objects that a catalog loads as SKUs; search indexes never get it.
 pub const VARIANTS: &str = "variants";
 
-/// In a removal that the host decided on by itself: the id of the job that wrote the document. If another job has written it since, it is
-/// kept.
+/// The reserved field of a removal that the host itself decided on: the id of the job that wrote the document. The document is kept if
+/// another job has written it since.
 pub const JOB_ID_FIELD: &str = "_mq_job_id";
 
-/// In such a removal: `false` if the document is to be removed even from an index that archives.
+/// The reserved field of a removal that the host itself decided on: `false` removes the document even from an index that archives.
 pub const ARCHIVES_FIELD: &str = "_mq_archives";
 
 /// The reserved field of a chunk line with the id of the document's product, where that is another than the document's. It
@@ -23,8 +23,8 @@ pub const PRODUCT: &str = "_mq_product";
 /// The reserved field of a removal of one document whose product stays: `true`.
 pub const PRODUCT_STAYS: &str = "_mq_product_stays";
 
-/// The reserved field of a product's last document in a job: an array of the ids of its other documents. What the index has of the
-/// product beside these leaves it.
+/// The reserved field of a product's last document in a job: an array of the ids of its other documents. Any other document
+/// of the product that is in the index is removed.
 pub const SIBLINGS: &str = "_mq_siblings";
 
 /// The reserved field of a product's last document in a job: the digest of what it was made of, by which a later job knows that the
@@ -128,7 +128,7 @@ impl Document {
     }
 
     /// Weight of the document in a batch: 1 + number of variants.
-    pub fn complexity(&self) -> usize {
+    pub fn batch_weight(&self) -> usize {
         1 + self.variants().len()
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!((line.source_digest, line.document.fields.len()), (Some(digest), 1));
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_source":"nonsense"}"#).unwrap();
         assert_eq!((line.source_digest, line.document.fields.len()), (None, 0));
-        // What is not a whole list says nothing.
+        // A list with an invalid id is ignored as a whole.
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["2","a/b"]}"#).unwrap();
         assert_eq!(line.siblings, None);
         for (old, product_stays) in [
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_line_needs_a_valid_id() {
         let document = Document::from_line(r#"{"_id":"1","title":"Mug","variants":[{"id":"2"}]}"#).unwrap();
-        assert_eq!((document.id.as_str(), document.complexity(), document.fields.len()), ("1", 2, 2));
+        assert_eq!((document.id.as_str(), document.batch_weight(), document.fields.len()), ("1", 2, 2));
         for bad in [r#"{"title":"x"}"#, r#"{"_id":1}"#, r#"{"_id":"a/b"}"#, "[]", "nonsense", ""] {
             assert!(Document::from_line(bad).is_err(), "{bad}");
         }

@@ -53,7 +53,7 @@ pub enum JobStatus {
 impl JobStatus {
     /// The status of a job that ended with these counts: FAILED if any item failed, else CONFLICT if any was in conflict,
     /// else COMPLETED.
-    pub fn of_ended(counts: &Counts) -> Self {
+    pub fn from_final_counts(counts: &Counts) -> Self {
         match counts {
             Counts { failed: 1.., .. } => Self::Failed,
             Counts { conflict: 1.., .. } => Self::Conflict,

@@ -25,7 +25,7 @@ fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<SeenLine> {
     while reader.advance().unwrap() {
         let line = reader.line();
         assert_eq!(line.is_too_long(), line.length > max_line as u64);
-        seen.push((line.number, line.offset, line.bytes.to_vec(), line.length, line.ended));
+        seen.push((line.number, line.offset, line.bytes.to_vec(), line.length, line.has_newline));
     }
     assert!(!reader.advance().unwrap());
     seen

@@ -85,7 +85,7 @@ async fn when_both_are_dead_the_error_names_both_after_a_wait() {
 #[tokio::test]
 async fn a_fault_after_sending_is_no_reason_to_leave_the_primary() {
     let other = StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap();
-    for fault in [Fault::Hang, Fault::ResetAfter, Fault::Gateway { status: 502 }] {
+    for fault in [Fault::Hang, Fault::ResetAfterApply, Fault::Gateway { status: 502 }] {
         let harness = Harness::with(Options::default(), |settings| {
             settings.fallback_endpoint = Some(other.url().to_owned());
         })

@@ -24,7 +24,7 @@ async fn whatever_fails_once_is_written_once() {
         Fault::Html,
         Fault::Hang,
         Fault::ResetBefore,
-        Fault::ResetAfter,
+        Fault::ResetAfterApply,
         Fault::ErrorAfter { status: 500 },
         Fault::ErrorAfter { status: 502 },
         Fault::ErrorAfter { status: 504 },
@@ -50,7 +50,7 @@ async fn a_removal_gets_through_whatever_fails_once() {
     for fault in [
         Fault::Internal,
         Fault::Gateway { status: 503 },
-        Fault::ResetAfter,
+        Fault::ResetAfterApply,
         Fault::Truncated,
         Fault::Item { status: 503, applied: false },
     ] {
@@ -66,7 +66,9 @@ async fn a_removal_gets_through_whatever_fails_once() {
 
 #[tokio::test]
 async fn an_update_gets_through_whatever_fails_once() {
-    for fault in [Fault::Internal, Fault::ResetBefore, Fault::ResetAfter, Fault::ErrorAfter { status: 504 }] {
+    for fault in
+        [Fault::Internal, Fault::ResetBefore, Fault::ResetAfterApply, Fault::ErrorAfter { status: 504 }]
+    {
         let harness = Harness::new().await;
         harness.write(&documents(10)).await;
         let changes: Vec<_> = (0..10).map(|n| write(&format!("d{n}"), json!({"stock": 100 + n}))).collect();

@@ -25,7 +25,7 @@ pub(crate) fn of_requests() -> Vec<Fault> {
         Fault::Gateway { status: 503 },
         Fault::Html,
         Fault::ResetBefore,
-        Fault::ResetAfter,
+        Fault::ResetAfterApply,
         Fault::ErrorAfter { status: 500 },
         Fault::ErrorAfter { status: 504 },
         Fault::Truncated,

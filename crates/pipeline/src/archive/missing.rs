@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ids::IdSet,
-    removals::{Leaving, PlannedRemoval},
+    removals::{PlannedRemoval, RemovalReason},
     writers::Writers,
 };
 use host_core::{
@@ -32,7 +32,7 @@ pub(super) struct MissingProducts<'a> {
     products: IdSet,
     /// Those that later jobs had.
     later: IdSet,
-    /// The documents of all of them: one that its source spells with another product id now stays, too.
+    /// The documents of all these products. A document listed here stays even if the ledger has it under another product id.
     documents: IdSet,
     shop_id: String,
     /// A later job that is still being ingested: what it will have is not known.
@@ -43,15 +43,15 @@ pub(super) struct MissingProducts<'a> {
     now: Timestamp,
 }
 
-/// Numbers of documents that the ledger says are in the index.
+/// What the ledger says is in the index, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    /// Those that are to leave it.
-    pub(super) missing: u64,
-    /// All, these included.
-    pub(super) active: u64,
+pub(super) struct LedgerCounts {
+    /// Documents that are to leave it.
+    pub(super) missing_documents: u64,
+    /// All documents, these included.
+    pub(super) live_documents: u64,
     /// Products that stay because a later job wrote them, or one with a later export.
-    pub(super) newer: u64,
+    pub(super) newer_products: u64,
 }
 
 impl<'a> MissingProducts<'a> {
@@ -77,7 +77,8 @@ impl<'a> MissingProducts<'a> {
         for seen in later.iter().chain([job]) {
             let is_it = seen.job.id == job.job.id;
             let products = if is_it { &mut products } else { &mut of_later };
-            // A removal is of the export of a full sync, too; what a later job removed, the shop does not have.
+            // Removals count as seen by the full sync itself, since its export listed them; not by a later job, since the shop no longer
+            // has those products.
             published(stores, seen, products, &mut documents, is_it).await?;
             let refused = refused(stores, seen).await?;
             refused.products.iter().for_each(|product| products.insert(product.as_str()));
@@ -102,29 +103,29 @@ impl<'a> MissingProducts<'a> {
     }
 
     /// The refusal if the documents may not leave the index.
-    pub(super) fn refusal(&self, share: Share, limit: ArchiveLimit) -> Option<ArchiveRefusal> {
+    pub(super) fn refusal(&self, counts: LedgerCounts, limit: ArchiveLimit) -> Option<ArchiveRefusal> {
         if let Some(job) = &self.ingesting {
             return Some(ArchiveRefusal::Ingesting(job.clone()));
         }
         if self.unidentified > 0 {
             return Some(ArchiveRefusal::Unidentified(self.unidentified));
         }
-        limit.refusal(share.missing, share.active).map(ArchiveRefusal::Share)
+        limit.refusal(counts.missing_documents, counts.live_documents).map(ArchiveRefusal::Share)
     }
 
     /// Hands on the removal of each document that is to leave the index, in the order of their products.
     pub(super) async fn each(
         &self,
         mut take: impl AsyncFnMut(PlannedRemoval) -> Result<(), ArchiveError>,
-    ) -> Result<Share, ArchiveError> {
-        let mut share = Share::default();
+    ) -> Result<LedgerCounts, ArchiveError> {
+        let mut counts = LedgerCounts::default();
         let (mut after, mut waiting) = (None, Vec::new());
         loop {
             let page = self.stores.ledger.page(&self.scope, after.as_ref(), PAGE).await?;
             let is_last = page.is_empty();
             after = page.last().map(|record| record.product.clone());
             for record in page.into_iter().filter(|record| record.state == ProductState::Live) {
-                share.active += record.documents.len() as u64;
+                counts.live_documents += record.documents.len() as u64;
                 if self.products.contains(record.product.as_str()) {
                     continue;
                 }
@@ -132,7 +133,7 @@ impl<'a> MissingProducts<'a> {
                 if self.later.contains(record.product.as_str())
                     || record.order.is_some_and(|order| order.is_newer_than(self.order, self.now))
                 {
-                    share.newer += 1;
+                    counts.newer_products += 1;
                     continue;
                 }
                 let LedgerRecord { product, documents, job_id, at, .. } = record;
@@ -147,12 +148,12 @@ impl<'a> MissingProducts<'a> {
             while waiting.len() >= LOOKUP_BATCH || (is_last && !waiting.is_empty()) {
                 let batch = waiting.drain(..LOOKUP_BATCH.min(waiting.len())).collect();
                 for removal in self.look_up(batch).await? {
-                    share.missing += 1;
+                    counts.missing_documents += 1;
                     take(removal).await?;
                 }
             }
             if is_last {
-                return Ok(share);
+                return Ok(counts);
             }
         }
     }
@@ -169,7 +170,7 @@ impl<'a> MissingProducts<'a> {
                 continue;
             }
             let Candidate { document, product, .. } = candidate;
-            removals.push(PlannedRemoval::new(document, product, version, &writer, Leaving::Absent));
+            removals.push(PlannedRemoval::new(document, product, version, &writer, RemovalReason::Absent));
         }
         Ok(removals)
     }

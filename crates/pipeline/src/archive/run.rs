@@ -125,7 +125,7 @@ impl Archive<'_> {
             ids.push(planned.document);
             Ok(())
         };
-        let active = missing.each(take).await?.active;
+        let active = missing.each(take).await?.live_documents;
         ids.sort();
         Ok(Missing { ids, active })
     }
@@ -194,14 +194,14 @@ impl Archive<'_> {
     ) -> Result<Result<Option<ArchiveOutcome>, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
         let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
-        let share = missing.each(async |_| Ok(())).await?;
-        if share.newer > 0 {
-            notify(ArchiveNotice::NewerStay(share.newer, JobRecency::of(&job.job).exported_at));
+        let counts = missing.each(async |_| Ok(())).await?;
+        if counts.newer_products > 0 {
+            notify(ArchiveNotice::NewerStay(counts.newer_products, JobRecency::of(&job.job).exported_at));
         }
-        if share.missing == 0 {
+        if counts.missing_documents == 0 {
             return Ok(Ok(Some(ArchiveOutcome::NothingMissing)));
         }
-        if let Some(refusal) = missing.refusal(share, self.limit) {
+        if let Some(refusal) = missing.refusal(counts, self.limit) {
             return Ok(Err(refusal));
         }
         let removals = self.publish_removals(&stores, removal, &missing).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     ArchiveError,
-    missing::{MissingProducts, Share},
+    missing::{LedgerCounts, MissingProducts},
 };
 use crate::{
     ingest::{
@@ -87,15 +87,19 @@ fn scope(index: &FakeIndex, job: &Job) -> LedgerScope {
 }
 
 /// The removals of what a full sync did not have, and how many documents there are.
-async fn missing(stores: &Stores, index: &FakeIndex, full: &JobSnapshot) -> (Vec<PlannedRemoval>, Share) {
+async fn missing(
+    stores: &Stores,
+    index: &FakeIndex,
+    full: &JobSnapshot,
+) -> (Vec<PlannedRemoval>, LedgerCounts) {
     let mut removals = Vec::new();
     let missing = MissingProducts::after(stores, index, full, now()).await.unwrap();
     let take = async |removal| {
         removals.push(removal);
         Ok(())
     };
-    let share = missing.each(take).await.unwrap();
-    (removals, share)
+    let counts = missing.each(take).await.unwrap();
+    (removals, counts)
 }
 
 fn job(number: i64, operation: Operation, full: bool) -> Job {
@@ -200,10 +204,10 @@ async fn check(steps: Vec<Step>) {
                         .filter(|(id, held)| held.job_id != "another program" && !had.contains(*id));
                     ours.map(|(id, _)| id.clone()).collect()
                 };
-                let (removals, share) = missing(&stores, &index, snapshot).await;
+                let (removals, counts) = missing(&stores, &index, snapshot).await;
                 let found: BTreeSet<&DocumentId> = removals.iter().map(|removal| &removal.document).collect();
                 assert_eq!(found, expected.iter().collect());
-                assert_eq!(share.missing, expected.len() as u64);
+                assert_eq!(counts.missing_documents, expected.len() as u64);
                 for PlannedRemoval { document, product, removal } in removals {
                     let said: Value = serde_json::from_str(&removal).unwrap();
                     let writer = index.state().documents[&document].job_id.clone();
@@ -249,7 +253,7 @@ async fn nothing_is_removed_while_a_later_job_is_read() {
     stores.jobs.create(&later).await.unwrap();
     let refusal = async || {
         let missing = MissingProducts::after(&stores, &index, &full, now()).await.unwrap();
-        missing.refusal(Share { missing: 1, active: 4, newer: 0 }, FORCE)
+        missing.refusal(LedgerCounts { missing_documents: 1, live_documents: 4, newer_products: 0 }, FORCE)
     };
     assert_eq!(refusal().await, Some(ArchiveRefusal::Ingesting(later.id.clone())));
     publish(&stores, &later, &BTreeSet::new()).await;
@@ -263,8 +267,11 @@ async fn what_a_forgotten_job_wrote_is_found() {
     let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let stores = Stores { ledger: stores.ledger, ..without };
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
-    let (removals, share) = missing(&stores, &index, &full).await;
-    assert_eq!((removals.len(), share), (1, Share { missing: 1, active: 4, newer: 0 }));
+    let (removals, counts) = missing(&stores, &index, &full).await;
+    assert_eq!(
+        (removals.len(), counts),
+        (1, LedgerCounts { missing_documents: 1, live_documents: 4, newer_products: 0 })
+    );
 }
 
 /// A reader that spells a product's id in another way does not make its documents vanish.
@@ -302,8 +309,12 @@ async fn what_the_plugin_refused_stays() {
         stores.chunks.put("report", &report).await.unwrap();
         full.seal.as_mut().unwrap().reports = vec!["report".to_owned()];
         let missing = MissingProducts::after(&stores, &index, &full, now()).await.unwrap();
-        let share = missing.each(async |_| Ok(())).await.unwrap();
-        assert_eq!((share.missing, missing.refusal(share, FORCE)), (expected, unidentified), "{entry:?}");
+        let counts = missing.each(async |_| Ok(())).await.unwrap();
+        assert_eq!(
+            (counts.missing_documents, missing.refusal(counts, FORCE)),
+            (expected, unidentified),
+            "{entry:?}"
+        );
     }
 }
 
@@ -347,17 +358,17 @@ async fn an_older_full_export_removes_nothing_that_is_newer() {
     let gone = |removals: Vec<PlannedRemoval>| -> Vec<DocumentId> {
         removals.into_iter().map(|removal| removal.document).collect()
     };
-    let (removals, share) = missing(&stores, &index, &older).await;
-    assert_eq!((gone(removals), share.newer), (vec![name(4)], 2));
+    let (removals, counts) = missing(&stores, &index, &older).await;
+    assert_eq!((gone(removals), counts.newer_products), (vec![name(4)], 2));
     let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let stores = Stores { ledger: stores.ledger, ..without };
     for number in 4..9 {
         publish(&stores, &job(number, Operation::AddDocuments, false), &BTreeSet::new()).await;
     }
     let older = publish(&stores, &older.job, &BTreeSet::from([1, 2])).await;
-    let (removals, share) = missing(&stores, &index, &older).await;
+    let (removals, counts) = missing(&stores, &index, &older).await;
     // That the newer one had 3, which was unchanged, is forgotten with its job.
-    assert_eq!((gone(removals), share.newer), (vec![name(3), name(4)], 1));
+    assert_eq!((gone(removals), counts.newer_products), (vec![name(3), name(4)], 1));
 }
 
 /// Before a clock that is a year ahead all others would be in the past for a year.

@@ -40,10 +40,12 @@ pub(super) struct Transformer<'a> {
     pub(super) known: Option<KnownProducts<'a>>,
 }
 
-/// What is known of a product before it is transformed.
-struct Pending {
-    source: usize,
-    source_digest: Option<Digest>,
+/// The place of an item in its batch.
+enum Slot {
+    /// A product that is being transformed.
+    Pending { source: usize, source_digest: Option<Digest> },
+    /// An item that needs no transform.
+    Ready(Box<TransformedItem>),
 }
 
 impl Transformer<'_> {
@@ -65,13 +67,13 @@ impl Transformer<'_> {
         for ((item, source_digest), unchanged) in items.into_iter().zip(digests).zip(unchanged) {
             slots.push(match (item, unchanged) {
                 (ExportItem::Product { source, product }, Some(documents)) => {
-                    Err(TransformedItem::Unchanged { source, product, documents })
+                    Slot::Ready(Box::new(TransformedItem::Unchanged { source, product, documents }))
                 }
                 (ExportItem::Product { source, product }, None) => {
                     products.push(product);
-                    Ok(Pending { source, source_digest })
+                    Slot::Pending { source, source_digest }
                 }
-                (ExportItem::Rejected(entry), _) => Err(TransformedItem::Rejected(entry)),
+                (ExportItem::Rejected(entry), _) => Slot::Ready(Box::new(TransformedItem::Rejected(entry))),
             });
         }
         Ok(self.fill(slots, products).await)
@@ -80,11 +82,11 @@ impl Transformer<'_> {
     /// Transforms a product though it is known to be unchanged.
     pub(super) async fn transform_one(&self, source: usize, product: Product) -> Batch {
         let source_digest = source_digest(self.job, &product);
-        self.fill(vec![Ok(Pending { source, source_digest })], vec![product]).await
+        self.fill(vec![Slot::Pending { source, source_digest }], vec![product]).await
     }
 
     /// Transforms products, and puts each in its slot among the items that need no work.
-    async fn fill(&self, slots: Vec<Result<Pending, TransformedItem>>, products: Vec<Product>) -> Batch {
+    async fn fill(&self, slots: Vec<Slot>, products: Vec<Product>) -> Batch {
         let outcomes =
             if products.is_empty() { Ok(Vec::new()) } else { self.transform.transform(products).await };
         let (outcomes, failure) = match outcomes {
@@ -94,12 +96,12 @@ impl Transformer<'_> {
         let has_failed = failure.is_some();
         let mut outcomes = outcomes.into_iter();
         let items = slots.into_iter().filter_map(|slot| match slot {
-            Ok(Pending { source, source_digest }) => {
+            Slot::Pending { source, source_digest } => {
                 let (product, outcome) = outcomes.next()?;
                 let is_kept = !has_failed || outcome.refused.is_some();
                 is_kept.then_some(TransformedItem::Product { source, product, source_digest, outcome })
             }
-            Err(item) => (!has_failed).then_some(item),
+            Slot::Ready(item) => (!has_failed).then_some(*item),
         });
         Batch { items: items.collect(), failure }
     }

@@ -5,7 +5,7 @@ use super::{
     digests::Digests,
     run::{LOOKUP_BATCH, ReconcileRun},
 };
-use crate::{removals::Leaving, writers::Writer};
+use crate::{removals::RemovalReason, writers::Writer};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     error::chain,
@@ -188,7 +188,7 @@ impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
         for ((product, documents), before) in products.into_iter().zip(before) {
             if let Some(removed) = before.as_ref().filter(|record| record.state == ProductState::Removed) {
                 for UnknownDocument { id, writer, .. } in documents {
-                    self.remove(&id, &product, &removed.version, &writer, Leaving::Removed).await?;
+                    self.remove(&id, &product, &removed.version, &writer, RemovalReason::Removed).await?;
                 }
                 continue;
             }

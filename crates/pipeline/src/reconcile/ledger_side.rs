@@ -1,7 +1,7 @@
 //! From the ledger to the index: is there what should be, and is gone what left?
 
 use super::{Difference, DifferenceKind, ReconcileError, digests::Digests, run::ReconcileRun};
-use crate::removals::Leaving;
+use crate::removals::RemovalReason;
 use host_core::{
     index::StoredVersion,
     model::{DocumentId, JobId, LedgerRecord, ProductState},
@@ -97,24 +97,25 @@ impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
         stored: &HashMap<&DocumentId, StoredVersion>,
         live: &Digests,
     ) -> Result<(), ReconcileError> {
-        let leaving = match record.state {
-            ProductState::Removed => Some(Leaving::Removed),
-            ProductState::Absent => Some(Leaving::Absent),
+        let reason = match record.state {
+            ProductState::Removed => Some(RemovalReason::Removed),
+            ProductState::Absent => Some(RemovalReason::Absent),
             ProductState::Live | ProductState::Refused => None,
         };
-        let gone = record.gone.iter().map(|(id, version)| (id, (version, Leaving::Removed)));
+        let gone = record.gone.iter().map(|(id, version)| (id, (version, RemovalReason::Removed)));
         let of_product =
-            leaving.iter().flat_map(|how| record.documents.iter().map(|id| (id, (&record.version, *how))));
+            reason.iter().flat_map(|how| record.documents.iter().map(|id| (id, (&record.version, *how))));
         // One that left the product before it is in both; the later version holds.
-        let left: BTreeMap<&DocumentId, (&Map<String, Value>, Leaving)> = gone.chain(of_product).collect();
-        for (id, (version, leaving)) in left {
+        let left: BTreeMap<&DocumentId, (&Map<String, Value>, RemovalReason)> =
+            gone.chain(of_product).collect();
+        for (id, (version, reason)) in left {
             let Some(found) = stored.get(id).filter(|_| !live.contains(id)) else { continue };
             let Some(writer) = found.job_id.clone().and_then(JobId::new) else { continue };
             if !self.writers.wrote(&writer, &record.job_id, record.at).await? {
                 continue;
             }
             self.differs(DifferenceKind::Removed, id, Some(&record.product));
-            self.remove(id, &record.product, version, &writer, leaving).await?;
+            self.remove(id, &record.product, version, &writer, reason).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::{
     digests::Digests,
 };
 use crate::{
-    removals::{Leaving, PlannedRemoval, RemovalPublisher},
+    removals::{PlannedRemoval, RemovalPublisher, RemovalReason},
     removed_shop::create_job,
     writers::Writers,
 };
@@ -93,7 +93,7 @@ impl<'a, F: FnMut(&Difference) + Send> ReconcileRun<'a, F> {
         product: &ProductId,
         version: &Map<String, Value>,
         writer: &JobId,
-        leaving: Leaving,
+        reason: RemovalReason,
     ) -> Result<(), ReconcileError> {
         if !self.is_repairing() || self.reconcile.mode != ReconcileMode::All {
             return Ok(());
@@ -107,8 +107,7 @@ impl<'a, F: FnMut(&Difference) + Send> ReconcileRun<'a, F> {
                 none.insert(RemovalPublisher::new(self.stores, &self.reconcile.clock, job, removals.bounds))
             }
         };
-        let planned =
-            PlannedRemoval::new(document.clone(), product.clone(), version.clone(), writer, leaving);
+        let planned = PlannedRemoval::new(document.clone(), product.clone(), version.clone(), writer, reason);
         Ok(publisher.publish(planned).await?)
     }
 

@@ -5,7 +5,7 @@ use super::{
     Worker,
     breaker::is_near_receive_limit,
     failure_policy::requeue_delay,
-    handle::{Handled, StopPolicy, StopWhen},
+    handle::{AttemptDeadline, Handled, StopPolicy},
 };
 use futures::StreamExt;
 use host_core::{
@@ -75,7 +75,7 @@ impl Worker {
                 }
                 continue;
             }
-            match self.handle(delivery, &StopWhen::At(deadlines.work_until), &StopPolicy::Wait).await {
+            match self.handle(delivery, &AttemptDeadline::At(deadlines.work_until), &StopPolicy::Wait).await {
                 Ok(Handled::Acked) => done.push(receipt),
                 Ok(Handled::Requeued(delay)) => blocked = Some(delay),
                 Err(stop) => {

@@ -26,8 +26,8 @@ pub(super) fn is_near_receive_limit(receive_limit: Option<u32>, receive_count: u
 /// What the breaker of a chunk's index says.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// It is closed, or the chunk has no job that is known.
-    Closed,
+    /// The breaker is closed, or the job of the chunk is not known.
+    Granted,
     /// It is open, and this chunk is tried.
     Probe(Probe),
     /// The chunk waits for so long.
@@ -84,9 +84,9 @@ impl Worker {
         delivery: &Delivery,
         stop_policy: &StopPolicy,
     ) -> Result<Admission, ChunkError> {
-        let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(Admission::Closed) };
+        let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(Admission::Granted) };
         let breakers = &self.stores.breakers;
-        let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Closed) };
+        let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Granted) };
         self.open.change(|open| open.insert(breaker.scope.clone()));
         let now = self.clock.now();
         if let StopPolicy::End(_) = stop_policy {

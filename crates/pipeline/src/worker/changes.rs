@@ -97,7 +97,7 @@ impl Changes<'_> {
                 Decision::Unchanged(version) => {
                     counts.done(change.id().clone(), AcceptedOutcome::Unchanged(version));
                 }
-                Decision::Refused(entry) => counts.refuse(entry),
+                Decision::Refused(entry) => counts.add_entry(entry),
             }
         }
         if accepted.is_empty() {
@@ -112,7 +112,7 @@ impl Changes<'_> {
                 Outcome::Done => counts.done(change.id().clone(), change.outcome()),
                 Outcome::Refused { code, message } => {
                     let document_id = Some(change.id().to_string());
-                    counts.refuse(ReportEntry {
+                    counts.add_entry(ReportEntry {
                         document_id,
                         ..ReportEntry::new(EntryClass::Failed, code, message)
                     });

@@ -103,7 +103,7 @@ fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
             Ok(line) => lines.push(line),
             Err(error) => {
                 let message = format!("line {} of the chunk is not a document: {error}", position + 1);
-                counts.refuse(ReportEntry::new(EntryClass::Skipped, "invalid-json", message));
+                counts.add_entry(ReportEntry::new(EntryClass::Skipped, "invalid-json", message));
             }
         }
     }

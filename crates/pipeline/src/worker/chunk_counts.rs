@@ -53,8 +53,8 @@ impl ChunkCounts {
         self.entries.iter()
     }
 
-    /// Counts an item by the class of its entry.
-    pub(super) fn refuse(&mut self, entry: ReportEntry) {
+    /// Adds a report entry, and counts its item unless the entry is a warning.
+    pub(super) fn add_entry(&mut self, entry: ReportEntry) {
         match entry.class {
             EntryClass::Skipped => self.counts.skipped += 1,
             EntryClass::Failed => self.counts.failed += 1,

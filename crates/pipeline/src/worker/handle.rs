@@ -38,8 +38,8 @@ pub(super) enum Handled {
 /// What becomes of a worker's loop at a failure that a person must fix.
 #[derive(Clone, Debug)]
 pub(super) enum StopPolicy {
-    /// It ends: a person has started it and sees why. Chunks are tried even if work on their index is stopped. Cancelled before the
-    /// message is released, so that the loop does not receive it again.
+    /// The loop ends, since it runs in the foreground and its user sees the error. Chunks are tried even while work on their index is
+    /// stopped. The token is cancelled before the message is released, so that this loop does not receive the message again.
     End(CancellationToken),
     /// It continues with other indexes, and the chunks of this one wait.
     Wait,
@@ -54,11 +54,11 @@ impl StopPolicy {
 /// When to requeue an unfinished chunk without counting the attempt. Documents already written are recognised as
 /// unchanged on redelivery.
 #[derive(Clone, Debug)]
-pub(super) enum StopWhen {
+pub(super) enum AttemptDeadline {
     /// At this instant.
     At(Timestamp),
     /// At the shutdown timeout after this is cancelled.
-    AfterCancel(CancellationToken),
+    AfterShutdown(CancellationToken),
 }
 
 impl Worker {
@@ -66,12 +66,12 @@ impl Worker {
     pub(super) async fn handle(
         &self,
         delivery: Delivery,
-        stop_when: &StopWhen,
+        deadline: &AttemptDeadline,
         stop_policy: &StopPolicy,
     ) -> Result<Handled, Box<WorkerStopped>> {
         let (mut lease, mut probe) = (None, None);
         // A panic concerns this chunk alone; the loop and the other chunks continue.
-        let result = self.process(&delivery, stop_when, stop_policy, &mut lease, &mut probe);
+        let result = self.process(&delivery, deadline, stop_policy, &mut lease, &mut probe);
         let result = AssertUnwindSafe(result).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let (key, message) = (delivery.chunk.key.clone(), panic_message(panic.as_ref()));
@@ -79,14 +79,14 @@ impl Worker {
         });
         match result {
             Ok(handled) => Ok(handled),
-            Err(error) => self.handle_failure(&delivery, lease, probe, error, stop_when, stop_policy).await,
+            Err(error) => self.handle_failure(&delivery, lease, probe, error, deadline, stop_policy).await,
         }
     }
 
     async fn process(
         &self,
         delivery: &Delivery,
-        stop_when: &StopWhen,
+        deadline: &AttemptDeadline,
         stop_policy: &StopPolicy,
         lease: &mut Option<ChunkLease>,
         probe: &mut Option<Probe>,
@@ -94,11 +94,11 @@ impl Worker {
         let Delivery { chunk, receipt, .. } = delivery;
         let mismatch = self.target_mismatch(chunk).await?;
         let mut expired = None;
-        // What this worker cannot write finds out nothing about the index.
+        // A chunk for another index skips the breaker: its failure says nothing about this index.
         let admission =
-            if mismatch.is_some() { Admission::Closed } else { self.admit(delivery, stop_policy).await? };
+            if mismatch.is_some() { Admission::Granted } else { self.admit(delivery, stop_policy).await? };
         match admission {
-            Admission::Closed => {}
+            Admission::Granted => {}
             Admission::Probe(begun) => *probe = Some(begun),
             Admission::Wait(wait) => {
                 self.stores.queue.release(receipt, wait).await?;
@@ -119,7 +119,7 @@ impl Worker {
                 if let Some(breaker) = expired {
                     return Err(ChunkError::StoppedTooLong { breaker });
                 }
-                let handled = self.write_and_complete(delivery, lease, term, stop_when).await?;
+                let handled = self.write_and_complete(delivery, lease, term, deadline).await?;
                 if let Some(probe) = probe {
                     self.close_breaker(probe).await;
                 }
@@ -144,7 +144,7 @@ impl Worker {
         delivery: &Delivery,
         lease: &ChunkLease,
         term: LeaseTerm,
-        stop_when: &StopWhen,
+        deadline: &AttemptDeadline,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
         let key = || chunk.key.clone();
@@ -160,7 +160,7 @@ impl Worker {
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             outcome = self.outcome(chunk, lease) => outcome?,
             never = self.record_unreachable(delivery, lease) => match never {},
-            () = self.deadline_elapsed(chunk, stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
+            () = self.deadline_elapsed(chunk, deadline) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
         drop(heartbeat);
         let handled = self.complete(delivery, lease, &outcome).await?;
@@ -169,13 +169,13 @@ impl Worker {
         Ok(handled)
     }
 
-    async fn deadline_elapsed(&self, chunk: &ChunkRef, stop_when: &StopWhen) {
-        match stop_when {
-            StopWhen::At(instant) => {
+    async fn deadline_elapsed(&self, chunk: &ChunkRef, deadline: &AttemptDeadline) {
+        match deadline {
+            AttemptDeadline::At(instant) => {
                 let left = Duration::try_from(self.clock.now().duration_until(*instant)).unwrap_or_default();
                 self.clock.sleep(left).await;
             }
-            StopWhen::AfterCancel(cancel) => {
+            AttemptDeadline::AfterShutdown(cancel) => {
                 cancel.cancelled().await;
                 // What waits for a server is not worth waiting for.
                 tokio::select! {
@@ -247,7 +247,7 @@ impl Worker {
         }
     }
 
-    /// Removes the chunks of a job that has ended. What a failure or a crash leaves goes with the job.
+    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention removes the job.
     async fn remove_chunks(&self, id: &JobId) {
         let removed = async {
             match self.stores.jobs.get(id).await? {

@@ -27,8 +27,8 @@ pub(super) struct ChunkLedger<'a> {
     scope: LedgerScope,
     /// What the ledger said before the chunk.
     before: BTreeMap<ProductId, Option<LedgerRecord>>,
-    /// The product of each document.
-    pub(super) lines: HashMap<DocumentId, Line>,
+    /// The product of each document that the chunk names or that leaves because of it.
+    pub(super) documents: HashMap<DocumentId, DocumentInfo>,
     /// What products consist of, where the chunk says so.
     all_documents: BTreeMap<ProductId, ProductDocuments>,
     /// Documents that belong to another product now, with the one that had them.
@@ -43,7 +43,7 @@ struct ProductDocuments {
     source_digest: Option<Digest>,
 }
 
-pub(super) struct Line {
+pub(super) struct DocumentInfo {
     product: ProductId,
     product_stays: bool,
     /// How its version compares with that of the removal that the ledger knows.
@@ -74,14 +74,14 @@ impl<'a> ChunkLedger<'a> {
         let known = |line: &ChunkLine| {
             let ChunkLine { document, product, product_stays, .. } = line;
             let (product, product_stays) = (product.clone(), *product_stays);
-            (document.id.clone(), Line { product, product_stays, since_removal: None })
+            (document.id.clone(), DocumentInfo { product, product_stays, since_removal: None })
         };
-        let lines = lines.iter().map(known).collect();
-        Ok(Self { worker, job, scope, before, lines, all_documents, moved: Vec::new() })
+        let documents = lines.iter().map(known).collect();
+        Ok(Self { worker, job, scope, before, documents, all_documents, moved: Vec::new() })
     }
 
     pub(super) fn record(&self, id: &DocumentId) -> Option<&LedgerRecord> {
-        self.before.get(&self.lines.get(id)?.product)?.as_ref()
+        self.before.get(&self.documents.get(id)?.product)?.as_ref()
     }
 
     /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in, which sees only
@@ -90,15 +90,18 @@ impl<'a> ChunkLedger<'a> {
         let fields = &self.worker.version.manifest().version_fields;
         let mut others = Vec::new();
         for removal in removals {
-            let Some(Line { product, product_stays: false, .. }) = self.lines.get(&removal.id) else {
+            let Some(DocumentInfo { product, product_stays: false, .. }) = self.documents.get(&removal.id)
+            else {
                 continue;
             };
             let product = product.clone();
             let live = self.record(&removal.id).filter(|record| record.state == ProductState::Live);
             let documents = live.map(|record| record.documents.clone()).unwrap_or_default();
-            for id in documents.into_iter().filter(|id| !self.lines.contains_key(id)).collect::<Vec<_>>() {
-                let line = Line { product: product.clone(), product_stays: false, since_removal: None };
-                self.lines.insert(id.clone(), line);
+            for id in documents.into_iter().filter(|id| !self.documents.contains_key(id)).collect::<Vec<_>>()
+            {
+                let line =
+                    DocumentInfo { product: product.clone(), product_stays: false, since_removal: None };
+                self.documents.insert(id.clone(), line);
                 let document = Document { id, fields: version_of(&removal.fields, fields) };
                 others.push(ConditionalRemoval::of(document, fields));
             }
@@ -111,15 +114,15 @@ impl<'a> ChunkLedger<'a> {
     }
 
     /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
-    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one; and what has the
-    /// same version stays if a later job has written the product.
+    /// deleted. Each removal carries the product's version, so that a late chunk does not remove a newer document. At equal versions
+    /// the document is kept if a later job wrote the product.
     pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         // What failed stays, as it was: of a product that is refused, old documents are better than none.
         let refusals = counts.entries().filter(|entry| entry.class != EntryClass::Warning);
         let refused: BTreeSet<ProductId> = refusals
             .filter_map(|entry| DocumentId::new(entry.document_id.as_deref()?).ok())
-            .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
+            .filter_map(|id| self.documents.get(&id).map(|line| line.product.clone()))
             .collect();
         let mut vanished = Vec::new();
         for (product, ProductDocuments { documents, version, .. }) in &self.all_documents {
@@ -132,12 +135,13 @@ impl<'a> ChunkLedger<'a> {
             let spares_same_version = self.is_of_later_job(live);
             for id in gone {
                 // Another line of the chunk has it: it belongs to another product now.
-                if self.lines.contains_key(id) {
+                if self.documents.contains_key(id) {
                     self.moved.push((product.clone(), id.clone()));
                     continue;
                 }
-                let line = Line { product: product.clone(), product_stays: true, since_removal: None };
-                self.lines.insert(id.clone(), line);
+                let line =
+                    DocumentInfo { product: product.clone(), product_stays: true, since_removal: None };
+                self.documents.insert(id.clone(), line);
                 let document = Document { id: id.clone(), fields: version.clone() };
                 vanished.push(ConditionalRemoval::of_vanished(document, fields, spares_same_version));
             }
@@ -154,14 +158,14 @@ impl<'a> ChunkLedger<'a> {
     pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
         for (id, outcome) in counts.accepted().chain(others.accepted()) {
-            let Some(line) = self.lines.get(id) else { continue };
+            let Some(line) = self.documents.get(id) else { continue };
             changes.entry(&line.product).or_default().accepted.push((id, outcome, line));
         }
-        // Why a document stays that no line names is no refusal of the product.
+        // Only entries about the chunk's own lines count as refusals of the product: those of `others` say why a document was kept.
         for entry in counts.entries() {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
-            let Some(line) = self.lines.get(&id) else { continue };
+            let Some(line) = self.documents.get(&id) else { continue };
             let change = changes.entry(&line.product).or_default();
             match entry.class {
                 EntryClass::Warning => change.has_warnings = true,
@@ -195,7 +199,7 @@ impl<'a> ChunkLedger<'a> {
 /// What a chunk did to one product.
 #[derive(Default)]
 struct ProductChange<'a> {
-    accepted: Vec<(&'a DocumentId, &'a AcceptedOutcome, &'a Line)>,
+    accepted: Vec<(&'a DocumentId, &'a AcceptedOutcome, &'a DocumentInfo)>,
     entries: Vec<(DocumentId, &'a ReportEntry)>,
     /// Documents that belong to another product now.
     moved: Vec<&'a DocumentId>,
@@ -226,6 +230,7 @@ impl ProductChange<'_> {
                 AcceptedOutcome::Removed(version) if record.state == ProductState::Live => {
                     record.remove_document(id, version);
                 }
+                // A record of a removed product lists the documents that were removed.
                 AcceptedOutcome::Removed(_) if !line.product_stays => {
                     record.add_document((*id).clone());
                 }
@@ -244,7 +249,8 @@ impl ProductChange<'_> {
             record.set_complete_version(&all_documents.version);
         }
         record.refusal = self.refusal(before, job);
-        // Otherwise it is that of before, unless a document was written or removed.
+        // The digest is set only if the index now has exactly these documents. If not, the old one stays; writing or removing a document
+        // has cleared it.
         if let Some(all_documents) = self.all_documents
             && let Some(digest) = all_documents.source_digest
             && self.holds_exactly(all_documents, &record)
@@ -260,7 +266,7 @@ impl ProductChange<'_> {
         if !is_written && record.says_the_same(before) {
             return None;
         }
-        // The job of a refusal alone is in the refusal.
+        // If only the refusal changed, `job_id` and `at` stay as they were: the refusal names its own job.
         let refused_only = LedgerRecord { refusal: before.refusal.clone(), ..record.clone() };
         if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
@@ -296,7 +302,7 @@ impl ProductChange<'_> {
             let AcceptedOutcome::Removed(version) = outcome else { continue };
             let stays = line.product_stays;
             let state = if stays { ProductState::Absent } else { ProductState::Removed };
-            // An older removal takes nothing back from a newer one, nor does one of a document that was gone before.
+            // The record keeps a newer removal; a removal of a document that was already gone does not change it either.
             let is_older = line.since_removal == Some(VersionOrdering::Older);
             let says_nothing = version.is_empty() && !record.version.is_empty();
             if is_older || (!was_live && before.is_some() && (stays || says_nothing)) {
@@ -338,7 +344,7 @@ fn hold(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>
     }
     record.gone.remove(id);
     record.add_document(id.clone());
-    // An update leaves version fields that it does not have.
+    // Version fields that the update lacks keep their old value.
     let mut merged = std::mem::take(&mut record.version);
     merged.extend(version.clone());
     record.set_version(merged);

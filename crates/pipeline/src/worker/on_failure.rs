@@ -6,7 +6,7 @@ use super::{
     chunk,
     chunk_error::ChunkError,
     failure_policy::{MAX_UNFINISHED_DELIVERIES, failure_action, requeue_delay},
-    handle::{Handled, StopPolicy, StopWhen},
+    handle::{AttemptDeadline, Handled, StopPolicy},
 };
 use host_core::{
     error::chain,
@@ -24,14 +24,14 @@ impl Worker {
         lease: Option<ChunkLease>,
         probe: Option<Probe>,
         mut error: ChunkError,
-        stop_when: &StopWhen,
+        deadline: &AttemptDeadline,
         stop_policy: &StopPolicy,
     ) -> Result<Handled, Box<WorkerStopped>> {
         let key = &delivery.chunk.key;
         let receive_count = delivery.receive_count;
         let attempts = lease.as_ref().map_or(receive_count, |lease| lease.attempts);
         // A function is invoked again, a worker that stops is not.
-        let is_invoked_again = matches!(stop_when, StopWhen::At(_));
+        let is_invoked_again = matches!(deadline, AttemptDeadline::At(_));
         let is_of_worker = error.is_of_worker();
         let mut action = match failure_action(&error, attempts, self.clock.random()) {
             // One failure shows that what has stopped work is still there.

@@ -2,7 +2,7 @@
 
 use super::{
     ChunkError, FailureAction, RunUntil, Worker, WorkerStopped, failure_action,
-    handle::{Handled, StopPolicy, StopWhen},
+    handle::{AttemptDeadline, Handled, StopPolicy},
 };
 use host_core::{
     model::ChunkRef,
@@ -86,10 +86,10 @@ impl Worker {
         stop_policy: &StopPolicy,
     ) -> impl Future<Output = Result<Handled, Box<WorkerStopped>>> + Send + 'static {
         let (worker, stop_policy) = (Arc::clone(self), stop_policy.clone());
-        let stop_when = StopWhen::AfterCancel(cancel.clone());
+        let deadline = AttemptDeadline::AfterShutdown(cancel.clone());
         let ChunkRef { job_id, seq, .. } = &delivery.chunk;
         let span = tracing::info_span!("chunk", %job_id, seq);
-        async move { worker.handle(delivery, &stop_when, &stop_policy).await }.instrument(span)
+        async move { worker.handle(delivery, &deadline, &stop_policy).await }.instrument(span)
     }
 
     async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<WorkerStopped> {

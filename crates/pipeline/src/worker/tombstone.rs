@@ -56,7 +56,7 @@ impl ChunkLedger<'_> {
         for (id, ordering) in compared.into_iter().zip(orderings) {
             match ordering {
                 Ok(ordering) => {
-                    if let Some(line) = self.lines.get_mut(&id) {
+                    if let Some(line) = self.documents.get_mut(&id) {
                         // Of several removals, the newest decides.
                         line.since_removal = Some(match (line.since_removal, ordering) {
                             (Some(VersionOrdering::Older), _) | (_, VersionOrdering::Older) => {
@@ -72,7 +72,7 @@ impl ChunkLedger<'_> {
                 Err(_) if refused.contains(&id) => {}
                 Err(refusal) => {
                     let entry = refusal.into_entry(self.worker.version.manifest());
-                    counts.refuse(ReportEntry { document_id: Some(id.to_string()), ..entry });
+                    counts.add_entry(ReportEntry { document_id: Some(id.to_string()), ..entry });
                     refused.insert(id);
                 }
             }
@@ -88,7 +88,7 @@ impl ChunkLedger<'_> {
         counts: &mut ChunkCounts,
     ) -> Vec<Document> {
         let stays = |document: &Document| {
-            let ordering = self.lines.get(&document.id).and_then(|line| line.since_removal);
+            let ordering = self.documents.get(&document.id).and_then(|line| line.since_removal);
             let (Some(ordering), Some(tombstone)) =
                 (ordering, self.tombstones(&document.id).into_iter().next())
             else {
@@ -98,7 +98,7 @@ impl ChunkLedger<'_> {
                 return true;
             }
             let fields = &self.worker.version.manifest().version_fields;
-            counts.refuse(tombstone.refusal(document, &version_of(&document.fields, fields), ordering));
+            counts.add_entry(tombstone.refusal(document, &version_of(&document.fields, fields), ordering));
             false
         };
         documents.into_iter().filter(stays).collect()

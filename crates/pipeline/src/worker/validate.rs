@@ -33,14 +33,14 @@ pub(super) async fn validate(
         };
         for issue in verdict.issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
             let entry = ReportEntry::new(EntryClass::Warning, issue.code, issue.message);
-            counts.refuse(of_document(ReportEntry {
+            counts.add_entry(of_document(ReportEntry {
                 path: issue.path,
                 plugin: Some(plugin.clone()),
                 ..entry
             }));
         }
         match verdict.refused {
-            Some(refusal) => counts.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),
+            Some(refusal) => counts.add_entry(of_document(refusal.into_entry(worker.validate.manifest()))),
             None => accepted.push(document),
         }
     }

@@ -111,7 +111,7 @@ impl DynamoJobs {
         }
         let samples = self.record_samples(id, seq, row, &outcome).await?;
         let full = match is_full(&segment) {
-            true => self.segment_is_full(id, number).await?,
+            true => self.record_full_segment(id, number).await?,
             false => None,
         };
         // The end shows all of it.

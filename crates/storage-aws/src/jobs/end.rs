@@ -17,7 +17,7 @@ pub(super) fn segments(chunks: u32) -> i64 {
 impl DynamoJobs {
     /// Adds a full segment to the record, and ends the job if it was the last one. Returns the record before that, and whether the job
     /// ended.
-    pub(super) async fn segment_is_full(
+    pub(super) async fn record_full_segment(
         &self,
         id: &JobId,
         number: u32,
@@ -93,7 +93,7 @@ pub(super) fn is_complete(record: &Item) -> bool {
 /// The end of a job, once.
 pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
     with_counts(update, counts, chunks)
-        .set(name::STATUS, JobStatus::of_ended(counts).as_str())
+        .set(name::STATUS, JobStatus::from_final_counts(counts).as_str())
         .set(name::ENDED_AT, now)
         .remove(name::LAST_ERROR)
         .add(name::REVISION, 1i64)

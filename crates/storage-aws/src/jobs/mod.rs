@@ -34,7 +34,7 @@ mod summary;
 mod sweep;
 
 pub use ingest::IngestLease;
-pub(super) use sweep::Open;
+pub(super) use sweep::OpenJob;
 
 /// Names of attributes that several steps use, as they are stored.
 mod name {

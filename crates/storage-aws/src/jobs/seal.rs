@@ -87,7 +87,7 @@ impl DynamoJobs {
             .set(name::EXPECTED, expected);
         match self.table.update(&close).await? {
             Updated::Applied(segment) if is_full(&segment) => {
-                Ok(self.segment_is_full(id, number).await?.map(|(record, _)| record))
+                Ok(self.record_full_segment(id, number).await?.map(|(record, _)| record))
             }
             _ => Ok(None),
         }

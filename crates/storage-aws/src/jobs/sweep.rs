@@ -16,17 +16,17 @@ use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 const MAX_ROWS: usize = 1000;
 
 /// A job that may need repair.
-pub(crate) struct Open {
+pub(crate) struct OpenJob {
     pub(crate) job: Job,
     /// Whether an ingest may go on with it.
     pub(crate) is_unsealed: bool,
     /// Chunks that are not counted.
-    pub(crate) waiting: u64,
+    pub(crate) uncounted_chunks: u64,
 }
 
 /// What was found of a job.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct SweepResult {
     /// Chunks whose messages are to be sent, with these redrive counts.
     pub(crate) to_send: Vec<(ChunkRef, u32)>,
     /// Chunks that were completed partially and are counted now.
@@ -36,7 +36,7 @@ pub(crate) struct Found {
 }
 
 impl DynamoJobs {
-    /// Whether no process has swept for so long; the caller sweeps then.
+    /// Acquires the sweep lease for `interval`. Returns whether it was acquired; only then may the caller sweep.
     pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let begin = Update::new(Key::new("SWEEP", "LEASE"))
@@ -50,8 +50,9 @@ impl DynamoJobs {
         Ok(matches!(begun, Updated::Applied(_)))
     }
 
-    /// All jobs that have not ended or have chunks that are not counted, newest first. Jobs that need none any more leave their index.
-    pub(crate) async fn open_jobs(&self, bound: Duration) -> Result<Vec<Open>, StoreError> {
+    /// All jobs that have not ended or have chunks that are not counted, newest first. Removes the entries
+    /// of jobs that need no more sweeps.
+    pub(crate) async fn open_jobs(&self, bound: Duration) -> Result<Vec<OpenJob>, StoreError> {
         let open = async {
             self.relist_open_jobs().await?;
             let mut found = Vec::new();
@@ -59,9 +60,9 @@ impl DynamoJobs {
                 let Some(record) = self.open_record(&entry, bound).await? else { continue };
                 // Those of newer versions are for their sweep.
                 let Ok(job) = from_envelope(&record, name::JOB) else { continue };
-                let waiting = self.missing_chunks(&entry.id, &record).await?.1.len() as u64;
+                let uncounted_chunks = self.segments_and_uncounted(&entry.id, &record).await?.1.len() as u64;
                 let is_unsealed = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
-                found.push(Open { job, is_unsealed, waiting });
+                found.push(OpenJob { job, is_unsealed, uncounted_chunks });
             }
             found.sort_by_key(|open| Reverse(open.job.created_at));
             Ok(found)
@@ -70,13 +71,17 @@ impl DynamoJobs {
     }
 
     /// The segments of a job, and the numbers of its chunks that are not counted.
-    async fn missing_chunks(&self, id: &JobId, record: &Item) -> Result<(Vec<Item>, Vec<u32>), TableError> {
+    async fn segments_and_uncounted(
+        &self,
+        id: &JobId,
+        record: &Item,
+    ) -> Result<(Vec<Item>, Vec<u32>), TableError> {
         let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
         let segments = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
         let counted: BTreeSet<i64> =
             segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
-        let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq))).collect();
-        Ok((segments, missing))
+        let uncounted = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq))).collect();
+        Ok((segments, uncounted))
     }
 
     /// Whether a job that is not sealed is older than `bound` and no process ingests for it.
@@ -85,19 +90,19 @@ impl DynamoJobs {
         Ok(!is_new && !self.is_ingested_into(job, bound).await?)
     }
 
-    /// Repairs a job: finishes half completions and half redrives, claims the right to send again what has waited for longer
-    /// than `bound`, unless there is none, and checks whether the job has ended.
-    pub(crate) async fn sweep(&self, id: &JobId, bound: Option<Duration>) -> Result<Found, StoreError> {
+    /// Repairs a job: finishes interrupted completions and redrives, claims the resending of chunks that have waited longer than
+    /// `bound`, if given, and checks whether the job has ended.
+    pub(crate) async fn sweep(&self, id: &JobId, bound: Option<Duration>) -> Result<SweepResult, StoreError> {
         self.sweep_job(id, bound).await.map_err(|error| error.during(format!("sweeping job {id}")))
     }
 
-    async fn sweep_job(&self, id: &JobId, bound: Option<Duration>) -> Result<Found, TableError> {
-        let mut found = Found::default();
+    async fn sweep_job(&self, id: &JobId, bound: Option<Duration>) -> Result<SweepResult, TableError> {
+        let mut found = SweepResult::default();
         let Some(record) = self.record(id).await? else { return Ok(found) };
-        let (segments, mut missing) = self.missing_chunks(id, &record).await?;
-        missing.truncate(MAX_ROWS);
-        let keys: Vec<Key> = missing.iter().map(|seq| schema::chunk(id, *seq)).collect();
-        for (seq, row) in missing.into_iter().zip(self.table.get_batch(&keys).await?) {
+        let (segments, mut uncounted) = self.segments_and_uncounted(id, &record).await?;
+        uncounted.truncate(MAX_ROWS);
+        let keys: Vec<Key> = uncounted.iter().map(|seq| schema::chunk(id, *seq)).collect();
+        for (seq, row) in uncounted.into_iter().zip(self.table.get_batch(&keys).await?) {
             // One that is not there is added by the ingest that resumes.
             let Some(row) = row else { continue };
             let redrive_count = match (row.text(name::STATE), bound) {
@@ -108,7 +113,7 @@ impl DynamoJobs {
                 }
                 // Done and not counted: a redrive was interrupted.
                 (Some(state::DONE), _) => self.redrive_row(id, seq, redrive_count_of(&row)).await?,
-                (_, Some(bound)) => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
+                (_, Some(bound)) => self.claim_resend(id, seq, bound).await?.then(|| redrive_count_of(&row)),
                 (_, None) => None,
             };
             if let Some(redrive_count) = redrive_count {
@@ -124,9 +129,9 @@ impl DynamoJobs {
         Ok(found)
     }
 
-    /// Whether a chunk has waited for too long, or its lease expired long ago; then the caller sends it, and no other sweep
-    /// for as long.
-    async fn overdue(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
+    /// Claims the resending of a chunk that has waited too long or whose lease expired long ago. Returns whether it was claimed; no
+    /// other sweep claims it until `bound` has passed again.
+    async fn claim_resend(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
         let now = self.clock.now();
         let latest = micros(latest_lease_end(now, bound));
         let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
@@ -162,14 +167,14 @@ impl DynamoJobs {
             if record.numbers(name::FULL).contains(&i64::from(number)) {
                 last = Some(number);
             } else {
-                self.segment_is_full(id, number).await?;
+                self.record_full_segment(id, number).await?;
             }
         }
         let needed = record.number(name::SEALED_CHUNKS).and_then(|chunks| u32::try_from(chunks).ok());
         if let (Some(number), Some(chunks)) = (last, needed)
             && full(record) >= super::end::segments(chunks)
         {
-            self.segment_is_full(id, number).await?;
+            self.record_full_segment(id, number).await?;
         }
         Ok(())
     }

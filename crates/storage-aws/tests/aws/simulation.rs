@@ -282,7 +282,7 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
     assert!(plan.redrives || reported == 0, "seed {seed}: {reported} conflicts");
     let counts =
         Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };
-    assert_eq!((job.status, job.counts), (JobStatus::of_ended(&counts), counts), "seed {seed}");
+    assert_eq!((job.status, job.counts), (JobStatus::from_final_counts(&counts), counts), "seed {seed}");
     assert_eq!(job.completed_chunks as usize, plan.chunks.len(), "seed {seed}");
     // The documents of a quarantined chunk may be written or not.
     let is_known = |id: &DocumentId| {

@@ -75,7 +75,7 @@ pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> R
         .optional()?;
     if let Some(counts) = counts {
         tx.prepare_cached("UPDATE job SET status = ?2 WHERE id = ?1")?
-            .execute(params![job_id, JobStatus::of_ended(&counts).as_str()])?;
+            .execute(params![job_id, JobStatus::from_final_counts(&counts).as_str()])?;
     }
     Ok(counts.is_some())
 }

@@ -174,7 +174,7 @@ pub fn counters_equal_a_recount_and_a_job_ends_once(with: fn() -> Backend) {
             assert_eq!((snapshot.counts, snapshot.completed_chunks), model.recount());
             assert_eq!(snapshot.ended_at, model.ended_at);
             let status = match (model.ended_at, model.started) {
-                (Some(_), _) => JobStatus::of_ended(&snapshot.counts),
+                (Some(_), _) => JobStatus::from_final_counts(&snapshot.counts),
                 (None, true) => JobStatus::InProgress,
                 (None, false) => JobStatus::Pending,
             };

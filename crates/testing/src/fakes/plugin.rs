@@ -14,8 +14,8 @@ use std::cmp::Ordering;
 /// A plug-in whose answers follow from words in what it is given.
 ///
 /// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
-/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it makes empty documents of
-/// each product, whose text is their ids; it refuses the product `bad` and is stopped by the product `worse`.
+/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it reads a
+/// product's text as ids and makes an empty document of each; it refuses the text `bad`, and is stopped by the text `stop`.
 pub struct FakePlugin(PluginManifest);
 
 impl Default for FakePlugin {
@@ -26,7 +26,7 @@ impl Default for FakePlugin {
 }
 
 impl FakePlugin {
-    /// Rules that compare this field.
+    /// A fake plug-in that compares versions by this field.
     pub fn with_version_field(name: &str) -> Self {
         Self(PluginManifest {
             name: "rules".to_owned(),
@@ -54,7 +54,12 @@ impl FakePlugin {
 }
 
 fn issue(severity: Severity, code: &str) -> Issue {
-    Issue { severity, code: code.to_owned(), message: "so".to_owned(), path: Some("/title".to_owned()) }
+    Issue {
+        severity,
+        code: code.to_owned(),
+        message: "the fake plug-in found a marker word".to_owned(),
+        path: Some("/title".to_owned()),
+    }
 }
 
 #[async_trait]
@@ -70,7 +75,7 @@ impl Transform for FakePlugin {
         let mut done = Vec::new();
         for product in products {
             let outcome = match product.text.as_str() {
-                "worse" => return Err(self.failure(true, done)),
+                "stop" => return Err(self.failure(true, done)),
                 "bad" => {
                     let refused = Some(Refusal::of(issue(Severity::Error, "bad")));
                     ProductOutcome { refused, ..ProductOutcome::default() }

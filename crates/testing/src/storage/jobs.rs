@@ -61,7 +61,7 @@ impl JobRecord {
 
     fn status(&self, counts: &Counts) -> JobStatus {
         match (self.ended_at, &self.seal) {
-            (Some(_), Some(_)) => JobStatus::of_ended(counts),
+            (Some(_), Some(_)) => JobStatus::from_final_counts(counts),
             (Some(_), None) => JobStatus::Failed,
             (None, _) if self.is_started => JobStatus::InProgress,
             (None, _) => JobStatus::Pending,

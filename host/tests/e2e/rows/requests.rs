@@ -36,7 +36,7 @@ pub(crate) fn passing() -> Vec<Scenario> {
         scenario("a truncated answer", Some("answer-cut"), add(Fault::Truncated, 1)),
         scenario("no answer", None, add(Fault::Hang, 1)),
         scenario("a reset before writing", None, add(Fault::ResetBefore, 1)),
-        scenario("a reset after writing", None, add(Fault::ResetAfter, 1)),
+        scenario("a reset after writing", None, add(Fault::ResetAfterApply, 1)),
         scenario("504 after writing", Some("gateway-error"), add(Fault::ErrorAfter { status: 504 }, 1)),
         scenario(
             "more documents than are allowed",

@@ -20,7 +20,7 @@ fn add_one(harness: &Harness) -> std::io::Result<crate::support::Answer> {
 
 #[test]
 fn a_reset_before_writes_nothing_and_one_after_writes_everything() {
-    for (fault, is_written) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true)] {
+    for (fault, is_written) in [(Fault::ResetBefore, false), (Fault::ResetAfterApply, true)] {
         let harness = harness_with(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
         let error = add_one(&harness).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a real reset, not an orderly end");

@@ -23,24 +23,24 @@ fn several_run_at_once_and_end_when_dropped() {
 }
 
 #[test]
-fn an_index_makes_itself_only_if_asked() {
+fn an_index_is_created_on_write_only_with_auto_create() {
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a" }] });
-    let convenient = Harness::with(Options { auto_create: true, ..Options::default() });
-    convenient.post("/indexes/new/documents", body.clone()).accepted();
+    let auto_creating = Harness::with(Options { auto_create: true, ..Options::default() });
+    auto_creating.post("/indexes/new/documents", body.clone()).accepted();
     let harness = Harness::new(Version::V2_25);
     harness.post("/indexes/new/documents", body).refused(404, "index_not_found");
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_root_says_the_version() {
     let root = |version| Harness::new(version).get("/").json();
     assert_eq!(root(Version::V2_13), json!({ "message": "Welcome to Marqo", "version": "2.13.0" }));
     assert_eq!(root(Version::V2_25)["version"], "2.25.2");
 }
 
 #[test]
-fn the_place_of_a_wrong_form_is_named_in_two_ways() {
-    let place = |version| Harness::new(version).add(json!("all")).json()["detail"][0]["loc"].clone();
+fn where_a_malformed_body_is_wrong_is_said_as_the_version_says_it() {
+    let place = |version| Harness::new(version).add(json!("not an array")).json()["detail"][0]["loc"].clone();
     assert_eq!(place(Version::V2_13), json!(["body", "documents"]));
     assert_eq!(place(Version::V2_25), json!(["__root__", "documents"]));
 }
@@ -57,13 +57,13 @@ fn calls_about_an_index() {
     assert_eq!((&stats["numberOfDocuments"], &stats["numberOfVectors"]), (&json!(0), &json!(0)));
 }
 
-/// What a test of write protection does: no acknowledged newer document was overwritten by an older one.
+/// The stale write was applied although its client saw a reset: by the history, a test of write protection detects it.
 #[test]
-fn the_history_tells_an_old_version_that_overwrote_a_newer_one() {
+fn the_history_shows_an_old_version_that_overwrote_a_newer_one() {
     let harness = Harness::new(Version::V2_25);
     let add = |version: u64| harness.add(json!([{ "_id": "a", "updated_at": version }]));
     add(2).accepted();
-    harness.stand_in.set_faults(&[FaultRule::new(Fault::ResetAfter).on(Operation::Add).next(1)]);
+    harness.stand_in.set_faults(&[FaultRule::new(Fault::ResetAfterApply).on(Operation::Add).next(1)]);
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a", "updated_at": 1 }] });
     harness.send("POST", "/indexes/u/documents", &body).unwrap_err();
 

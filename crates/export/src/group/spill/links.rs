@@ -24,8 +24,7 @@ pub(super) enum Link {
     Root(u64),
     /// Belongs to the product with this ordinal.
     Child(u64),
-    /// Has the same product as this line.
-    /// Belongs to the same product as the line with this number, whose own link says which.
+    /// Belongs to the same product as the line with this number; that line's link names the product.
     SameProductAs(u64),
 }
 
