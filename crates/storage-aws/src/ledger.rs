@@ -13,15 +13,19 @@ use host_core::{
     clock::SharedClock,
     error::chain,
     model::{Digest, LastRefusal, LedgerRecord, ProductId, ProductState},
-    storage::{Ledger, LedgerScope, RecordChange, StoreError, UnsupportedFormat, to_envelope},
+    storage::{
+        ChangeDecision, Ledger, LedgerScope, RecordChange, StoreError, UnsupportedFormat, to_envelope,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
 /// Partitions of a ledger.
 const BUCKETS: u64 = 16;
 
-/// Concurrent updates of single items.
-const AT_ONCE: usize = 8;
+/// Concurrent queries.
+const QUERIES_AT_ONCE: usize = 8;
+/// Concurrent updates of single items: the records of a chunk are written within half a second.
+const UPDATES_AT_ONCE: usize = 16;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -53,30 +57,50 @@ impl DynamoLedger {
         Self { table, clock, tombstones }
     }
 
-    fn item(&self, scope: &LedgerScope, record: &LedgerRecord) -> Update {
-        let item = self.state(scope, record);
-        match &record.refusal {
-            Some(refusal) => item.set(name::REFUSAL, to_text(refusal)),
-            None => item.remove(name::REFUSAL),
+    /// Changes one record, if the stored one is as it was read. Usually one request: a text that says the same in another version's
+    /// words takes a second one.
+    async fn replace_one(&self, scope: &LedgerScope, change: &RecordChange) -> Result<bool, TableError> {
+        let before = change.before.as_ref().and_then(LedgerRecord::without_refusal);
+        let mut before = before.map(|before| to_text(&before));
+        loop {
+            let unchanged = match &before {
+                Some(text) => Condition::Equals(name::RECORD, text.as_str().into()),
+                None => Condition::Absent(name::RECORD),
+            };
+            let update = self.update_of(scope, change).when(unchanged);
+            let Updated::ConditionFailed(item) = self.table.update(&update).await? else { return Ok(true) };
+            // What cannot be read is not what was read.
+            let Ok(stored) = item.as_ref().map(parse).transpose() else { return Ok(false) };
+            match change.decide(stored.as_ref()) {
+                ChangeDecision::Apply => {
+                    before = item.as_ref().and_then(|item| item.text(name::RECORD)).map(str::to_owned);
+                }
+                ChangeDecision::Applied => return Ok(true),
+                ChangeDecision::Conflict => return Ok(false),
+            }
         }
     }
 
-    /// The item without its refusal.
-    fn state(&self, scope: &LedgerScope, record: &LedgerRecord) -> Update {
+    fn update_of(&self, scope: &LedgerScope, change: &RecordChange) -> Update {
+        let record = &change.after;
         let state = serde_json::to_value(record.state).expect("a state is plain data");
-        let text = to_envelope(record).expect("a record is plain data");
-        let item = Update::new(key(scope, &record.product))
+        let update = Update::new(key(scope, &record.product))
             .set(name::SHOP_ID, scope.shop_id.as_str())
             .set(name::INDEX_NAME, scope.index_name.as_str())
             .set(name::STATE, state.as_str().unwrap_or_default())
-            .set(name::RECORD, text);
-        match record.state {
+            .set(name::RECORD, to_text(record));
+        let update = match record.state {
             ProductState::Removed | ProductState::Absent => {
                 let seconds = i64::try_from(self.tombstones.as_secs()).unwrap_or(i64::MAX);
                 let expiry = self.clock.now().as_second().saturating_add(seconds);
-                item.set(name::EXPIRES_AT, Value::Number(expiry))
+                update.set(name::EXPIRES_AT, Value::Number(expiry))
             }
-            ProductState::Live | ProductState::Refused => item.remove(name::EXPIRES_AT),
+            ProductState::Live | ProductState::Refused => update.remove(name::EXPIRES_AT),
+        };
+        match change.new_refusal() {
+            Some(Some(refusal)) => update.set(name::REFUSAL, to_text(refusal)),
+            Some(None) => update.remove(name::REFUSAL),
+            None => update,
         }
     }
 
@@ -92,7 +116,7 @@ impl DynamoLedger {
         let partitions: Vec<String> = (0..BUCKETS).map(|bucket| partition(scope, bucket)).collect();
         let pages: Vec<_> =
             partitions.iter().map(|partition| self.table.query_after(partition, after, share)).collect();
-        let pages: Vec<Vec<Item>> = stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
+        let pages: Vec<Vec<Item>> = stream::iter(pages).buffered(QUERIES_AT_ONCE).try_collect().await?;
         let cut_off = pages.iter().filter(|page| page.len() == share);
         let bound = cut_off.filter_map(|page| page.last()).map(|item| product_of(item).to_owned()).min();
         let mut items: Vec<Item> = pages.into_iter().flatten().collect();
@@ -103,8 +127,8 @@ impl DynamoLedger {
     }
 }
 
-fn to_text(refusal: &LastRefusal) -> String {
-    to_envelope(refusal).expect("a refusal is plain data")
+fn to_text(content: &impl serde::Serialize) -> String {
+    to_envelope(content).expect("records and refusals are plain data")
 }
 
 /// The partition of a bucket. The digest keeps scopes apart whatever characters their names have.
@@ -162,33 +186,9 @@ impl Ledger for DynamoLedger {
         items.iter().zip(products).map(record).collect()
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
-        let items: Vec<Update> = records.iter().map(|record| self.item(scope, record)).collect();
-        self.table.put_batch(&items).await.map_err(|error| error.during(writing(scope)))
-    }
-
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
-        let keys: Vec<Key> = changes.iter().map(|change| key(scope, &change.after.product)).collect();
-        let items = self.table.get_batch(&keys).await.map_err(|error| error.during(writing(scope)))?;
-        let replace = |(change, item): (&RecordChange, Option<Item>)| {
-            let record = item.as_ref().and_then(|item| item.text(name::RECORD));
-            let unchanged = match record {
-                Some(record) => Condition::Equals(name::RECORD, record.into()),
-                None => Condition::Absent(name::RECORD),
-            };
-            let applies = match item.as_ref().map(parse).transpose() {
-                Ok(stored) => change.applies_to(stored.as_ref()),
-                // What cannot be read is not what was read.
-                Err(_) => false,
-            };
-            let update = applies.then(|| self.state(scope, &change.after).when(unchanged));
-            async move {
-                let Some(update) = update else { return Ok(false) };
-                Ok::<_, TableError>(matches!(self.table.update(&update).await?, Updated::Applied(_)))
-            }
-        };
-        let replaced: Vec<_> = changes.iter().zip(items).map(replace).collect();
-        let replaced = stream::iter(replaced).buffered(AT_ONCE).try_collect().await;
+        let replaced: Vec<_> = changes.iter().map(|change| self.replace_one(scope, change)).collect();
+        let replaced = stream::iter(replaced).buffered(UPDATES_AT_ONCE).try_collect().await;
         replaced.map_err(|error: TableError| error.during(writing(scope)))
     }
 
@@ -211,7 +211,7 @@ impl Ledger for DynamoLedger {
         });
         let update = |update: Update| async move { self.table.update(&update).await.map(drop) };
         let updates: Vec<_> = updates.map(update).collect();
-        let done: Result<(), _> = stream::iter(updates).buffer_unordered(AT_ONCE).try_collect().await;
+        let done: Result<(), _> = stream::iter(updates).buffer_unordered(UPDATES_AT_ONCE).try_collect().await;
         done.map_err(|error| error.during(writing(scope)))
     }
 
@@ -311,7 +311,8 @@ mod tests {
             let records = DynamoLedger::new(table.clone(), Arc::new(SystemClock), retention);
             let states =
                 [ProductState::Live, ProductState::Refused, ProductState::Removed, ProductState::Absent];
-            records.put(&scope(), &states.map(|state| record("1", state))).await.unwrap();
+            let changes = states.map(|state| RecordChange { before: None, after: record("1", state) });
+            records.replace(&scope(), &changes).await.unwrap();
             let now = Timestamp::now().as_second();
             let expiry = |update: &Update| {
                 let attribute = update.set.iter().find(|(name, _)| *name == name::EXPIRES_AT)?;

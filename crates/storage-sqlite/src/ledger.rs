@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use host_core::{
     error::chain,
     model::{LastRefusal, LedgerRecord, ProductId},
-    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, UnsupportedFormat},
+    storage::{
+        ChangeDecision, Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, UnsupportedFormat,
+    },
 };
 use host_sqlite::{Cause, Database, to_envelope};
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -109,20 +111,6 @@ impl Ledger for SqliteLedger {
         found.into_iter().map(record).collect()
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
-        let (key, records) = (scope.clone(), records.to_vec());
-        let write = self.database.write(move |tx| {
-            let id = make_scope(tx, &key)?;
-            let mut put = tx.prepare_cached("INSERT OR REPLACE INTO ledger VALUES (?1, ?2, ?3, ?4)")?;
-            for record in &records {
-                let refusal = record.refusal.as_ref().map(to_envelope).transpose()?;
-                put.execute((id, record.product.as_str(), to_envelope(record)?, refusal))?;
-            }
-            Ok(())
-        });
-        write.await.map_err(|error| error.during(writing(scope)))
-    }
-
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
         let (key, changes) = (scope.clone(), changes.to_vec());
         let write = self.database.write(move |tx| {
@@ -131,22 +119,24 @@ impl Ledger for SqliteLedger {
                 "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product = ?2",
             )?;
             let mut put = tx.prepare_cached(
-                "INSERT INTO ledger (scope, product, record) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET record = excluded.record",
+                "INSERT INTO ledger (scope, product, record, refusal) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET record = excluded.record, refusal = iif(?5, excluded.refusal, refusal)",
             )?;
             let mut replaced = Vec::with_capacity(changes.len());
             for change in &changes {
                 let product = change.after.product.as_str();
                 let found = find.query_row((id, product), stored).optional()?;
-                // What cannot be read is not what was read.
-                let applies = match found.as_ref().map(parse).transpose() {
-                    Ok(found) => change.applies_to(found.as_ref()),
-                    Err(_) => false,
+                let decision = match found.as_ref().map(parse).transpose() {
+                    Ok(found) => change.decide(found.as_ref()),
+                    // What cannot be read is not what was read.
+                    Err(_) => ChangeDecision::Conflict,
                 };
-                if applies {
-                    put.execute((id, product, to_envelope(&change.after)?))?;
+                if decision == ChangeDecision::Apply {
+                    let new_refusal = change.new_refusal();
+                    let refusal = new_refusal.flatten().map(to_envelope).transpose()?;
+                    put.execute((id, product, to_envelope(&change.after)?, refusal, new_refusal.is_some()))?;
                 }
-                replaced.push(applies);
+                replaced.push(decision != ChangeDecision::Conflict);
             }
             Ok(replaced)
         });

@@ -511,7 +511,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     let products: Vec<ProductId> = (0..40).map(|n| ProductId::new(format!("{n:02}")).unwrap()).collect();
     let record = |product: &ProductId| LedgerRecord::new(product.clone(), job.clone(), now);
     let records: Vec<_> = products.iter().map(record).collect();
-    ledger.put(&of_ledger, &records).await.unwrap();
+    build::store_records(&*ledger, &of_ledger, &records).await;
     // More of them in a row than a page has.
     let changes = r#"
         UPDATE breaker SET record = '{"schema":2}' WHERE index_name = 'a';

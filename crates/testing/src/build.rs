@@ -4,10 +4,10 @@ use host_core::{
     clock::Clock,
     index::{Precondition, Removal, Write, WriteTarget},
     model::{
-        ChunkRef, Counts, Digest, Document, DocumentId, EntryClass, Job, JobId, Operation, PluginRef,
-        QuarantinedProducts, ReportEntry, SameVersion, Seal, SourceStats,
+        ChunkRef, Counts, Digest, Document, DocumentId, EntryClass, Job, JobId, LedgerRecord, Operation,
+        PluginRef, QuarantinedProducts, ReportEntry, SameVersion, Seal, SourceStats,
     },
-    storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
+    storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Ledger, LedgerScope, RecordChange, Stores},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -163,4 +163,13 @@ pub async fn publish(stores: &Stores, job: &Job, chunks: &[Lines<'_>]) {
     }
     let seal = Seal { total_items, quarantine: QuarantinedProducts::default(), ..seal(chunks.len() as u32) };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
+}
+
+/// Stores records of distinct products, whatever the ledger says of these.
+pub async fn store_records(ledger: &dyn Ledger, scope: &LedgerScope, records: &[LedgerRecord]) {
+    let products: Vec<_> = records.iter().map(|record| record.product.clone()).collect();
+    let before = ledger.get(scope, &products).await.unwrap();
+    let change = |(before, after): (_, &LedgerRecord)| RecordChange { before, after: after.clone() };
+    let changes: Vec<_> = before.into_iter().zip(records).map(change).collect();
+    assert_eq!(ledger.replace(scope, &changes).await.unwrap(), vec![true; records.len()]);
 }

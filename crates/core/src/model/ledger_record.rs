@@ -202,6 +202,13 @@ impl LedgerRecord {
         Self { refusal: Some(refusal), ..record }
     }
 
+    /// What the record says of the product beside its refusal; none if that is nothing, since it was only ever refused.
+    pub fn without_refusal(&self) -> Option<Self> {
+        let only_refused =
+            self.refusal.clone().map(|refusal| Self::of_refusal(self.product.clone(), refusal));
+        (only_refused.as_ref() != Some(self)).then(|| Self { refusal: None, ..self.clone() })
+    }
+
     /// The record of stored texts, each with its schema number: what is known of the product, which is nothing if it was only
     /// ever refused, and its last refusal.
     ///

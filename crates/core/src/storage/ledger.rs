@@ -22,7 +22,7 @@ impl LedgerScope {
     }
 }
 
-/// What a record was when it was read, and what it is to be.
+/// What a record was when it was read, and what it is to be. The refusal is changed only if the two differ in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordChange {
     /// None if there was no record.
@@ -31,17 +31,35 @@ pub struct RecordChange {
     pub after: LedgerRecord,
 }
 
+/// What is to be done about a change, given the stored record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeDecision {
+    /// The ledger still says what was read: store what is new.
+    Apply,
+    /// The ledger says what is new: an earlier attempt stored it.
+    Applied,
+    /// Another writer has changed the record.
+    Conflict,
+}
+
 impl RecordChange {
-    /// Whether the ledger still says what was read, whatever it says of a refusal.
-    pub fn applies_to(&self, stored: Option<&LedgerRecord>) -> bool {
-        match (&self.before, stored) {
-            (Some(before), Some(stored)) => {
-                let of_refusal = LedgerRecord { refusal: before.refusal.clone(), ..stored.clone() };
-                of_refusal == *before
-            }
-            (None, None) => true,
-            _ => false,
+    /// Decides by the stored record, whatever that says of a refusal.
+    pub fn decide(&self, stored: Option<&LedgerRecord>) -> ChangeDecision {
+        let stored = stored.and_then(LedgerRecord::without_refusal);
+        if stored == self.before.as_ref().and_then(LedgerRecord::without_refusal) {
+            ChangeDecision::Apply
+        } else if stored == self.after.without_refusal() {
+            ChangeDecision::Applied
+        } else {
+            ChangeDecision::Conflict
         }
+    }
+
+    /// The refusal to store, if it changes; within, none if there is to be none.
+    pub fn new_refusal(&self) -> Option<Option<&LastRefusal>> {
+        let before = self.before.as_ref().and_then(|before| before.refusal.as_ref());
+        let after = self.after.refusal.as_ref();
+        (before != after).then_some(after)
     }
 }
 
@@ -59,12 +77,9 @@ pub trait Ledger: Send + Sync {
         products: &[ProductId],
     ) -> Result<Vec<Option<LedgerRecord>>, StoreError>;
 
-    /// Stores records of distinct products, replacing those that were there; the last writer wins. All chunks of a product are
-    /// in one lane, so there is one at a time. After an error any of them may be stored.
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError>;
-
-    /// Changes records of distinct products, each only if the ledger still says what was read, and leaves refusals alone: for a caller
-    /// that is not a writer in their lanes. False for each that another writer has changed meanwhile.
+    /// Changes records of distinct products, each only if the ledger still says what was read: of two writers that read the same
+    /// record, one changes it. True for each that says what is new, also if an earlier attempt stored it; false for each that
+    /// another writer has changed meanwhile. After an error any of them may be changed.
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError>;
 
     /// Stores why distinct products were left out, and changes nothing else of their records: the caller is not a writer in

@@ -25,7 +25,7 @@ pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Completion, Release, latest_lease_end};
 pub use envelope::{SCHEMA, UnsupportedFormat, from_envelope, to_envelope};
 pub use jobs::{JobSnapshot, Jobs};
-pub use ledger::{Ledger, LedgerScope, RecordChange};
+pub use ledger::{ChangeDecision, Ledger, LedgerScope, RecordChange};
 pub use lifecycle::{IngestGuard, JobRemover, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{

@@ -61,7 +61,7 @@ async fn fill(storage: &SqliteStorage, catalog: &Catalog, clock: &SharedClock, s
         stores.settings.put(&job.index_name, &key).await.unwrap();
         let mut record = LedgerRecord::new(ProductId::new(word).unwrap(), job.id.clone(), clock.now());
         record.set_version(Map::from_iter([("v".to_owned(), word.into())]));
-        stores.ledger.put(&LedgerScope::of(&job, catalog.id()), &[record]).await.unwrap();
+        build::store_records(&*stores.ledger, &LedgerScope::of(&job, catalog.id()), &[record]).await;
         for seq in 0..2 {
             let sent = build::chunk(&job.id, 100 + seq, 0);
             stores.queue.send(&job, &sent, 0).await.unwrap();

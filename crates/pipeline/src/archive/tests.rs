@@ -79,7 +79,7 @@ async fn write(stores: &Stores, index: &FakeIndex, number: u8, job: &Job) {
     record.add_document(name(number));
     let stored = stores.jobs.get(&job.id).await.unwrap();
     record.order = Some(JobRecency::of(&stored.map_or_else(|| job.clone(), |stored| stored.job)));
-    stores.ledger.put(&scope(index, job), &[record]).await.unwrap();
+    build::store_records(&*stores.ledger, &scope(index, job), &[record]).await;
 }
 
 fn scope(index: &FakeIndex, job: &Job) -> LedgerScope {
@@ -223,7 +223,7 @@ async fn check(steps: Vec<Step>) {
                         };
                         let mut record = record.take().unwrap();
                         record.state = ProductState::Absent;
-                        stores.ledger.put(&scope, &[record]).await.unwrap();
+                        build::store_records(&*stores.ledger, &scope, &[record]).await;
                     }
                 }
             }
@@ -283,7 +283,7 @@ async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called(
     let mut record = LedgerRecord::new(product, full.job.id.clone(), full.job.created_at);
     record.state = ProductState::Live;
     record.add_document(name(1));
-    stores.ledger.put(&scope, &[record]).await.unwrap();
+    build::store_records(&*stores.ledger, &scope, &[record]).await;
     let (removals, _) = missing(&stores, &index, &full).await;
     assert_eq!(removals.into_iter().map(|removal| removal.document).collect::<Vec<_>>(), [name(4)]);
 }
@@ -411,7 +411,7 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     let mut record = LedgerRecord::new(product, removal.id.clone(), removal.created_at);
     record.state = ProductState::Live;
     record.add_document(name(4));
-    stores.ledger.put(&scope(&index, &removal), &[record]).await.unwrap();
+    build::store_records(&*stores.ledger, &scope(&index, &removal), &[record]).await;
     assert_eq!(missing(&stores, &index, &full).await.0.len(), 1);
 }
 

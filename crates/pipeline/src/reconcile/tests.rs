@@ -249,7 +249,7 @@ struct Meanwhile {
 impl Interceptor for Meanwhile {
     async fn after(&self, call: IndexCall<'_>, _: &[Outcome]) -> Result<(), IndexError> {
         if matches!(call, IndexCall::Stored(_)) {
-            self.stores.ledger.put(&self.scope, &self.records).await.unwrap();
+            build::store_records(&*self.stores.ledger, &self.scope, &self.records).await;
         }
         Ok(())
     }
@@ -386,7 +386,7 @@ async fn an_unknown_document_of_a_removed_product_is_removed() {
     let mut removed = shop.record("gid/3").await.unwrap();
     removed.state = ProductState::Removed;
     removed.documents = [document("3")].into();
-    shop.stores().ledger.put(&shop.scope(), &[removed]).await.unwrap();
+    build::store_records(&*shop.stores().ledger, &shop.scope(), &[removed]).await;
     assert_eq!(shop.differences().await.0, ["unknown 3b"]);
     assert_eq!(shop.repair(ReconcileMode::Unknown, false).await, Repair::default());
     let repair = shop.repair(ReconcileMode::All, false).await;

@@ -302,7 +302,7 @@ async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
     other.state = ProductState::Live;
     other.add_document(DocumentId::new("a-red").unwrap());
     let scope = LedgerScope::of(&world.job(), world.index.id());
-    world.stores().ledger.put(&scope, &[other]).await.unwrap();
+    build::store_records(&*world.stores().ledger, &scope, &[other]).await;
     let full = Job { full: true, ..world.job() };
     let full = world.try_run(&full, &products(&[("a", "1 red"), ("b", "1 red")]), false).await.unwrap();
     assert_eq!((full.chunks, full.counts), (0, unchanged(2)));
@@ -433,7 +433,7 @@ async fn history(seed: u64) -> u64 {
                 let records = world.stores().ledger.page(&scope, None, 99).await.unwrap();
                 world.stores().ledger.remove_shop(SHOP, false).await.unwrap();
                 let some: Vec<_> = records.into_iter().filter(|_| below(2) == 0).collect();
-                world.stores().ledger.put(&scope, &some).await.unwrap();
+                build::store_records(&*world.stores().ledger, &scope, &some).await;
             }
             _ => {}
         }

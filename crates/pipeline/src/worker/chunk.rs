@@ -13,7 +13,7 @@ use super::{
 use host_core::{
     index::WriteTarget,
     model::{ChunkLine, ChunkRef, Document, EntryClass, Job, Operation, ReportEntry},
-    storage::{ChunkLease, ChunkOutcome, Chunks, QuarantineReason, StoreError},
+    storage::{ChunkLease, ChunkOutcome, Chunks, QuarantineReason, StoreError, StoreErrorKind},
 };
 
 /// Handles the items of a claimed chunk and stores its report. Idempotent: what this job has written itself counts as
@@ -27,9 +27,45 @@ pub(super) async fn handle(
     let bytes = worker.stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
     let missing = || ChunkError::ChunkObjectMissing { key: format!("chunk {}", chunk.key) };
     let bytes = bytes.ok_or_else(missing)?;
-    let (target, operation) = (WriteTarget::of(job), chunk.operation);
+    let mut changed = 0;
+    for pass in 1..=MAX_PASSES {
+        let is_first = pass == 1 && lease.fencing_token == 1;
+        let counts = match handle_lines(worker, job, chunk.operation, &bytes, is_first).await? {
+            Ok(counts) => counts,
+            Err(products) => {
+                tracing::warn!(
+                    key = chunk.key,
+                    products,
+                    "another worker has the same products; handling the chunk again"
+                );
+                changed = products;
+                continue;
+            }
+        };
+        let report_key = chunk.report_key(lease.fencing_token);
+        return Ok(counts.into_outcome(worker.stores.chunks.as_ref(), report_key, None).await?);
+    }
+    Err(ChunkError::Store(StoreError {
+        action: format!("recording the products of chunk {}", chunk.key),
+        kind: StoreErrorKind::Transient,
+        source: format!("other workers keep changing the records of {changed} of them").into(),
+    }))
+}
+
+/// How often a chunk is handled at once, as long as other workers change the records of its products meanwhile.
+const MAX_PASSES: u32 = 4;
+
+/// Handles the lines of a chunk; the error is the number of products whose records another worker has changed since they were read.
+async fn handle_lines(
+    worker: &Worker,
+    job: &Job,
+    operation: Operation,
+    bytes: &[u8],
+    is_first: bool,
+) -> Result<Result<ChunkCounts, usize>, ChunkError> {
+    let target = WriteTarget::of(job);
     let (mut counts, mut others) = (ChunkCounts::default(), ChunkCounts::default());
-    let lines = read(&bytes, &mut counts);
+    let lines = read(bytes, &mut counts);
     let mut ledger = ChunkLedger::read(worker, job, &lines).await?;
     let documents: Vec<Document> = lines.into_iter().map(|line| line.document).collect();
     let documents = ledger.compare(documents, &mut counts).await?;
@@ -43,7 +79,11 @@ pub(super) async fn handle(
             changes.apply(unnamed, &mut others).await?;
         }
         Operation::AddDocuments | Operation::UpdateDocuments => {
-            let documents = ledger.leave_out_removed(documents, &mut counts);
+            let (documents, overtaken) = ledger.leave_out_removed(documents, &mut counts);
+            if !is_first {
+                // An earlier pass may have written them before the removal was known.
+                changes.apply(overtaken, &mut ChunkCounts::default()).await?;
+            }
             let accepted = validate(worker, operation, documents, &mut counts).await?;
             let prepare = if operation == Operation::UpdateDocuments { prepare_update } else { prepare };
             let writes = accepted.into_iter().map(|document| prepare(document, fields));
@@ -55,9 +95,10 @@ pub(super) async fn handle(
         }
     }
     // Before the chunk is completed: a worker that crashes in between repeats both.
-    ledger.write(&counts, &others).await?;
-    let report_key = chunk.report_key(lease.fencing_token);
-    Ok(counts.into_outcome(worker.stores.chunks.as_ref(), report_key, None).await?)
+    match ledger.write(&counts, &others).await? {
+        0 => Ok(Ok(counts)),
+        products => Ok(Err(products)),
+    }
 }
 
 /// The outcome of a claimed chunk that cannot be handled: all its items failed, for this reason.

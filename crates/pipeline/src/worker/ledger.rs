@@ -15,7 +15,7 @@ use host_core::{
         ProductId, ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
-    storage::LedgerScope,
+    storage::{LedgerScope, RecordChange},
 };
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -154,8 +154,13 @@ impl<'a> ChunkLedger<'a> {
         record.order.is_some_and(|order| order.sequence > self.job.sequence)
     }
 
-    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
-    pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
+    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names. Returns the number of
+    /// products whose records another worker has changed meanwhile, and which stay as that one said.
+    pub(super) async fn write(
+        &self,
+        counts: &ChunkCounts,
+        others: &ChunkCounts,
+    ) -> Result<usize, ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
         for (id, outcome) in counts.accepted().chain(others.accepted()) {
             let Some(line) = self.documents.get(id) else { continue };
@@ -183,16 +188,19 @@ impl<'a> ChunkLedger<'a> {
                 change.all_documents = Some(all_documents);
             }
         }
-        let changed: Vec<LedgerRecord> = changes
+        let changed: Vec<RecordChange> = changes
             .into_iter()
             .filter_map(|(product, change)| {
-                change.apply(self.before.get(product)?.as_ref(), product, self.job, self.worker.clock.now())
+                let before = self.before.get(product)?.clone();
+                let after = change.apply(before.as_ref(), product, self.job, self.worker.clock.now())?;
+                Some(RecordChange { before, after })
             })
             .collect();
         if changed.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        Ok(self.worker.stores.ledger.put(&self.scope, &changed).await?)
+        let replaced = self.worker.stores.ledger.replace(&self.scope, &changed).await?;
+        Ok(replaced.into_iter().filter(|replaced| !replaced).count())
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 use host_core::{
     index::{IndexError, Outcome, Precondition, Removal, StoredVersion},
     model::{
-        Document, DocumentId, Job,
+        Document, DocumentId, Job, JobId,
         document::{ARCHIVES_FIELD, JOB_ID_FIELD},
     },
     plugin::VersionOrdering,
@@ -46,6 +46,12 @@ impl ConditionalRemoval {
         spares_same_version: bool,
     ) -> Self {
         Self { spares_own_job: true, spares_same_version, ..Self::of(removal, version_fields) }
+    }
+
+    /// The removal of a document that this job may have written before it knew of the removal in this version.
+    pub(super) fn of_own(id: DocumentId, version: Map<String, Value>, job: &JobId) -> Self {
+        let (removal, written_by) = (Removal::of(id), Some(job.to_string()));
+        Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
     }
 
     fn is_of_another_writer(&self, stored: &StoredVersion) -> bool {

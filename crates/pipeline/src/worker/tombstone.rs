@@ -2,7 +2,7 @@
 
 use super::{
     chunk_counts::ChunkCounts, chunk_error::ChunkError, content::version_of, decide::spell,
-    ledger::ChunkLedger,
+    ledger::ChunkLedger, removal::ConditionalRemoval,
 };
 use host_core::{
     model::{
@@ -81,13 +81,14 @@ impl ChunkLedger<'_> {
     }
 
     /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead letter, a
-    /// replay or another lane.
+    /// replay or another lane. Returns the others, and the removals of these as far as this job wrote them.
     pub(super) fn leave_out_removed(
         &self,
         documents: Vec<Document>,
         counts: &mut ChunkCounts,
-    ) -> Vec<Document> {
-        let stays = |document: &Document| {
+    ) -> (Vec<Document>, Vec<ConditionalRemoval>) {
+        let mut left_out = Vec::new();
+        let mut stays = |document: &Document| {
             let ordering = self.documents.get(&document.id).and_then(|line| line.since_removal);
             let (Some(ordering), Some(tombstone)) =
                 (ordering, self.tombstones(&document.id).into_iter().next())
@@ -99,9 +100,12 @@ impl ChunkLedger<'_> {
             }
             let fields = &self.worker.version.manifest().version_fields;
             counts.add_entry(tombstone.refusal(document, &version_of(&document.fields, fields), ordering));
+            let (id, version) = (document.id.clone(), tombstone.version.clone());
+            left_out.push(ConditionalRemoval::of_own(id, version, &self.job.id));
             false
         };
-        documents.into_iter().filter(stays).collect()
+        let documents = documents.into_iter().filter(|document| stays(document)).collect();
+        (documents, left_out)
     }
 
     fn outlives(&self, ordering: VersionOrdering, tombstone: &Tombstone<'_>) -> bool {

@@ -1,12 +1,11 @@
 //! Batches of items on DynamoDB. A batch may be done in part; the client does not repeat what is left.
 
 use super::{
-    Item, Key, TableError, Update,
+    Item, Key, TableError,
     dynamo::{Dynamo, item, table_error},
-    expression::attribute,
 };
 use crate::failure::failure;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     backoff::Backoff,
@@ -17,7 +16,7 @@ use std::{collections::HashMap, time::Duration};
 
 /// Most items of one call, as DynamoDB allows.
 const MAX_GETS: usize = 100;
-const MAX_PUTS: usize = 25;
+const MAX_DELETES: usize = 25;
 /// Concurrent calls: a chunk's thousand products are read in one or two round trips.
 const AT_ONCE: usize = 8;
 /// How often what was left undone is sent again, and the waits between: throttled tables get more capacity within seconds.
@@ -73,35 +72,19 @@ impl Dynamo {
         Err(self.left_undone(wanted.len()))
     }
 
-    pub(super) async fn put_in_batches(&self, items: &[Update]) -> Result<(), TableError> {
-        items.iter().try_for_each(Update::check_size)?;
-        let batches: Vec<_> = items.chunks(MAX_PUTS).map(|batch| self.put_some(batch)).collect();
-        stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await
-    }
-
-    async fn put_some(&self, items: &[Update]) -> Result<(), TableError> {
-        let put = |update: &Update| {
-            let mut item = key_of(&update.key);
-            item.extend(update.set.iter().map(|(name, value)| ((*name).to_owned(), attribute(value))));
-            let put = PutRequest::builder().set_item(Some(item)).build().map_err(invalid)?;
-            Ok(WriteRequest::builder().put_request(put).build())
-        };
-        self.write_some(items.iter().map(put).collect::<Result<_, TableError>>()?).await
-    }
-
     pub(super) async fn delete_in_batches(&self, keys: &[Key]) -> Result<(), TableError> {
         let delete = |key: &Key| {
             let delete = DeleteRequest::builder().set_key(Some(key_of(key))).build().map_err(invalid)?;
             Ok(WriteRequest::builder().delete_request(delete).build())
         };
         let batch = |batch: &[Key]| batch.iter().map(delete).collect::<Result<Vec<_>, TableError>>();
-        let batches = keys.chunks(MAX_PUTS).map(batch).collect::<Result<Vec<_>, _>>()?;
-        let batches: Vec<_> = batches.into_iter().map(|batch| self.write_some(batch)).collect();
+        let batches = keys.chunks(MAX_DELETES).map(batch).collect::<Result<Vec<_>, _>>()?;
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.delete_some(batch)).collect();
         stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Sends changes of distinct items, and again those that are left undone.
-    async fn write_some(&self, mut wanted: Vec<WriteRequest>) -> Result<(), TableError> {
+    /// Sends removals of distinct items, and again those that are left undone.
+    async fn delete_some(&self, mut wanted: Vec<WriteRequest>) -> Result<(), TableError> {
         for round in 1..=ROUNDS {
             let sent = self.client.batch_write_item().request_items(&self.table, wanted).send().await;
             let done = sent.map_err(|error| table_error(&self.table, failure(error)))?;

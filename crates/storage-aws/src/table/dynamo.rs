@@ -178,10 +178,6 @@ impl Table for Dynamo {
         self.get_in_batches(keys).await
     }
 
-    async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
-        self.put_in_batches(items).await
-    }
-
     async fn delete_batch(&self, keys: &[Key]) -> Result<(), TableError> {
         self.delete_in_batches(keys).await
     }

@@ -312,15 +312,6 @@ pub trait Table: Send + Sync {
         Ok(items)
     }
 
-    /// Writes items as a whole, replacing those with their keys; the updates do nothing but set and remove attributes, and
-    /// their keys are distinct. After an error any of them may be written.
-    async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
-        for item in items {
-            self.update(item).await?;
-        }
-        Ok(())
-    }
-
     /// Removes items by their keys; one after another where there are no batches. After an error any of them may be gone.
     async fn delete_batch(&self, keys: &[Key]) -> Result<(), TableError> {
         for key in keys {

@@ -13,7 +13,7 @@ use host_storage_aws::{
 };
 use host_testing::{
     VirtualClock,
-    build::{MINUTE, chunk, complete, job, processed, seal},
+    build::{self, MINUTE, chunk, complete, job, processed, seal},
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -272,7 +272,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     let record =
         |product: &ProductId| LedgerRecord::new(product.clone(), harness.job.id.clone(), clock.now());
     let records: Vec<_> = products.iter().map(record).collect();
-    ledger.put(&scope, &records).await.unwrap();
+    build::store_records(&*ledger, &scope, &records).await;
     // More of them in a row than a page has.
     for (number, product) in products[..30].iter().enumerate() {
         let key = key_of(&table, product).await;
@@ -339,7 +339,7 @@ async fn everything_that_is_written_carries_its_schema() {
         LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
     let product = ProductId::new("product").unwrap();
     let record = LedgerRecord::new(product.clone(), job.id.clone(), harness.clock.now());
-    ledger.put(&scope, &[record]).await.unwrap();
+    build::store_records(&*ledger, &scope, &[record]).await;
     let record = harness.table.get(&key_of(&harness.table, &product).await).await.unwrap().unwrap();
     let dead = harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();
     let row =

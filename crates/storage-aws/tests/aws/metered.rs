@@ -99,10 +99,6 @@ impl Table for MeteredTable {
     async fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, TableError> {
         self.1.request(self.0.get_batch(keys)).await
     }
-
-    async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
-        self.1.request(self.0.put_batch(items)).await
-    }
 }
 
 pub(super) struct MeteredQueues(pub(super) Arc<sqs::Model>, pub(super) Arc<Meter>);

@@ -1,7 +1,7 @@
 //! Checks of [`host_core::storage::Ledger`].
 
 use super::Backend;
-use crate::build::{chunk, complete, processed, seal};
+use crate::build::{chunk, complete, processed, seal, store_records};
 use host_core::{
     index::TargetId,
     model::{DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ProductState, ReportEntry},
@@ -47,7 +47,7 @@ pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: 
     }
     records[0].refusal = Some(left_out(&backend.job("shop"), "bad-title"));
     for _ in 0..2 {
-        ledger.put(&scope, &records).await.unwrap();
+        store_records(&**ledger, &scope, &records).await;
     }
     let mut asked: Vec<ProductId> = records.iter().rev().map(|record| record.product.clone()).collect();
     asked.insert(1, product("unknown"));
@@ -61,15 +61,15 @@ pub async fn a_record_is_replaced_as_a_whole(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let mut removed = record(backend, "1", ProductState::Removed);
     removed.refusal = Some(left_out(&backend.job("shop"), "removed-product"));
-    ledger.put(&scope, &[removed]).await.unwrap();
+    store_records(&**ledger, &scope, &[removed]).await;
     let live = LedgerRecord::new(product("1"), backend.job("shop").id, backend.clock.now());
-    ledger.put(&scope, std::slice::from_ref(&live)).await.unwrap();
+    store_records(&**ledger, &scope, std::slice::from_ref(&live)).await;
     assert_eq!(ledger.get(&scope, &[product("1")]).await.unwrap(), [Some(live)]);
 }
 
 pub async fn ledgers_of_indexes_are_kept_apart(backend: &Backend) {
     let (ledger, own) = (&backend.stores.ledger, scope(backend));
-    ledger.put(&own, &[record(backend, "1", ProductState::Live)]).await.unwrap();
+    store_records(&**ledger, &own, &[record(backend, "1", ProductState::Live)]).await;
     for other in [
         LedgerScope { shop_id: backend.name("shop"), ..own.clone() },
         LedgerScope { target: "catalog:postgres://db".into(), ..own.clone() },
@@ -85,7 +85,7 @@ pub async fn ledgers_of_indexes_are_kept_apart(backend: &Backend) {
 pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let records = [record(backend, "1", ProductState::Live), record(backend, "2", ProductState::Removed)];
-    ledger.put(&scope, &records).await.unwrap();
+    store_records(&**ledger, &scope, &records).await;
     let (first, second) = (backend.job("shop"), backend.job("shop"));
     let refuse = |job: &Job, code: &str| ["1", "2", "3"].map(|id| (product(id), left_out(job, code)));
     for _ in 0..2 {
@@ -108,22 +108,23 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
 pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let known = [record(backend, "1", ProductState::Live), record(backend, "2", ProductState::Live)];
-    ledger.put(&scope, &known).await.unwrap();
+    store_records(&**ledger, &scope, &known).await;
     let only_refused = (product("3"), left_out(&backend.job("shop"), "bad"));
     ledger.refuse(&scope, std::slice::from_ref(&only_refused)).await.unwrap();
     let ids = ["1", "2", "3", "4"].map(product);
     let before = ledger.get(&scope, &ids).await.unwrap();
     // Meanwhile a worker writes the second, and an ingest refuses the first.
     let written = LedgerRecord { job_id: backend.job("shop").id, ..known[1].clone() };
-    ledger.put(&scope, std::slice::from_ref(&written)).await.unwrap();
+    store_records(&**ledger, &scope, std::slice::from_ref(&written)).await;
     let refusal = left_out(&backend.job("shop"), "worse");
     ledger.refuse(&scope, &[(product("1"), refusal.clone())]).await.unwrap();
     let changes: Vec<RecordChange> = before
         .into_iter()
         .zip(ids.clone())
-        .map(|(before, id)| RecordChange {
-            before,
-            after: record(backend, id.as_str(), ProductState::Absent),
+        .map(|(before, id)| {
+            let refusal = before.as_ref().and_then(|before| before.refusal.clone());
+            let after = LedgerRecord { refusal, ..record(backend, id.as_str(), ProductState::Absent) };
+            RecordChange { before, after }
         })
         .collect();
     assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [true, false, true, true]);
@@ -135,7 +136,48 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
         after(3),
     ];
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), expected.map(Some));
-    assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [false; 4]);
+    // A call whose answer was lost is repeated.
+    assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [true, false, true, true]);
+}
+
+/// Two workers may have the same product: the first one's lease ended while it was at work.
+pub async fn of_two_writers_that_read_the_same_record_one_changes_it(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let job = backend.job("shop");
+    let known =
+        LedgerRecord { refusal: Some(left_out(&job, "bad")), ..record(backend, "1", ProductState::Live) };
+    store_records(&**ledger, &scope, std::slice::from_ref(&known)).await;
+    ledger.refuse(&scope, &[(product("2"), left_out(&job, "bad"))]).await.unwrap();
+    for id in ["1", "2", "3"] {
+        let before = ledger.get(&scope, &[product(id)]).await.unwrap().remove(0);
+        let change = |state| RecordChange { before: before.clone(), after: record(backend, id, state) };
+        let (first, second) = (change(ProductState::Removed), change(ProductState::Live));
+        let (one, other) = tokio::join!(
+            ledger.replace(&scope, std::slice::from_ref(&first)),
+            ledger.replace(&scope, std::slice::from_ref(&second)),
+        );
+        let (one, other) = (one.unwrap()[0], other.unwrap()[0]);
+        assert!(one != other, "{id}");
+        let (stored, late) = if one { (first, second) } else { (second, first) };
+        assert_eq!(ledger.replace(&scope, &[late]).await.unwrap(), [false], "{id}");
+        assert_eq!(ledger.replace(&scope, std::slice::from_ref(&stored)).await.unwrap(), [true], "{id}");
+        // The refusal goes with what was read.
+        assert_eq!(ledger.get(&scope, &[product(id)]).await.unwrap(), [Some(stored.after)], "{id}");
+    }
+}
+
+pub async fn a_change_of_the_refusal_alone_is_stored(backend: &Backend) {
+    let (ledger, scope, job) = (&backend.stores.ledger, scope(backend), backend.job("shop"));
+    let live = record(backend, "1", ProductState::Live);
+    store_records(&**ledger, &scope, std::slice::from_ref(&live)).await;
+    let refused = LedgerRecord { refusal: Some(left_out(&job, "bad")), ..live.clone() };
+    for (before, after) in [(&live, &refused), (&refused, &live)] {
+        let change = RecordChange { before: Some(before.clone()), after: after.clone() };
+        for _ in 0..2 {
+            assert_eq!(ledger.replace(&scope, std::slice::from_ref(&change)).await.unwrap(), [true]);
+            assert_eq!(ledger.get(&scope, &[product("1")]).await.unwrap(), [Some(after.clone())]);
+        }
+    }
 }
 
 pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
@@ -143,7 +185,7 @@ pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
     let mut records: Vec<LedgerRecord> =
         (0..230).map(|n| record(backend, &format!("gid/{n}"), ProductState::Live)).collect();
     records.extend(["Z", "z", "é", "~"].map(|id| record(backend, id, ProductState::Removed)));
-    ledger.put(&scope, &records).await.unwrap();
+    store_records(&**ledger, &scope, &records).await;
     records.sort_by(|one, two| one.product.cmp(&two.product));
     for limit in [1, 7, 100, 10_000] {
         // Every request costs time on a real server.
@@ -170,7 +212,7 @@ pub async fn many_records_are_put_and_read_at_once(backend: &Backend) {
     for record in &mut records[..3] {
         (0..2_000).for_each(|n| record.add_document(DocumentId::new(format!("{n:014}")).unwrap()));
     }
-    ledger.put(&scope, &records).await.unwrap();
+    store_records(&**ledger, &scope, &records).await;
     let ids: Vec<ProductId> = records.iter().map(|record| record.product.clone()).collect();
     let expected: Vec<Option<LedgerRecord>> = records.into_iter().map(Some).collect();
     assert!(ledger.get(&scope, &ids).await.unwrap() == expected);

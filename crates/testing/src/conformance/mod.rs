@@ -183,6 +183,8 @@ macro_rules! storage_tests {
             ledger::ledgers_of_indexes_are_kept_apart,
             ledger::a_refusal_changes_nothing_else,
             ledger::a_record_that_another_writer_changed_is_not_replaced,
+            ledger::of_two_writers_that_read_the_same_record_one_changes_it,
+            ledger::a_change_of_the_refusal_alone_is_stored,
             ledger::pages_have_each_record_once_and_in_order,
             ledger::many_records_are_put_and_read_at_once,
             ledger::chunks_that_are_not_counted_are_listed,

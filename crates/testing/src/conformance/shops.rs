@@ -1,7 +1,7 @@
 //! Checks of what removes a shop from each store.
 
 use super::Backend;
-use crate::build::{MINUTE, chunk, complete, processed, seal};
+use crate::build::{MINUTE, chunk, complete, processed, seal, store_records};
 use host_core::{
     model::{ChunkRef, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry},
     storage::{Claim, LedgerScope, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval},
@@ -96,7 +96,7 @@ pub async fn the_ledgers_of_a_shop_are_removed(backend: &Backend) {
             record.add_document(DocumentId::new(format!("{n}")).unwrap());
             record
         });
-        ledger.put(scope, &records.collect::<Vec<_>>()).await.unwrap();
+        store_records(&**ledger, scope, &records.collect::<Vec<_>>()).await;
         ledger.refuse(scope, &[(ProductId::new("refused").unwrap(), refusal.clone())]).await.unwrap();
     }
     assert_eq!(ledger.remove_shop(&shop, true).await.unwrap(), 3 * 41);

@@ -2,7 +2,7 @@ use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::{LastRefusal, LedgerRecord, ProductId},
-    storage::{Ledger, LedgerScope, RecordChange, StoreError},
+    storage::{ChangeDecision, Ledger, LedgerScope, RecordChange, StoreError},
 };
 use std::ops::Bound;
 
@@ -35,27 +35,21 @@ impl Ledger for SharedState {
         Ok(products.iter().map(|product| records?.get(product)?.read(product)).collect())
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
-        let mut state = self.state();
-        let ledger = state.ledgers.entry(scope.clone()).or_default();
-        ledger.extend(records.iter().map(|record| {
-            let (record, refusal) = (record.clone(), record.refusal.clone());
-            (record.product.clone(), Stored { record: Some(record), refusal })
-        }));
-        Ok(())
-    }
-
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
         let mut state = self.state();
         let ledger = state.ledgers.entry(scope.clone()).or_default();
         let replace = |change: &RecordChange| {
             let product = &change.after.product;
             let stored = ledger.get(product).and_then(|stored| stored.read(product));
-            let applies = change.applies_to(stored.as_ref());
-            if applies {
-                ledger.entry(product.clone()).or_default().record = Some(change.after.clone());
+            let decision = change.decide(stored.as_ref());
+            if decision == ChangeDecision::Apply {
+                let stored = ledger.entry(product.clone()).or_default();
+                stored.record = Some(change.after.clone());
+                if let Some(refusal) = change.new_refusal() {
+                    stored.refusal = refusal.cloned();
+                }
             }
-            applies
+            decision != ChangeDecision::Conflict
         };
         Ok(changes.iter().map(replace).collect())
     }

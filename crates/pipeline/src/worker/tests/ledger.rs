@@ -249,7 +249,7 @@ async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
         order: Some(JobRecency::of(&full_sync)),
         ..LedgerRecord::new(product, full_sync.id.clone(), harness.clock.now())
     };
-    harness.stores.ledger.put(&scope(), &[absent]).await.unwrap();
+    build::store_records(&*harness.stores.ledger, &scope(), &[absent]).await;
     for (name, exported_at, codes) in
         [("old", Some(before), vec!["removed-product".to_owned()]), ("new", None, Vec::new())]
     {
@@ -357,12 +357,23 @@ async fn lines_of_older_versions_are_products_of_their_own() {
     assert_eq!(harness.work("3", ADD, "{\"_id\":\"1\",\"v\":1}\n").await.2, ["removed-product"]);
 }
 
-/// A ledger whose next puts fail, after or before they took effect, and that counts them.
+fn failed() -> StoreError {
+    StoreError {
+        action: "writing the ledger".into(),
+        kind: StoreErrorKind::Transient,
+        source: "as the script says".into(),
+    }
+}
+
+/// A ledger whose next changes fail, after or before they took effect, and that counts them.
 struct FailingLedger {
     ledger: Arc<dyn Ledger>,
-    /// Whether each failing put takes effect.
+    /// Whether each failing change takes effect.
     failures: Mutex<Vec<bool>>,
-    puts: Mutex<Vec<Vec<LedgerRecord>>>,
+    /// Number of records in each call.
+    replaced: Mutex<Vec<usize>>,
+    /// What another worker stores before the next change.
+    meanwhile: Mutex<Vec<LedgerRecord>>,
 }
 
 #[async_trait]
@@ -375,24 +386,16 @@ impl Ledger for FailingLedger {
         self.ledger.get(scope, products).await
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
-        self.puts.lock().unwrap().push(records.to_vec());
-        let failure = self.failures.lock().unwrap().pop();
-        if failure != Some(false) {
-            self.ledger.put(scope, records).await?;
-        }
-        match failure {
-            None => Ok(()),
-            Some(_) => Err(StoreError {
-                action: "writing the ledger".into(),
-                kind: StoreErrorKind::Transient,
-                source: "as the script says".into(),
-            }),
-        }
-    }
-
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
-        self.ledger.replace(scope, changes).await
+        self.replaced.lock().unwrap().push(changes.len());
+        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
+        build::store_records(&*self.ledger, scope, &meanwhile).await;
+        let failure = self.failures.lock().unwrap().pop();
+        if failure == Some(false) {
+            return Err(failed());
+        }
+        let replaced = self.ledger.replace(scope, changes).await?;
+        failure.map_or(Ok(replaced), |_| Err(failed()))
     }
 
     async fn refuse(
@@ -423,7 +426,8 @@ impl Harness {
         let ledger = Arc::new(FailingLedger {
             ledger: stores.ledger.clone(),
             failures: Mutex::new(failures.to_vec()),
-            puts: Mutex::default(),
+            replaced: Mutex::default(),
+            meanwhile: Mutex::default(),
         });
         (Self::with_stores(Stores { ledger: ledger.clone(), ..stores }, clock), ledger)
     }
@@ -437,8 +441,8 @@ async fn a_chunk_whose_records_cannot_be_stored_is_retried_and_counted_once() {
         let (status, counts, _) = harness.work("add", ADD, &text).await;
         assert_eq!((status, counts), (JobStatus::Completed, super::counts(2)), "{takes_effect}");
         assert_eq!(harness.said("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
-        // A put that took effect leaves nothing to be put again.
-        assert_eq!(ledger.puts.lock().unwrap().len(), if takes_effect { 1 } else { 4 });
+        // A change that took effect leaves nothing to be changed again.
+        assert_eq!(ledger.replaced.lock().unwrap().len(), if takes_effect { 1 } else { 4 });
         ledger.failures.lock().unwrap().extend([takes_effect; 3]);
         let (status, counts, _) = harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
         let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
@@ -456,6 +460,37 @@ async fn what_did_not_change_is_not_written() {
         harness.work(name, ADD, &(text.clone() + &bad)).await;
     }
     harness.work("fourth", ADD, &(line("1", "gid/1", 2) + &line("2", "gid/2", 1))).await;
-    let puts: Vec<usize> = ledger.puts.lock().unwrap().iter().map(Vec::len).collect();
-    assert_eq!(puts, [3, 1], "of the second and third nothing, of the fourth the product that changed");
+    assert_eq!(
+        *ledger.replaced.lock().unwrap(),
+        [3, 1],
+        "of the second and third nothing, of the fourth the product that changed"
+    );
+}
+
+/// A worker that stood still for longer than its lease, or a chunk of another program in another lane: what was read is not what the
+/// ledger says any more.
+#[tokio::test(start_paused = true)]
+async fn what_another_worker_recorded_meanwhile_stays() {
+    let (harness, ledger) = Harness::with_failing_ledger(&[]);
+    let newer = Job { sequence: 9, ..build::job(&*harness.clock, SHOP) };
+    let record = |id: &str, state, v: i64| LedgerRecord {
+        state,
+        documents: [DocumentId::new(id).unwrap()].into(),
+        version: serde_json::from_str(&format!("{{\"v\":{v}}}")).unwrap(),
+        order: Some(JobRecency::of(&newer)),
+        ..LedgerRecord::new(
+            ProductId::new(format!("gid/{id}")).unwrap(),
+            newer.id.clone(),
+            harness.clock.now(),
+        )
+    };
+    let removed = record("1", ProductState::Removed, 5);
+    ledger.meanwhile.lock().unwrap().push(removed.clone());
+    let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
+    let (status, counts, codes) = harness.work("late", ADD, &text).await;
+    let expected = Counts { processed: 1, conflict: 1, ..Counts::default() };
+    assert_eq!((status, counts, codes), (JobStatus::Conflict, expected, vec!["removed-product".to_owned()]));
+    let stored = harness.record("gid/1").await.unwrap();
+    assert_eq!((stored.state, &stored.version), (ProductState::Removed, &removed.version));
+    assert_eq!(harness.ids(), ["2".to_owned()].into(), "what it had written before it knew");
 }
