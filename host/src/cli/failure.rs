@@ -13,8 +13,8 @@ pub enum Exit {
     /// command, and an index that refuses work which had begun. Of `jobs watch` also: the job has not ended, and no worker runs.
     Runtime = 1,
     /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its name or the
-    /// key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, and a `reconcile` of an index that
-    /// has more documents than it lists.
+    /// key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, a `reconcile` of an index that
+    /// has more documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
     /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ.
     Conflict = 3,

@@ -18,7 +18,7 @@ use host_core::{
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    forget::{self, Forget, ForgetError, Found, OpenIndexes},
+    forget::{self, DocumentsLeft, Forget, ForgetError, Forgotten, Found, LeftReason, OpenIndexes},
     removed_shop::{ShopIsRemoved, open_removal},
 };
 use jiff::Timestamp;
@@ -55,6 +55,15 @@ struct RemovalView<'a> {
     counts: ShopCounts,
     /// Indexes that could not be asked: of these, the documents are counted that the ledger names.
     uncounted: Vec<UncountedView<'a>>,
+    /// Documents that stay, of which some may be the shop's.
+    left: Vec<LeftView<'a>>,
+}
+
+#[derive(Serialize)]
+struct LeftView<'a> {
+    index_name: &'a str,
+    documents: u64,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -98,17 +107,19 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
             );
         }
         if dry_run {
-            show(global, &id, None, counts, &uncounted)?;
+            show(global, &id, None, counts, &uncounted, &[])?;
             return Ok(Exit::Completed);
         }
         if !yes {
             confirm(&id)?;
         }
-        let removal = forget.run(counts).await.map_err(failure)?;
+        let Forgotten { receipt, left } = forget.run(counts).await.map_err(failure)?;
         backend.flush().await?;
-        eprintln!("nothing is left of shop {id} but the receipt {}", ShopRemoval::key(&id));
-        show(global, &id, Some(&removal), removal.counts, &[])?;
-        Ok(Exit::Completed)
+        let but = if left.is_empty() { "" } else { "perhaps documents and " };
+        eprintln!("nothing is left of shop {id} but {but}the receipt {}", ShopRemoval::key(&id));
+        left.iter().for_each(|left| eprintln!("warning: {}", left_text(left)));
+        show(global, &id, Some(&receipt), receipt.counts, &[], &left)?;
+        Ok(if left.is_empty() { Exit::Completed } else { Exit::Usage })
     })
 }
 
@@ -152,6 +163,16 @@ fn text(counts: &ShopCounts) -> String {
     .join(", ")
 }
 
+fn left_text(left: &DocumentsLeft) -> String {
+    let DocumentsLeft { index_name, documents, reason } = left;
+    let documents = pluralize(*documents, "document");
+    let why = match reason {
+        LeftReason::Unlisted => "more than it lists, so that those which no ledger names cannot be found",
+        LeftReason::Unattributed => "written by jobs that are no longer known",
+    };
+    format!("index {index_name} still has {documents}, {why}; if they are the shop's, delete the index")
+}
+
 /// Asks for the shop's id.
 fn confirm(id: &str) -> Result<(), Failure> {
     let refused =
@@ -172,6 +193,7 @@ fn show(
     removal: Option<&ShopRemoval>,
     counts: ShopCounts,
     uncounted: &[(String, ForgetError)],
+    left: &[DocumentsLeft],
 ) -> Result<(), Failure> {
     let mut reasons = Vec::with_capacity(uncounted.len());
     for (index_name, error) in uncounted {
@@ -186,8 +208,13 @@ fn show(
             ended_at: removal.and_then(|removal| removal.ended_at),
             counts,
             uncounted: reasons,
+            left: left.iter().map(left_view).collect(),
         }),
     }
+}
+
+fn left_view(left: &DocumentsLeft) -> LeftView<'_> {
+    LeftView { index_name: &left.index_name, documents: left.documents, reason: left.reason.as_str() }
 }
 
 /// What to do before anything else of a shop that is being removed.

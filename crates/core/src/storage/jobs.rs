@@ -1,6 +1,6 @@
 use super::{
-    AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopRemoval, StoreError,
-    async_trait,
+    AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopIndex, ShopRemoval,
+    StoreError, async_trait,
 };
 use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;
@@ -113,13 +113,16 @@ pub trait Jobs: Send + Sync {
     /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order. Reads only.
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError>;
 
+    /// The indexes that jobs of a shop were created for, in order, also where all of these jobs have expired. Reads only.
+    async fn indexes(&self, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError>;
+
     /// That the shop is being removed, or was; none if it never was. Reads only.
     async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError>;
 
     /// Stores that a shop is being removed, or was, over what was stored of it. It stays for as long as the storage.
     async fn put_shop_removal(&self, shop_id: &str, removal: &ShopRemoval) -> Result<(), StoreError>;
 
-    /// Number of jobs, ended or not, of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
+    /// Number of jobs, ended or not, of a shop; unless `dry_run`, there is none of them afterwards, and its indexes are unknown. Idempotent: after an error or cancelled, some
     /// are gone, and the next call removes the rest.
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError>;
 }

@@ -1,6 +1,8 @@
+use super::LedgerScope;
 use crate::{index::TargetId, model::Digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// That a shop is being removed, or was: what stays of it. It names the shop only by a digest of its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,21 @@ pub struct ShopIndex {
     pub index_name: String,
     /// Whether no other shop is known to write to an index of this name: its settings go too.
     pub is_exclusive: bool,
+}
+
+impl ShopIndex {
+    /// The indexes of a shop, in order, of all that shops are known to write to.
+    pub fn of_shop(shop_id: &str, known: &[LedgerScope]) -> Vec<Self> {
+        let own = known.iter().filter(|scope| scope.shop_id == shop_id).map(|scope| {
+            let LedgerScope { target, index_name, .. } = scope.clone();
+            let is_of_other =
+                |other: &LedgerScope| other.shop_id != shop_id && other.index_name == scope.index_name;
+            let is_exclusive = !known.iter().any(is_of_other);
+            let key = (index_name.clone(), target.to_string());
+            (key, Self { target, index_name, is_exclusive })
+        });
+        own.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
 }
 
 /// How much there is of a shop.

@@ -1,6 +1,6 @@
 //! Documents of a shop leave its indexes.
 
-use super::{Forget, ForgetError};
+use super::{DocumentsLeft, Forget, ForgetError, LeftReason};
 use crate::{ingest::chunk::ChunkBounds, removals::RemovalSettings, writers::Writers};
 use host_core::{
     index::{Index, Outcome, Precondition, Removal, WriteTarget},
@@ -38,22 +38,44 @@ impl Forget<'_> {
         LedgerScope { shop_id, target: index.id(), index_name }
     }
 
-    /// Removes a shop's documents from an index. Where shops share an index, that is what the ledger names, after everything that the
-    /// ledger lacks is recorded in it, and what no other shop or program has written since.
+    /// Removes a shop's documents from an index. Where shops share an index, that is what the ledger names, and what the ledger lacks,
+    /// which is recorded in it first, unless another shop or program has written it since. Returns what may be left.
     pub(super) async fn remove_documents(
         &self,
         stores: &Stores,
         of_shop: &ShopIndex,
         index: &dyn Index,
-    ) -> Result<(), ForgetError> {
+    ) -> Result<Option<DocumentsLeft>, ForgetError> {
         let target = self.target(of_shop);
         if index.remove_shop(&target).await?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
+        // Before the others are looked for: an index that lists only so many documents may list all that are left then.
+        self.remove_documents_in_ledger(stores, of_shop, index).await?;
         // Nothing is removed by a job of the shop that is being removed.
         let unused = RemovalSettings { bounds: ChunkBounds { documents: 1, bytes: 1 }, lanes: 1 };
-        self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await?;
-        let scope = self.scope(of_shop, index);
+        let compared = self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await?;
+        if compared.unknown > 0 {
+            self.remove_documents_in_ledger(stores, of_shop, index).await?;
+        }
+        let (documents, reason) = if compared.is_unlisted {
+            (index.count(&target).await?, LeftReason::Unlisted)
+        } else {
+            // Where other shops write, they are taken for theirs.
+            let unattributed = if of_shop.is_exclusive { compared.unattributed } else { 0 };
+            (unattributed, LeftReason::Unattributed)
+        };
+        let index_name = of_shop.index_name.clone();
+        Ok((documents > 0).then_some(DocumentsLeft { index_name, documents, reason }))
+    }
+
+    async fn remove_documents_in_ledger(
+        &self,
+        stores: &Stores,
+        of_shop: &ShopIndex,
+        index: &dyn Index,
+    ) -> Result<(), ForgetError> {
+        let (scope, target) = (self.scope(of_shop, index), self.target(of_shop));
         let (mut writers, mut after) = (Writers::new(stores, self.shop_id), None);
         loop {
             let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;

@@ -13,7 +13,7 @@ use host_core::{
     model::{DocumentId, JobId},
     storage::{JobSnapshot, ShopCounts, ShopIndex, ShopRemoval, Storage, StoreError, Stores},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 mod documents;
 #[cfg(test)]
@@ -72,21 +72,12 @@ impl From<ReconcileError> for ForgetError {
     }
 }
 
-/// The indexes that jobs of a shop wrote to, in order; with a removal that was interrupted, those that it found.
+/// The indexes that jobs of a shop were created for, in order; with a removal that was interrupted, those that it found.
 pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
-    if let Some(removal) = open_removal(stores, shop_id).await? {
-        return Ok(removal.indexes);
+    match open_removal(stores, shop_id).await? {
+        Some(removal) => Ok(removal.indexes),
+        None => stores.jobs.indexes(shop_id).await,
     }
-    let mut found = BTreeMap::new();
-    let jobs = stores.jobs.list(None, usize::MAX).await?;
-    for job in jobs.iter().map(|job| &job.job).filter(|job| job.shop_id == shop_id) {
-        let is_exclusive =
-            !jobs.iter().any(|other| other.job.index_name == job.index_name && other.job.shop_id != shop_id);
-        let (target, index_name) = (job.target.clone(), job.index_name.clone());
-        let key = (index_name.clone(), target.to_string());
-        found.insert(key, ShopIndex { target, index_name, is_exclusive });
-    }
-    Ok(found.into_values().collect())
 }
 
 /// What was found of a shop.
@@ -96,6 +87,45 @@ pub struct Found {
     pub counts: ShopCounts,
     /// The names of indexes that could not be asked, and why: of these, the documents are counted that the ledger names.
     pub uncounted: Vec<(String, ForgetError)>,
+}
+
+/// What the removal of a shop came to.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// The receipt.
+    pub receipt: ShopRemoval,
+    /// Documents that may be the shop's, in the order of its indexes.
+    pub left: Vec<DocumentsLeft>,
+}
+
+/// Documents that stay in an index, and of which some may be the shop's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentsLeft {
+    /// The index.
+    pub index_name: String,
+    /// How many they are.
+    pub documents: u64,
+    /// Why it is not known whose they are.
+    pub reason: LeftReason,
+}
+
+/// Why it is not known whose documents are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftReason {
+    /// The index has more documents than it lists: these are all that it has.
+    Unlisted,
+    /// Jobs wrote them that are no longer known, and no other shop is known to write to the index.
+    Unattributed,
+}
+
+impl LeftReason {
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unlisted => "unlisted",
+            Self::Unattributed => "unattributed",
+        }
+    }
 }
 
 impl Forget<'_> {
@@ -144,12 +174,13 @@ impl Forget<'_> {
     }
 
     /// Removes everything of the shop, and returns what stays. `counts` go into that unless an interrupted removal is continued.
-    pub async fn run(&self, counts: ShopCounts) -> Result<ShopRemoval, ForgetError> {
+    pub async fn run(&self, counts: ShopCounts) -> Result<Forgotten, ForgetError> {
         let (stores, shop) = (self.storage.stores(), self.shop_id);
         let jobs = self.ended_jobs(&stores).await?;
         let interrupted = open_removal(&stores, shop).await?;
-        // Jobs go after documents, and say who wrote these.
-        let has_documents = interrupted.is_none() || !jobs.is_empty();
+        // Ledger and jobs go after documents, and say whose these are.
+        let has_documents =
+            interrupted.is_none() || !jobs.is_empty() || stores.ledger.remove_shop(shop, true).await? > 0;
         let begun = interrupted.unwrap_or_else(|| ShopRemoval {
             began_at: self.clock.now(),
             ended_at: None,
@@ -160,9 +191,10 @@ impl Forget<'_> {
         // One may have begun before the mark was there.
         self.ended_jobs(&stores).await?;
         stores.queue.remove_shop(shop, false).await?;
+        let mut left = Vec::new();
         if has_documents {
             for (of_shop, index) in &self.indexes {
-                self.remove_documents(&stores, of_shop, index.as_ref()).await?;
+                left.extend(self.remove_documents(&stores, of_shop, index.as_ref()).await?);
             }
         }
         stores.chunks.remove_shop(shop, false).await?;
@@ -178,10 +210,10 @@ impl Forget<'_> {
         let nameless = ShopRemoval { indexes: Vec::new(), ..begun };
         stores.jobs.put_shop_removal(shop, &nameless).await?;
         self.storage.erase().await?;
-        let ended = ShopRemoval { ended_at: Some(self.clock.now()), ..nameless };
-        stores.jobs.put_shop_removal(shop, &ended).await?;
+        let receipt = ShopRemoval { ended_at: Some(self.clock.now()), ..nameless };
+        stores.jobs.put_shop_removal(shop, &receipt).await?;
         self.storage.flush().await?;
-        Ok(ended)
+        Ok(Forgotten { receipt, left })
     }
 
     /// The jobs of the shop. All must have ended.

@@ -1,6 +1,6 @@
 //! Shops that are removed, at once or with interrupts, on storage in memory.
 
-use super::{Forget, ForgetError, indexes};
+use super::{DocumentsLeft, Forget, ForgetError, LeftReason, indexes};
 use crate::{
     archive::{Archive, ArchiveError},
     ingest::{
@@ -18,7 +18,7 @@ use host_core::{
     clock::SharedClock,
     index::{ArchiveLimit, Index, IndexError, Outcome, WriteTarget},
     model::{DocumentId, Job, JobId, JobStatus, Operation},
-    storage::{IndexDocument, LedgerScope, ShopCounts, ShopRemoval, Storage, Stores},
+    storage::{IndexDocument, JobRemover, LedgerScope, ShopCounts, ShopRemoval, Storage, Stores},
 };
 use host_testing::{
     VirtualClock, build,
@@ -125,7 +125,7 @@ async fn a_shop_goes_and_the_others_stay() {
     let expected = ShopCounts { documents: 3, messages: 0, objects: 2, products: 3, jobs: 2, settings: 0 };
     assert_eq!(counts, expected);
     assert_eq!(world.ids().len(), 6, "counting removes nothing");
-    let removal = world.forget().await.run(counts).await.unwrap();
+    let removal = world.forget().await.run(counts).await.unwrap().receipt;
     assert_eq!((removal.counts, removal.is_open(), removal.indexes.len()), (expected, false, 0));
     let stored = world.stores().jobs.shop_removal(SHOP).await.unwrap().unwrap();
     assert_eq!(stored, removal);
@@ -170,7 +170,7 @@ async fn an_interrupted_removal_is_finished_by_the_next() {
         if steps > 5 {
             stores.settings.delete("products").await.unwrap();
         }
-        let removal = world.forget().await.run(ShopCounts::default()).await.unwrap();
+        let removal = world.forget().await.run(ShopCounts::default()).await.unwrap().receipt;
         assert_eq!((removal.began_at, removal.counts), (began_at, counts), "what there was at first");
         assert!(!removal.is_open(), "{steps}");
         assert!(stores.settings.get("products").await.unwrap().is_none());
@@ -323,4 +323,46 @@ async fn no_run_begins_while_a_shop_is_being_removed() {
     let refused = run.run(&job, |_| panic!("the export is not read"), |_| {}).await;
     assert!(matches!(refused, Err(RunError::ShopIsRemoved(ShopIsRemoved(shop))) if shop == SHOP));
     assert_eq!(stores.jobs.get(&job.id).await.unwrap(), None);
+}
+
+/// An index that lists three documents has six of the shop and one of another program.
+#[tokio::test(start_paused = true)]
+async fn an_index_with_more_documents_than_it_lists_lists_what_is_left_after_those_of_the_ledger() {
+    let world = World::new().await;
+    world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
+    world.index.state().documents.retain(|document, _| !["7", "8"].contains(&document.as_str()));
+    let more: String = ["4", "5", "6"].iter().map(|id| format!("{{\"_id\":\"{id}\",\"v\":1}}\n")).collect();
+    world.work(SHOP, Operation::AddDocuments, &more).await;
+    world.index.state().list_limit = Some(3);
+    assert_eq!(world.ids(), ["1", "2", "4", "5", "6", "lost", "program"]);
+    let forgotten = world.forget().await.run(ShopCounts::default()).await.unwrap();
+    assert_eq!((world.ids(), forgotten.left), (vec!["program".to_owned()], Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_that_cannot_be_told_from_the_shops_are_counted() {
+    let left = |documents, reason| DocumentsLeft { index_name: "products".to_owned(), documents, reason };
+    // Of the other shop there are more than the index lists.
+    let world = World::new().await;
+    world.index.state().list_limit = Some(2);
+    let forgotten = world.forget().await.run(ShopCounts::default()).await.unwrap();
+    assert_eq!(world.ids(), ["7", "8", "lost", "program"]);
+    assert_eq!(forgotten.left, [left(4, LeftReason::Unlisted)]);
+
+    // The jobs that wrote them have expired, and the ledger does not name them.
+    for is_shared in [true, false] {
+        let world = World::new().await;
+        let jobs = world.stores().jobs.list(Some(SHOP), 9).await.unwrap();
+        for job in &jobs {
+            world.storage.remove_job(&job.job).await.unwrap();
+        }
+        if !is_shared {
+            world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
+            world.index.state().documents.retain(|document, _| !["7", "8"].contains(&document.as_str()));
+        }
+        let forgotten = world.forget().await.run(ShopCounts::default()).await.unwrap();
+        assert!(world.ids().contains(&"lost".to_owned()) && !world.ids().contains(&"1".to_owned()));
+        let expected = (!is_shared).then(|| left(1, LeftReason::Unattributed));
+        assert_eq!(forgotten.left, Vec::from_iter(expected));
+    }
 }

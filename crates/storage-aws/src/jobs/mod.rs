@@ -8,7 +8,7 @@ use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
         self, AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release,
-        ShopRemoval, StoreError,
+        ShopIndex, ShopRemoval, StoreError,
     },
 };
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use std::{
 mod completion;
 mod end;
 mod external;
+mod indexes;
 mod ingest;
 mod lease;
 mod open;
@@ -67,6 +68,7 @@ mod name {
     pub(super) const SINCE: &str = "since";
     pub(super) const STATE: &str = "state";
     pub(super) const STATUS: &str = "status";
+    pub(super) const TARGETS: &str = "targets";
 }
 
 /// States of a chunk row.
@@ -274,6 +276,12 @@ impl Jobs for DynamoJobs {
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {
         of_job(self.report_keys(id).await, "listing the reports of", id)
+    }
+
+    async fn indexes(&self, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
+        let known = self.known_indexes(shop_id).await;
+        let known = known.map_err(|error| error.during(format!("looking for the indexes of {shop_id}")))?;
+        Ok(ShopIndex::of_shop(shop_id, &known))
     }
 
     async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {

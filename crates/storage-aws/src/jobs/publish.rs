@@ -121,6 +121,7 @@ impl DynamoJobs {
         let (Some(sequence), Some(lanes)) = (sequence, lanes) else {
             return Err(TableError::corrupt("the item that numbers an index's jobs has no number"));
         };
+        self.enter_index(job, &item).await?;
         let skips_unchanged = job.skips_unchanged && !self.has_waiting_chunks(job).await?;
         Ok(Job { sequence, lanes, skips_unchanged, ..job.clone() })
     }

@@ -11,9 +11,10 @@
 //! | `OPEN` | `SHOP#{shop}#INDEX#{index}#JOB#{job}` | a job that has not ended, or has chunks that are not counted |
 //! | `OPEN` | `LISTED` | when all jobs were last looked through for those |
 //! | `JOBS` | `CREATED#{created_at}#{job}` | all jobs by age |
+//! | `INDEXES` | `SHOP#{shop}#INDEX#{index}#TARGET#{target}` | that a job was created for an index; outlives its jobs |
 //! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
 //! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
-//! | `SHOP#{shop}` | `SEQUENCE#{index}` | the last number that a job of the index got, and in how many lanes its chunks are |
+//! | `SHOP#{shop}` | `SEQUENCE#{index}` | the last number that a job of the index got, in how many lanes its chunks are, and which targets are in `INDEXES` |
 //! | `REMOVED#{digest of shop}` | `SHOP` | that a shop is being removed, or was |
 
 use crate::table::Key;
@@ -125,8 +126,23 @@ pub(super) fn platform(job: &Job) -> Key {
     Key::new(shop(&job.shop_id), format!("{PLATFORMS}{}", job.platform))
 }
 
+pub(super) const SEQUENCES: &str = "SEQUENCE#";
+
 pub(super) fn sequence(job: &Job) -> Key {
-    Key::new(shop(&job.shop_id), format!("SEQUENCE#{}", job.index_name))
+    Key::new(shop(&job.shop_id), format!("{SEQUENCES}{}", job.index_name))
+}
+
+/// The partition of the indexes of all shops.
+pub(super) const INDEXES: &str = "INDEXES";
+
+/// What the sort keys of the indexes of a shop begin with.
+pub(super) fn indexes_of(shop_id: &str) -> String {
+    format!("SHOP#{shop_id}#INDEX#")
+}
+
+pub(super) fn index(job: &Job) -> Key {
+    let sk = format!("{}{}#TARGET#{}", indexes_of(&job.shop_id), job.index_name, job.target);
+    Key::new(INDEXES, sk)
 }
 
 pub(super) fn ingest(job: &Job) -> Key {

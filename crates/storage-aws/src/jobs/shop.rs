@@ -28,6 +28,7 @@ impl DynamoJobs {
         }
         let open = self.table.query(schema::OPEN, &schema::open_of_shop(shop_id), false, None).await?;
         self.table.delete_batch(&keys(&open)).await?;
+        self.remove_indexes_of(shop_id).await?;
         let items = self.table.query(&schema::shop(shop_id), "", false, None).await?;
         self.table.delete_batch(&keys(&items)).await?;
         Ok(records.len() as u64)

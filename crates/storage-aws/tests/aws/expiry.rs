@@ -4,15 +4,16 @@ use super::{MONTH, table, tombstones::Environment};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    index::ArchiveLimit,
+    index::{ArchiveLimit, Index},
     model::{ChunkRef, Digest, Job, JobId, JobStatus, Operation, QuarantinedProducts, Seal, SourceStats},
-    storage::{IngestGuard, JobSnapshot, Storage, StoreError, Stores},
+    storage::{IngestGuard, JobSnapshot, ShopCounts, ShopIndex, ShopRemoval, Storage, StoreError, Stores},
 };
 use host_pipeline::{
     archive::{Archive, ArchiveOutcome, RemovalSettings},
+    forget::{self, Forget},
     ingest::chunk::ChunkBounds,
 };
-use host_storage_aws::{acquire_ingest_on, jobs_on};
+use host_storage_aws::{Key, Table, Update, acquire_ingest_on, jobs_on};
 use host_testing::{
     VirtualClock,
     build::{self, MINUTE, job},
@@ -152,5 +153,50 @@ async fn products_that_vanish_between_full_syncs_40_days_apart_are_removed() {
         let sync = environment.full_sync(products).await;
         assert_eq!(environment.archive(&sync).await, removed);
         assert_eq!(environment.documents(), products);
+    }
+}
+
+/// Fault of before: an index whose jobs had expired was not found, and its documents and settings stayed.
+#[tokio::test(start_paused = true)]
+async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
+    let target = "catalog";
+    for (is_interrupted, is_of_older_version) in [(false, false), (true, false), (false, true)] {
+        let environment = Environment::new();
+        let Environment { stores, jobs, clock, .. } = &environment;
+        environment.full_sync(&["1", "2"]).await;
+        environment.pass(400 * DAY).await;
+        assert!(stores.jobs.list(None, 10).await.unwrap().is_empty(), "all jobs have expired");
+        if is_of_older_version {
+            // It numbered jobs and listed no indexes.
+            for entry in jobs.query("INDEXES", "", false, None).await.unwrap() {
+                jobs.delete(&Key::new("INDEXES", entry.text("sk").unwrap())).await.unwrap();
+            }
+            let numbers = Key::new(format!("SHOP#{SHOP}"), "SEQUENCE#products");
+            jobs.update(&Update::new(numbers).remove("targets")).await.unwrap();
+        }
+        let found = forget::indexes(stores, SHOP).await.unwrap();
+        let target = if is_of_older_version { "" } else { target };
+        let expected =
+            ShopIndex { target: target.into(), index_name: "products".to_owned(), is_exclusive: true };
+        assert_eq!(found, [expected]);
+        if is_interrupted {
+            let began_at = clock.now();
+            let begun = ShopRemoval {
+                began_at,
+                ended_at: None,
+                counts: ShopCounts::default(),
+                indexes: found.clone(),
+            };
+            stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
+        }
+        let storage = ModelStorage { stores: stores.clone(), jobs: jobs.clone(), clock: clock.clone() };
+        let indexes =
+            found.into_iter().map(|found| (found, environment.index.clone() as Arc<dyn Index>)).collect();
+        let forget = Forget { storage: &storage, shop_id: SHOP, indexes, clock: clock.clone() };
+        let forgotten = forget.run(ShopCounts::default()).await.unwrap();
+        assert_eq!(forgotten.left, []);
+        assert_eq!(environment.documents(), [""; 0], "interrupted: {is_interrupted}");
+        assert_eq!(stores.jobs.indexes(SHOP).await.unwrap(), []);
+        assert_eq!(stores.ledger.remove_shop(SHOP, true).await.unwrap(), 0);
     }
 }

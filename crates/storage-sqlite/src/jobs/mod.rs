@@ -5,8 +5,8 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
-        StoreError,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopIndex,
+        ShopRemoval, StoreError,
     },
 };
 use host_sqlite::{Cause, Database, DatabaseError, time};
@@ -205,6 +205,12 @@ impl Jobs for SqliteJobs {
         let job_id = id.as_str().to_owned();
         let done = self.database.read(move |tx| snapshot::reports(tx, &job_id)).await;
         during_job(done, "listing the reports of", id)
+    }
+
+    async fn indexes(&self, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
+        let known = self.database.read(shop::indexes).await;
+        let known = known.map_err(|error| error.during(format!("looking for the indexes of {shop_id}")))?;
+        Ok(ShopIndex::of_shop(shop_id, &known))
     }
 
     async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {

@@ -1,8 +1,23 @@
 //! The end of a shop.
 
-use host_core::storage::ShopRemoval;
+use host_core::storage::{LedgerScope, SCHEMA, ShopRemoval};
 use host_sqlite::{Cause, from_json, to_json};
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+/// What jobs of all shops write to. The newest job of each index of a shop stays; what a newer version or another program wrote is
+/// left out.
+pub(super) fn indexes(tx: &Transaction<'_>) -> Result<Vec<LedgerScope>, Cause> {
+    let mut find = tx.prepare_cached(
+        "SELECT DISTINCT shop_id, coalesce(job ->> 'target', ''), job ->> 'index_name'
+        FROM (SELECT shop_id, CASE WHEN json_valid(job) THEN job END AS job FROM job)
+        WHERE job ->> 'index_name' IS NOT NULL AND coalesce(job ->> 'schema', 1) <= ?1",
+    )?;
+    let scope = |row: &Row<'_>| {
+        let target: String = row.get(1)?;
+        Ok(LedgerScope { shop_id: row.get(0)?, target: target.into(), index_name: row.get(2)? })
+    };
+    Ok(find.query_map([SCHEMA], scope)?.collect::<Result<_, _>>()?)
+}
 
 pub(super) fn removal(tx: &Transaction<'_>, key: &str) -> Result<Option<ShopRemoval>, Cause> {
     let mut find = tx.prepare_cached("SELECT removal FROM shop_removal WHERE shop = ?1")?;

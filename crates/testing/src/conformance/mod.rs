@@ -195,6 +195,7 @@ macro_rules! storage_tests {
             shops::messages_and_dead_letters_of_a_shop_are_removed,
             shops::the_ledgers_of_a_shop_are_removed,
             shops::the_jobs_of_a_shop_are_removed,
+            shops::the_indexes_of_a_shop_are_known_until_it_is_removed,
             shops::that_a_shop_was_removed_is_remembered,
         }
     };

@@ -155,3 +155,36 @@ pub async fn that_a_shop_was_removed_is_remembered(backend: &Backend) {
     jobs.remove_shop(&shop, false).await.unwrap();
     assert_eq!(jobs.shop_removal(&shop).await.unwrap(), Some(ended));
 }
+
+pub async fn the_indexes_of_a_shop_are_known_until_it_is_removed(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let (shop, other, one, two) =
+        (backend.name("shop"), backend.name("shop"), backend.name("a"), backend.name("b"));
+    // A name that begins as the shop's is another one's.
+    let longer = format!("{shop}#INDEX");
+    for (shop_id, index_name, target) in [
+        (&shop, &one, "marqo"),
+        (&shop, &two, "marqo"),
+        (&shop, &one, "catalog:embedded"),
+        (&shop, &one, "marqo"),
+        (&other, &two, "marqo"),
+        (&longer, &backend.name("c"), "marqo"),
+    ] {
+        let job = Job { index_name: index_name.clone(), target: target.into(), ..backend.job(shop_id) };
+        jobs.create(&job).await.unwrap();
+    }
+    let index = |target: &str, index_name: &str, is_exclusive| ShopIndex {
+        target: target.into(),
+        index_name: index_name.to_owned(),
+        is_exclusive,
+    };
+    let expected =
+        [index("catalog:embedded", &one, true), index("marqo", &one, true), index("marqo", &two, false)];
+    assert_eq!(jobs.indexes(&shop).await.unwrap(), expected);
+    jobs.remove_shop(&shop, true).await.unwrap();
+    assert_eq!(jobs.indexes(&shop).await.unwrap(), expected, "counting removes nothing");
+    jobs.remove_shop(&shop, false).await.unwrap();
+    assert_eq!(jobs.indexes(&shop).await.unwrap(), []);
+    assert_eq!(jobs.indexes(&other).await.unwrap(), [index("marqo", &two, true)]);
+    assert_eq!(jobs.indexes(&longer).await.unwrap().len(), 1);
+}

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
-        StoreError, latest_lease_end,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, LedgerScope, Release,
+        ShopIndex, ShopRemoval, StoreError, latest_lease_end,
     },
 };
 use jiff::Timestamp;
@@ -176,6 +176,10 @@ impl Jobs for SharedState {
         let sequence = state.sequences.entry((job.shop_id.clone(), job.index_name.clone())).or_default();
         *sequence += 1;
         let job = Job { sequence: *sequence, lanes, skips_unchanged, ..job.clone() };
+        let index = LedgerScope::of(&job, job.target.clone());
+        if !state.indexes.contains(&index) {
+            state.indexes.push(index);
+        }
         state.jobs.insert(job.id.clone(), JobRecord::new(job.clone()));
         Ok(job)
     }
@@ -378,6 +382,10 @@ impl Jobs for SharedState {
         Ok(of_seal.chain(record.outcomes().filter_map(|outcome| outcome.report.clone())).collect())
     }
 
+    async fn indexes(&self, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
+        Ok(ShopIndex::of_shop(shop_id, &self.state().indexes))
+    }
+
     async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
         Ok(self.state().shop_removals.get(&ShopRemoval::key(shop_id)).cloned())
     }
@@ -394,6 +402,7 @@ impl Jobs for SharedState {
         if !dry_run {
             jobs.retain(|_, record| record.job.shop_id != shop_id);
             state.sequences.retain(|(of_shop, _), _| of_shop != shop_id);
+            state.indexes.retain(|index| index.shop_id != shop_id);
         }
         Ok(found as u64)
     }

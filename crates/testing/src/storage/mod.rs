@@ -47,6 +47,8 @@ struct State {
     jobs: BTreeMap<JobId, jobs::JobRecord>,
     /// The last number that a job got, by shop and index.
     sequences: BTreeMap<(String, String), u64>,
+    /// What jobs were created for.
+    indexes: Vec<LedgerScope>,
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,

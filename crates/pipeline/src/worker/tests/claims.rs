@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
-        StoreError, StoreErrorKind,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopIndex,
+        ShopRemoval, StoreError, StoreErrorKind,
     },
 };
 use std::{
@@ -114,6 +114,10 @@ impl Jobs for FailingClaims {
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {
         self.jobs.reports(id).await
+    }
+
+    async fn indexes(&self, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
+        self.jobs.indexes(shop_id).await
     }
 
     async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
