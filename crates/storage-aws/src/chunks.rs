@@ -4,7 +4,7 @@ use super::failure::{AwsError, failure};
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
-    primitives::ByteStream,
+    primitives::{ByteStream, ByteStreamError},
     types::{ChecksumAlgorithm, Delete, ObjectIdentifier},
 };
 use host_core::{
@@ -68,23 +68,74 @@ impl Bucket {
         }
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn read_all(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let got = self.client.get_object().bucket(&self.name).key(key).send().await.map_err(failure);
         let got = match got {
             Ok(got) => got,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             Err(error) => return Err(self.error(error, "reading", key)),
         };
-        let bytes = got.body.collect().await.map_err(|error| StoreError {
-            action: format!("reading s3://{}/{key}", self.name),
-            kind: StoreErrorKind::Transient,
-            source: Box::new(error),
-        })?;
+        let bytes = got.body.collect().await.map_err(|error| self.broken_body(key, error))?;
         Ok(Some(bytes.to_vec()))
     }
 }
 
+/// An object of another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForeignObject {
+    /// Its bytes.
+    Found(Vec<u8>),
+    /// There is none.
+    Missing,
+    /// It is larger than was asked for.
+    TooLarge,
+    /// The service refuses it, for this reason.
+    Refused(String),
+}
+
+/// A bucket that other programs write to.
+#[async_trait]
+pub trait ForeignBucket: Send + Sync {
+    /// Reads an object of at most `max_bytes`; of a larger one no more than that. Reads only.
+    async fn read(&self, key: &str, max_bytes: u64) -> Result<ForeignObject, StoreError>;
+}
+
+#[async_trait]
+impl ForeignBucket for Bucket {
+    async fn read(&self, key: &str, max_bytes: u64) -> Result<ForeignObject, StoreError> {
+        let mut got = match self.client.get_object().bucket(&self.name).key(key).send().await.map_err(failure)
+        {
+            Ok(got) => got,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(ForeignObject::Missing),
+            Err(error) if error.code().is_some() && error.kind() == StoreErrorKind::Permanent => {
+                return Ok(ForeignObject::Refused(error.to_string()));
+            }
+            Err(error) => return Err(self.error(error, "reading", key)),
+        };
+        let length = got.content_length.and_then(|length| u64::try_from(length).ok());
+        if length.is_some_and(|length| length > max_bytes) {
+            return Ok(ForeignObject::TooLarge);
+        }
+        let mut bytes = Vec::new();
+        while let Some(part) = got.body.try_next().await.map_err(|error| self.broken_body(key, error))? {
+            if bytes.len() as u64 + part.len() as u64 > max_bytes {
+                return Ok(ForeignObject::TooLarge);
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(ForeignObject::Found(bytes))
+    }
+}
+
 impl Bucket {
+    fn broken_body(&self, key: &str, error: ByteStreamError) -> StoreError {
+        StoreError {
+            action: format!("reading s3://{}/{key}", self.name),
+            kind: StoreErrorKind::Transient,
+            source: Box::new(error),
+        }
+    }
+
     /// The first parts of keys, with their slashes: the platforms of shops.
     async fn platforms(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.client.list_objects_v2().bucket(&self.name).delimiter("/");
@@ -145,7 +196,7 @@ impl Chunks for Bucket {
             if self.put_object(key, bytes, false).await? {
                 return Ok(Put::Created);
             }
-            match self.read(key).await? {
+            match self.read_all(key).await? {
                 Some(there) if there == bytes => return Ok(Put::AlreadyExists),
                 Some(_) => return Ok(Put::ContentMismatch),
                 // It was removed in between.
@@ -164,7 +215,7 @@ impl Chunks for Bucket {
     }
 
     async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
-        let bytes = self.read(key).await?;
+        let bytes = self.read_all(key).await?;
         if let (Some(bytes), Some(expected)) = (&bytes, sha256) {
             let found = Digest::of(bytes);
             if found != expected {

@@ -1,6 +1,11 @@
 //! Jobs of the messages of other programs, which name an object and what is to be done with its documents.
+//!
+//! A chunk is worked from the folder of its shop in our own bucket, `{platform}/{shop}/`, where the removal of the shop finds it. An
+//! object that is elsewhere in our bucket may be another shop's, and is refused; one of another bucket is copied, under the same key
+//! if that is in the shop's folder.
 
 use super::{
+    chunks::{ForeignBucket, ForeignObject},
     jobs::DynamoJobs,
     queue::{ExternalMessage, Message},
 };
@@ -14,10 +19,28 @@ use std::sync::Arc;
 /// Why a message cannot be handled now.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// It is left for later, or for another program.
-    Refused(String),
+    /// This version does not read it: it is left for a newer one, or for another program.
+    Unreadable(String),
+    /// It names what cannot be worked.
+    Rejected(Box<RejectedMessage>),
     /// A call failed.
     Store(StoreError),
+}
+
+/// A message that names what cannot be worked, which a person may change.
+#[derive(Debug)]
+pub(super) struct RejectedMessage {
+    pub(super) message: ExternalMessage,
+    /// Stable kebab-case name of the reason.
+    pub(super) code: &'static str,
+    /// One sentence for a person.
+    pub(super) reason: String,
+}
+
+impl Unusable {
+    pub(super) fn rejected(message: ExternalMessage, code: &'static str, reason: String) -> Self {
+        Self::Rejected(Box::new(RejectedMessage { message, code, reason }))
+    }
 }
 
 impl From<StoreError> for Unusable {
@@ -27,65 +50,84 @@ impl From<StoreError> for Unusable {
 }
 
 /// Opens a bucket by its name.
-pub type OpenBucket = Arc<dyn Fn(&str) -> Arc<dyn Chunks> + Send + Sync>;
+pub type OpenBucket = Arc<dyn Fn(&str) -> Arc<dyn ForeignBucket> + Send + Sync>;
 
 /// Makes chunks of jobs out of the objects of other programs.
 pub(super) struct ExternalChunks {
     pub(super) jobs: Arc<DynamoJobs>,
     pub(super) clock: SharedClock,
     pub(super) open: OpenBucket,
-    /// Our own bucket.
+    /// The objects of our own bucket, and its name.
+    pub(super) chunks: Arc<dyn Chunks>,
     pub(super) bucket: String,
     /// Other buckets that messages may name.
     pub(super) allowed: Vec<String>,
 }
 
 /// Bytes of the largest object that is taken for a chunk.
-const MAX_OBJECT_BYTES: usize = 256 << 20;
+const MAX_OBJECT_BYTES: u64 = 256 << 20;
+
+/// The platform of objects whose keys name none.
+const DEFAULT_PLATFORM: &str = "shopify";
 
 impl ExternalChunks {
     /// The message of the chunk that an object becomes. Idempotent: the chunk keeps its job and number.
-    pub(super) async fn message_of(&self, external: &ExternalMessage) -> Result<Message, Unusable> {
-        let ExternalMessage { job_id, s3_bucket, s3_key, .. } = external;
+    pub(super) async fn message_of(&self, external: ExternalMessage) -> Result<Message, Unusable> {
+        let rejected = |code, reason| Unusable::rejected(external.clone(), code, reason);
+        let ExternalMessage { job_id, shop_id, s3_bucket, s3_key, .. } = &external;
         if *s3_bucket != self.bucket && !self.allowed.contains(s3_bucket) {
-            return Err(Unusable::Refused(format!(
+            let reason = format!(
                 "it names the bucket {s3_bucket}, from which nothing is read; `aws.source_buckets` lists those that are"
-            )));
+            );
+            return Err(rejected("bucket-not-allowed", reason));
         }
-        let object = (self.open)(s3_bucket).get(s3_key, None).await?;
-        let Some(bytes) = object else {
-            return Err(Unusable::Refused(format!("its object s3://{s3_bucket}/{s3_key} is not there")));
+        let platform = platform_of(s3_key, shop_id);
+        if *s3_bucket == self.bucket && platform.is_none() {
+            let reason = format!("its key {s3_key} is not in the folder of shop {shop_id}");
+            return Err(rejected("key-of-other-shop", reason));
+        }
+        let object = format!("its object s3://{s3_bucket}/{s3_key}");
+        let bytes = match (self.open)(s3_bucket).read(s3_key, MAX_OBJECT_BYTES).await? {
+            ForeignObject::Found(bytes) => bytes,
+            ForeignObject::Missing => {
+                return Err(rejected("object-missing", format!("{object} is not there")));
+            }
+            ForeignObject::Refused(why) => {
+                return Err(rejected("object-refused", format!("{object} cannot be read: {why}")));
+            }
+            ForeignObject::TooLarge => {
+                let reason = format!("{object} has more than {MAX_OBJECT_BYTES} bytes, too many for a chunk");
+                return Err(rejected("object-too-large", reason));
+            }
         };
-        if bytes.len() > MAX_OBJECT_BYTES {
-            return Err(Unusable::Refused(format!(
-                "its object s3://{s3_bucket}/{s3_key} is too large for a chunk"
-            )));
-        }
-        if *s3_bucket != self.bucket
-            && (self.open)(&self.bucket).put_if_absent(s3_key, &bytes).await? == Put::ContentMismatch
+        let key = match platform {
+            Some(_) => s3_key.clone(),
+            None => {
+                let object = Digest::of_parts([s3_bucket.as_bytes(), s3_key.as_bytes()]);
+                format!("{DEFAULT_PLATFORM}/{shop_id}/external/{object}.jsonl")
+            }
+        };
+        if *s3_bucket != self.bucket && self.chunks.put_if_absent(&key, &bytes).await? == Put::ContentMismatch
         {
-            return Err(Unusable::Refused(format!(
-                "another object is stored under {s3_key} in {}",
-                self.bucket
-            )));
+            let reason = format!("another object is stored under {key} in {}", self.bucket);
+            return Err(rejected("object-replaced", reason));
         }
         // A job that is complete takes no more chunks: then each further object is a job of its own.
-        let own = format!("{job_id}.{}", &Digest::of(s3_key.as_bytes()).hex()[..16]);
+        let own = format!("{job_id}.{}", &Digest::of(key.as_bytes()).hex()[..16]);
         for id in [Some(job_id.clone()), JobId::new(own)].into_iter().flatten() {
-            let job = self.job(&id, external);
+            let job = self.job(&id, &external, platform.unwrap_or(DEFAULT_PLATFORM));
             let created = self.jobs.create_external(&job).await;
             let job = created.map_err(|error| error.during(format!("creating job {id}")))?;
-            if let Some(chunk) = self.jobs.add_external(chunk(&id, external, &bytes)).await? {
+            let chunk = chunk(&id, &external, key.clone(), &bytes);
+            if let Some(chunk) = self.jobs.add_external(chunk).await? {
                 return Ok(Message::new(&job, &chunk, 0, &self.bucket));
             }
         }
-        Err(Unusable::Refused(format!("its job {job_id} has ended and takes no more chunks")))
+        Err(rejected("job-has-ended", format!("its job {job_id} has ended and takes no more chunks")))
     }
 
-    fn job(&self, id: &JobId, external: &ExternalMessage) -> Job {
+    fn job(&self, id: &JobId, external: &ExternalMessage, platform: &str) -> Job {
         let ExternalMessage { shop_id, index_name, operation, s3_bucket, s3_key, .. } = external;
-        // Keys begin with the platform.
-        let platform = s3_key.split_once('/').map_or("shopify", |(platform, _)| platform);
         Job {
             id: id.clone(),
             platform: platform.to_owned(),
@@ -112,14 +154,21 @@ impl ExternalChunks {
     }
 }
 
-fn chunk(id: &JobId, external: &ExternalMessage, bytes: &[u8]) -> ChunkRef {
+/// The platform of a key in the folder of a shop; none if it is elsewhere.
+fn platform_of<'a>(key: &'a str, shop_id: &str) -> Option<&'a str> {
+    let (platform, rest) = key.split_once('/')?;
+    let (shop, object) = rest.split_once('/')?;
+    (!platform.is_empty() && shop == shop_id && !object.is_empty()).then_some(platform)
+}
+
+fn chunk(id: &JobId, external: &ExternalMessage, key: String, bytes: &[u8]) -> ChunkRef {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
     ChunkRef {
         job_id: id.clone(),
         seq: 0,
         lane: 0,
         operation: external.operation,
-        key: external.s3_key.clone(),
+        key,
         sha256: Digest::of(bytes),
         documents: u32::try_from(lines.count()).unwrap_or(u32::MAX),
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),

@@ -7,7 +7,9 @@ use aws_config::{
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{Breakers, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
+use host_core::storage::{
+    Breakers, Chunks, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores,
+};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
@@ -30,6 +32,7 @@ mod sweep;
 mod table;
 
 pub use bootstrap::{BootstrapOptions, BootstrapPlan, Change, Resource, ResourceKind};
+pub use chunks::{ForeignBucket, ForeignObject};
 pub use config::AwsConfig;
 pub use external::OpenBucket;
 pub use jobs::IngestLease;
@@ -133,10 +136,12 @@ impl Aws {
         let jobs = Arc::new(jobs::DynamoJobs::new(jobs_table.clone(), clock.clone(), retention));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
         let s3 = clients.s3.clone();
+        let bucket = Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket()));
         let external = external::ExternalChunks {
             jobs: jobs.clone(),
             clock: clock.clone(),
             open: Arc::new(move |name| Arc::new(chunks::Bucket::new(s3.clone(), name.to_owned()))),
+            chunks: bucket.clone(),
             bucket: names.bucket(),
             allowed: config.source_buckets.clone(),
         };
@@ -144,7 +149,7 @@ impl Aws {
         let queues = queues.with_jobs(jobs.clone()).with_external(external);
         let queues = Arc::new(queues);
         let stores = Stores {
-            chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
+            chunks: bucket,
             queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::DynamoSettings::new(table(names.settings_table()))),
@@ -320,10 +325,12 @@ pub fn event_queues_on(service: Arc<dyn QueueService>, names: Names, clock: Shar
     EventQueues(Arc::new(queue::Queues::new(service, names, clock)))
 }
 
-/// Queues that accept chunks of other programs, on any service, table and bucket, for the same.
+/// Queues that accept chunks of other programs, on any service, table and buckets, for the same.
+#[expect(clippy::too_many_arguments, reason = "each is what a test replaces")]
 pub fn external_queue_on(
     service: Arc<dyn QueueService>,
     table: Arc<dyn Table>,
+    chunks: Arc<dyn Chunks>,
     open: OpenBucket,
     names: Names,
     clock: SharedClock,
@@ -334,6 +341,7 @@ pub fn external_queue_on(
         jobs: Arc::new(jobs::DynamoJobs::new(table, clock.clone(), retention)),
         clock: clock.clone(),
         open,
+        chunks,
         bucket: names.bucket(),
         allowed,
     };

@@ -297,8 +297,17 @@ impl Queue for Messages {
                 return Ok(false);
             };
             let (chunk, died_at) = (from_envelope(&chunk).map_err(Cause::Unsupported)?, clock.now());
-            let dead_letter =
-                DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context };
+            let dead_letter = DeadLetter {
+                chunk,
+                shop_id,
+                code,
+                message,
+                died_at,
+                receive_count,
+                redrive_count,
+                context,
+                external: None,
+            };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
                 .execute(params![dead_letter.shop_id, to_envelope(&dead_letter)?])?;
             Ok(true)

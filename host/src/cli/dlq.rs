@@ -359,26 +359,40 @@ fn list_text(dead_letters: &[DeadLetter]) -> String {
 }
 
 fn dead_letter_text(dead_letter: &DeadLetter) -> String {
-    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context } =
-        dead_letter;
+    let DeadLetter {
+        chunk,
+        shop_id,
+        code,
+        message,
+        died_at,
+        receive_count,
+        redrive_count,
+        context,
+        external,
+    } = dead_letter;
     let mut text =
         format!("chunk {} of job {} was quarantined: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "{name:12}{value}");
     };
     row("shop", shop_id.clone());
-    row("chunk", chunk.key.clone());
-    row("checksum", chunk.sha256.to_string());
-    let operation = chunk.operation.as_str();
-    row(
-        "content",
-        format!(
-            "{}, {}, {operation}, lane {}",
-            pluralize(chunk.documents.into(), "document"),
-            pluralize(chunk.bytes, "byte"),
-            chunk.lane
-        ),
-    );
+    match external {
+        Some(message) => row("message", message.clone()),
+        None => {
+            row("chunk", chunk.key.clone());
+            row("checksum", chunk.sha256.to_string());
+            let operation = chunk.operation.as_str();
+            row(
+                "content",
+                format!(
+                    "{}, {}, {operation}, lane {}",
+                    pluralize(chunk.documents.into(), "document"),
+                    pluralize(chunk.bytes, "byte"),
+                    chunk.lane
+                ),
+            );
+        }
+    }
     if !context.sample_ids.is_empty() {
         row("documents", format!("{} …", context.sample_ids.join(", ")));
     }

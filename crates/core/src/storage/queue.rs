@@ -44,6 +44,9 @@ pub struct DeadLetter {
     /// What is known of the failure; nothing where the backend itself moved the message.
     #[serde(flatten)]
     pub context: FailureContext,
+    /// The message itself, if it is another program's and has become no chunk: then the chunk has no number, digest and size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
 }
 
 /// A dead letter that is invisible to other receivers.
@@ -199,6 +202,12 @@ pub trait Queue: Send + Sync {
         shop_id: &str,
         visibility: Duration,
     ) -> Result<Vec<LeasedDeadLetter>, StoreError>;
+
+    /// Sends the message of another program again that a dead letter is, unless it is a chunk's: then it is false. Idempotent for as
+    /// long as the backend remembers what was sent.
+    async fn resend(&self, _dead_letter: &DeadLetter) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Number of messages and dead letters, approximate in SQS, of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
     /// are gone, and the next call removes the rest.

@@ -64,6 +64,10 @@ pub async fn redrive(
 ) -> Result<Redriven, StoreError> {
     let mut redriven = Redriven::default();
     let send = async |dead_letter: DeadLetter, job: Option<Arc<Job>>| {
+        if stores.queue.resend(&dead_letter).await? {
+            redriven.sent.push(dead_letter);
+            return Ok(true);
+        }
         let Some(job) = job else {
             redriven.orphaned.push(dead_letter);
             return Ok(false);
@@ -175,7 +179,8 @@ async fn receive_all(
             }
             let job = jobs.get(id).cloned().flatten();
             let created = job.as_ref().map(|job| (job.sequence, job.created_at));
-            let order = (created, id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+            let chunk = (dead_letter.chunk.seq, dead_letter.chunk.key.clone());
+            let order = (created, id.clone(), chunk, dead_letter.redrive_count);
             let known =
                 round.entry(order).or_insert_with(|| Selected { dead_letter, job, receipts: Vec::new() });
             known.receipts.push(receipt);

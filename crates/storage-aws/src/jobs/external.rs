@@ -1,82 +1,116 @@
 //! Chunks that another program has published: numbered here in the order in which their messages arrive, because a message says
 //! nothing of the others. The job is sealed as soon as its number of items is known and there.
+//!
+//! Messages of several groups arrive at once, at several processes. The next number is the record's number of chunks: the first process
+//! that puts a row there has it, and each process that finds the row counts it in the record, which is refused but the first time. So
+//! each row is counted with its own items, and no row comes after one that is not counted.
 
-use super::{DynamoJobs, name, schema, seal::of_items};
-use crate::table::{Condition, Key, TableError, Update, Updated};
+use super::{DynamoJobs, from_envelope, name, of_existing, schema, seal::of_items};
+use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
     model::{ChunkRef, Digest, JobId},
-    storage::{Jobs, StoreError},
+    storage::{StoreError, StoreErrorKind},
 };
 
 impl DynamoJobs {
     /// Adds the chunk of an object to its job with the next free number; the one that it has if it was added before. None if the
     /// job takes no more chunks.
     pub(crate) async fn add_external(&self, chunk: ChunkRef) -> Result<Option<ChunkRef>, StoreError> {
-        let id = chunk.job_id.clone();
-        let during = |error: TableError| error.during(format!("numbering {} in job {id}", chunk.key));
+        let added = self.number_object(&chunk).await;
+        added.map_err(|error| error.during(format!("numbering {} in job {}", chunk.key, chunk.job_id)))
+    }
+
+    async fn number_object(&self, chunk: &ChunkRef) -> Result<Option<ChunkRef>, TableError> {
+        let id = &chunk.job_id;
+        let object = &Digest::of(chunk.key.as_bytes()).hex()[..32];
+        let marker = Key::new(schema::of_job(id), format!("OBJECT#{object}"));
+        // A number that another object has.
         let mut taken = None;
         loop {
-            let Some(seq) = self.number_object(&id, &chunk.key, taken).await.map_err(during)? else {
+            let Some(record) = self.record(id).await? else { return Ok(None) };
+            let Some(seq) = self.intended_number(&marker, taken, &record).await? else { return Ok(None) };
+            let row = self.put_new_row(&ChunkRef { seq, ..chunk.clone() }).await?;
+            let row: ChunkRef = from_envelope(&row, name::CHUNK)?;
+            if !self.count_row(&row).await? {
                 return Ok(None);
-            };
-            let chunk = ChunkRef { seq, ..chunk.clone() };
-            if self.chunk(&id, seq).await?.is_none() {
-                self.add_chunk(&chunk).await?;
             }
-            match self.chunk(&id, seq).await? {
-                Some(added) if added.key == chunk.key => {
-                    self.seal_external(&id).await?;
-                    return Ok(Some(added));
-                }
-                // Another process has taken the number for another object.
-                _ => taken = Some(seq),
+            if row.key == chunk.key {
+                self.seal_external(id).await?;
+                return Ok(Some(row));
             }
+            taken = Some(seq);
         }
     }
 
-    /// The number of an object, which is kept under its key; another one than `taken`.
-    async fn number_object(
+    /// The number that an object has or is about to get, which is kept under its key; another one than `taken`. None if it has none
+    /// and the job takes no more.
+    async fn intended_number(
         &self,
-        id: &JobId,
-        key: &str,
+        marker: &Key,
         taken: Option<u32>,
+        record: &Item,
     ) -> Result<Option<u32>, TableError> {
-        let marker =
-            Key::new(schema::of_job(id), format!("OBJECT#{}", &Digest::of(key.as_bytes()).hex()[..32]));
-        let of = |seq: Option<i64>| seq.and_then(|seq| u32::try_from(seq).ok());
-        if let Some(known) = self.table.get(&marker).await? {
-            let seq = of(known.number("seq"));
-            if seq.is_some() && seq != taken {
-                return Ok(seq);
-            }
+        let next = number(record, name::CHUNKS).unwrap_or(0);
+        let is_closed = record.has(name::SEAL) || record.has(name::ENDED_AT);
+        let known = self.table.get(marker).await?.and_then(|item| number(&item, "seq"));
+        if let Some(seq) = known.filter(|seq| Some(*seq) != taken) {
+            return Ok((seq < next || !is_closed).then_some(seq));
         }
-        let Some(record) = self.record(id).await? else { return Ok(None) };
-        if record.has(name::SEAL) || record.has(name::ENDED_AT) {
+        if is_closed {
             return Ok(None);
         }
-        let next = record.number(name::CHUNKS).unwrap_or(0);
-        let condition = match taken {
+        let intend = Update::new(marker.clone()).set(name::EXPIRES_AT, self.expiry()).set("seq", next);
+        let intend = intend.when(match known {
             None => Condition::Absent("pk"),
             Some(taken) => Condition::Equals("seq", taken.into()),
-        };
-        let number =
-            Update::new(marker).set(name::EXPIRES_AT, self.expiry()).set("seq", next).when(condition);
-        Ok(match self.table.update(&number).await? {
-            Updated::Applied(_) => of(Some(next)),
-            Updated::ConditionFailed(now) => of(now.and_then(|now| now.number("seq"))),
+        });
+        Ok(match self.table.update(&intend).await? {
+            Updated::Applied(_) => Some(next),
+            // Another process has the same message.
+            Updated::ConditionFailed(item) => item.and_then(|item| number(&item, "seq")),
+        })
+    }
+
+    /// Counts a row in the record, once; false if it is not counted and the job takes no more chunks.
+    async fn count_row(&self, row: &ChunkRef) -> Result<bool, TableError> {
+        let Some(record) = self.locate(&row.job_id).await? else { return Ok(false) };
+        let count = of_existing(record)
+            .set(name::CHUNKS, row.seq + 1)
+            .add("total_items", i64::from(row.documents))
+            .when(Condition::Equals(name::CHUNKS, row.seq.into()))
+            .when(Condition::Absent(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT));
+        Ok(match self.table.update(&count).await? {
+            Updated::Applied(_) => true,
+            Updated::ConditionFailed(record) => {
+                record.and_then(|record| number(&record, name::CHUNKS)).is_some_and(|chunks| chunks > row.seq)
+            }
         })
     }
 
     /// Seals the job if its record says how many items it has and all are there, or if it says nothing.
-    async fn seal_external(&self, id: &JobId) -> Result<(), StoreError> {
-        let record = self.record(id).await.map_err(|error| error.during(format!("reading job {id}")))?;
-        let Some(record) = record.filter(|record| !record.has(name::SEAL)) else { return Ok(()) };
-        let number = |name| record.number(name).and_then(|number| u64::try_from(number).ok());
-        let items = number("total_items").unwrap_or(0);
-        if number(name::EXPECTED_ITEMS).is_none_or(|expected| items >= expected) {
-            let chunks = number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
-            self.seal(id, &of_items(chunks, items)).await?;
+    async fn seal_external(&self, id: &JobId) -> Result<(), TableError> {
+        let mut refused = None;
+        loop {
+            let Some(record) = self.record(id).await? else { return Ok(()) };
+            let items = record.number("total_items").and_then(|items| u64::try_from(items).ok()).unwrap_or(0);
+            let expected = record.number(name::EXPECTED_ITEMS).and_then(|items| u64::try_from(items).ok());
+            let is_complete = expected.is_none_or(|expected| items >= expected);
+            if record.has(name::SEAL) || record.has(name::ENDED_AT) || !is_complete {
+                return Ok(());
+            }
+            let chunks = number(&record, name::CHUNKS).unwrap_or(0);
+            match self.seal_job(id, &of_items(chunks, items)).await {
+                // Another object was counted meanwhile.
+                Err(error) if error.kind == StoreErrorKind::Permanent && refused != Some(chunks) => {
+                    refused = Some(chunks);
+                }
+                sealed => return sealed,
+            }
         }
-        Ok(())
     }
+}
+
+fn number(item: &Item, name: &str) -> Option<u32> {
+    item.number(name).and_then(|number| u32::try_from(number).ok())
 }

@@ -169,16 +169,23 @@ impl DynamoJobs {
                 return Err(TableError::permanent(message));
             }
         }
+        self.put_new_row(chunk).await.map(drop)
+    }
+
+    /// Puts the row of a chunk that can be claimed, unless there is one; the one that is there.
+    pub(super) async fn put_new_row(&self, chunk: &ChunkRef) -> Result<Item, TableError> {
         let new = self
-            .new_item(row)
+            .new_item(schema::chunk(&chunk.job_id, chunk.seq))
             .set(name::CHUNK, to_envelope(chunk))
             .set(name::STATE, state::PENDING)
             .set(name::FENCING_TOKEN, 0u32)
             .set(name::SINCE, micros(self.clock.now()))
             .set("attempts", 0u32)
             .set(name::LEASE_UNTIL, 0u32);
-        self.table.update(&new).await?;
-        Ok(())
+        Ok(match self.table.update(&new).await? {
+            Updated::Applied(row) => row,
+            Updated::ConditionFailed(row) => row.unwrap_or_default(),
+        })
     }
 
     pub(super) async fn supersede_by(&self, by: &Job) -> Result<Vec<JobId>, TableError> {

@@ -4,11 +4,11 @@
 //! So each of them is sent again, as it is, in a group of its own.
 
 use super::{
-    Incoming, LIST_VISIBILITY, Outgoing, Queues,
-    message::{DeadLetterMessage, UnreadableNote},
+    InFlight, Incoming, LIST_VISIBILITY, Outgoing, Queues,
+    message::{DeadLetterBody, UnreadableNote},
 };
 use host_core::{
-    model::Digest,
+    model::{ChunkRef, Digest},
     storage::{DeadLetter, LeasedDeadLetter, MessagePlace, Queue, StoreError, UnreadableMessage},
 };
 use std::{
@@ -55,9 +55,9 @@ impl Queues {
         let Some(url) = self.url(&name).await? else { return Ok(page) };
         let asked_at = self.clock.now();
         for incoming in self.receive_letters(&url, visibility).await? {
-            let read = DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at);
+            let read = DeadLetterBody::read(&incoming.body, incoming.receive_count, asked_at);
             let group = match &read {
-                Ok(dead_letter) => dead_letter.message.deduplication_id(),
+                Ok(dead_letter) => dead_letter.group(),
                 Err(_) => Digest::of(incoming.body.as_bytes()).hex(),
             };
             if incoming.group != group {
@@ -67,9 +67,10 @@ impl Queues {
             }
             match read {
                 Ok(dead_letter) => {
-                    let message = dead_letter.message.clone();
-                    let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
-                    let receipt = delivery.receipt;
+                    let Incoming { handle, receive_count, .. } = incoming;
+                    let url = url.clone();
+                    let in_flight = InFlight { url, message: None, receive_count, received_at: asked_at };
+                    let receipt = self.track(handle, in_flight);
                     page.dead_letters.push(LeasedDeadLetter { dead_letter: dead_letter.into(), receipt });
                 }
                 Err(reason) => {
@@ -135,8 +136,8 @@ impl Queues {
             let known = dead_letters.len() + seen.len();
             for LeasedDeadLetter { dead_letter, receipt } in page {
                 receipts.push(receipt);
-                let chunk =
-                    (dead_letter.chunk.job_id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+                let ChunkRef { job_id, seq, key, .. } = &dead_letter.chunk;
+                let chunk = (job_id.clone(), *seq, key.clone(), dead_letter.redrive_count);
                 // A chunk that was moved here again after a crash is one dead letter.
                 dead_letters.entry(chunk).or_insert(dead_letter);
             }

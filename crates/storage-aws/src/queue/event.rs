@@ -2,7 +2,7 @@
 
 use super::{
     Incoming, Queues,
-    incoming::{DeferredMessage, Received},
+    incoming::{Received, Undelivered},
 };
 use aws_lambda_events::sqs::SqsMessage;
 use host_core::storage::Delivery;
@@ -54,7 +54,8 @@ impl Queues {
             let received = Received { queue: &queue, url: &url, incoming, at: self.clock.now() };
             match self.deliver(received, visibility).await {
                 Ok(delivery) => batch.deliveries.push((id, delivery)),
-                Err(DeferredMessage { incoming, delay }) => {
+                Err(Undelivered::DeadLettered) => {}
+                Err(Undelivered::Left { incoming, delay }) => {
                     self.leave(&url, &incoming.handle, delay).await;
                     groups.insert((arn, group), delay);
                     batch.held.push(id);

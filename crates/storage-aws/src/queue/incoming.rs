@@ -1,20 +1,23 @@
-//! What becomes of a message that was received: a delivery, or it is left for later. One that is left stays in the queue, and
-//! the rest of its group behind it.
+//! What becomes of a message that was received: a delivery, a dead letter, or it is left for later. One that is left stays in the
+//! queue, and the rest of its group behind it.
 
 use super::{
-    Incoming, Outgoing, Queues, Unusable,
-    message::{Body, UnreadableNote},
+    InFlight, Incoming, Outgoing, Queues, RejectedMessage, Unusable,
+    message::{Body, ExternalDeadLetter, ExternalMessage, Message, UnreadableNote},
 };
 use host_core::{
     error::chain,
     model::Digest,
-    storage::{Delivery, StoreError, UNREADABLE_VISIBILITY, UnreadableMessage},
+    storage::{Delivery, StoreError, UNREADABLE_VISIBILITY, UnreadableMessage, to_envelope},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// How long a message is left that could not be looked at, because a call failed.
 const RETRY_VISIBILITY: Duration = Duration::from_secs(15);
+
+/// Deliveries after which a message becomes a dead letter whose object is not there or is refused: it may come a little later.
+const MAX_REJECTIONS: u32 = 3;
 
 /// A message, and where it was received.
 pub(super) struct Received<'a> {
@@ -25,24 +28,21 @@ pub(super) struct Received<'a> {
 }
 
 impl Queues {
-    /// The delivery of a message; otherwise why it cannot be handled, and for how long it is to be left.
+    /// The delivery of a message; otherwise what becomes of it.
     pub(super) async fn deliver(
         &self,
         received: Received<'_>,
         visibility: Duration,
-    ) -> Result<Delivery, DeferredMessage> {
+    ) -> Result<Delivery, Undelivered> {
         let Received { queue, url, incoming, at } = received;
         let message = match Body::read(&incoming.body) {
             Ok(Body::Chunk(message)) => Ok(message),
-            Ok(Body::External(message)) => match &self.external {
-                Some(external) => external.message_of(&message).await,
-                None => Err(Unusable::Refused("chunks of other programs are not accepted here".to_owned())),
-            },
-            Err(unsupported) => Err(Unusable::Refused(unsupported.to_string())),
+            Ok(Body::External(message)) => self.chunk_of(queue, message).await,
+            Err(unsupported) => Err(Unusable::Unreadable(unsupported.to_string())),
         };
         match message {
-            Ok(message) => Ok(self.track(url.to_owned(), message, incoming, at, visibility)),
-            Err(Unusable::Refused(reason)) => {
+            Ok(message) => Ok(self.delivery(url, message, incoming, at, visibility)),
+            Err(Unusable::Unreadable(reason)) => {
                 let receive_count = incoming.receive_count;
                 tracing::warn!(queue, receive_count, reason, "left a message that cannot be read");
                 // Its group waits for days at most: some notes are enough.
@@ -55,17 +55,95 @@ impl Queues {
                         "could not name the message among the dead letters"
                     );
                 }
-                Err(DeferredMessage { incoming, delay: UNREADABLE_VISIBILITY })
+                Err(Undelivered::Left { incoming, delay: UNREADABLE_VISIBILITY })
             }
+            Err(Unusable::Rejected(rejected)) => Err(self.reject(queue, url, incoming, *rejected).await),
             Err(Unusable::Store(error)) => {
                 tracing::warn!(
                     queue,
                     cause = chain(&error),
                     "could not prepare the chunk of a message; retrying"
                 );
-                Err(DeferredMessage { incoming, delay: RETRY_VISIBILITY })
+                Err(Undelivered::Left { incoming, delay: RETRY_VISIBILITY })
             }
         }
+    }
+
+    /// The message of the chunk that another program's message becomes.
+    async fn chunk_of(&self, queue: &str, message: ExternalMessage) -> Result<Message, Unusable> {
+        let Some(external) = &self.external else {
+            return Err(Unusable::Unreadable("chunks of other programs are not accepted here".to_owned()));
+        };
+        let shop_id = &message.shop_id;
+        if shop_id.contains('/') || self.names.queue(shop_id) != queue {
+            let reason = format!("it is in {queue}, which is not the queue of its shop {shop_id}");
+            return Err(Unusable::rejected(message, "queue-of-other-shop", reason));
+        }
+        external.message_of(message).await
+    }
+
+    /// Has a message that names what cannot be worked redelivered some times, then moves it to the dead letters.
+    async fn reject(
+        &self,
+        queue: &str,
+        url: &str,
+        incoming: Incoming,
+        RejectedMessage { message, code, reason }: RejectedMessage,
+    ) -> Undelivered {
+        let receive_count = incoming.receive_count;
+        tracing::warn!(queue, receive_count, code, reason, "a message names what cannot be worked");
+        if receive_count < MAX_REJECTIONS {
+            return Undelivered::Left { incoming, delay: RETRY_VISIBILITY };
+        }
+        let (code, died_at) = (code.to_owned(), self.clock.now());
+        let letter = ExternalDeadLetter { message, code, error_message: reason, died_at, receive_count };
+        match self.move_to_dead_letters(queue, url, &incoming, &letter).await {
+            Ok(true) => Undelivered::DeadLettered,
+            Ok(false) => Undelivered::Left { incoming, delay: UNREADABLE_VISIBILITY },
+            Err(error) => {
+                tracing::warn!(queue, cause = chain(&error), "could not move a message to the dead letters");
+                Undelivered::Left { incoming, delay: RETRY_VISIBILITY }
+            }
+        }
+    }
+
+    /// False if the queue has no dead letters.
+    async fn move_to_dead_letters(
+        &self,
+        queue: &str,
+        url: &str,
+        incoming: &Incoming,
+        letter: &ExternalDeadLetter,
+    ) -> Result<bool, StoreError> {
+        let Some(dead) = self.url(&self.names.dead_letters_of(queue)).await? else { return Ok(false) };
+        let body = to_envelope(letter).expect("a dead letter is plain data");
+        // A message that is rejected again after a redrive is a new one.
+        let deduplication_id = Digest::of(body.as_bytes()).hex();
+        let outgoing = Outgoing { body, group: letter.group(), deduplication_id };
+        if !self.service.send(&dead, &outgoing).await? {
+            return Ok(false);
+        }
+        // If that fails, it is moved again, and listed once.
+        self.service.delete(url, &incoming.handle).await?;
+        Ok(true)
+    }
+
+    fn delivery(
+        &self,
+        url: &str,
+        message: Message,
+        incoming: Incoming,
+        at: Timestamp,
+        visibility: Duration,
+    ) -> Delivery {
+        let Incoming { handle, receive_count, .. } = incoming;
+        let (chunk, shop_id) = (message.chunk(), message.shop_id.clone());
+        let visibility = SignedDuration::try_from(visibility).unwrap_or_default();
+        let visible_until = at.saturating_add(visibility).unwrap_or(at);
+        let in_flight =
+            InFlight { url: url.to_owned(), message: Some(message), receive_count, received_at: at };
+        let receipt = self.track(handle, in_flight);
+        Delivery { chunk, shop_id, receive_count, visible_until, receipt }
     }
 
     /// Has a message redelivered after a while, its group waiting for it. If that fails, the queue's own timeout is that while.
@@ -97,9 +175,10 @@ impl Queues {
     }
 }
 
-/// A message that is left in the queue.
-pub(super) struct DeferredMessage {
-    pub(super) incoming: Incoming,
-    /// For how long.
-    pub(super) delay: Duration,
+/// What becomes of a message that cannot be handled now.
+pub(super) enum Undelivered {
+    /// It is left in the queue, for this long.
+    Left { incoming: Incoming, delay: Duration },
+    /// It is among the dead letters.
+    DeadLettered,
 }

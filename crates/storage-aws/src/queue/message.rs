@@ -6,6 +6,7 @@ use host_core::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A message's body, of a kind that this version reads.
 pub(super) enum Body {
@@ -19,9 +20,9 @@ impl Body {
     pub(super) fn read(body: &str) -> Result<Self, UnsupportedFormat> {
         match from_envelope(body) {
             Ok(message) => Ok(Self::Chunk(message)),
-            Err(UnsupportedFormat::Foreign(error)) => match serde_json::from_str(body) {
-                Ok(message) => Ok(Self::External(message)),
-                Err(_) => Err(UnsupportedFormat::Foreign(error)),
+            Err(UnsupportedFormat::Foreign(error)) => match ExternalMessage::read(body) {
+                Some(message) => Ok(Self::External(message)),
+                None => Err(UnsupportedFormat::Foreign(error)),
             },
             Err(newer) => Err(newer),
         }
@@ -29,8 +30,7 @@ impl Body {
 }
 
 /// The body of the message of a chunk that another program has published: a JSON object with exactly these members.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExternalMessage {
     pub(crate) job_id: JobId,
     pub(crate) shop_id: String,
@@ -38,6 +38,31 @@ pub(crate) struct ExternalMessage {
     pub(crate) operation: Operation,
     pub(crate) s3_bucket: String,
     pub(crate) s3_key: String,
+}
+
+impl ExternalMessage {
+    const MEMBERS: usize = 6;
+
+    /// The message of a body; also of its dead letter, which AWS's console sends as it is.
+    fn read(body: &str) -> Option<Self> {
+        let members: Map<String, Value> = serde_json::from_str(body).ok()?;
+        if members.len() == Self::MEMBERS {
+            return serde_json::from_value(members.into()).ok();
+        }
+        serde_json::from_value(members.into()).ok().map(|dead_letter: ExternalDeadLetter| dead_letter.message)
+    }
+}
+
+/// The body of a dead letter of a message of another program that has become no chunk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ExternalDeadLetter {
+    #[serde(flatten)]
+    pub(super) message: ExternalMessage,
+    /// Stable name of the reason.
+    pub(super) code: String,
+    pub(super) error_message: String,
+    pub(super) died_at: Timestamp,
+    pub(super) receive_count: u32,
 }
 
 /// The body of a chunk's message.
@@ -120,20 +145,60 @@ pub(super) struct DeadLetterMessage {
     pub(super) context: FailureContext,
 }
 
-impl DeadLetterMessage {
-    /// Reads a message of a dead-letter queue: ours, or a chunk's that SQS itself moved there.
+/// A message of a dead-letter queue: ours, or one that SQS itself moved there.
+pub(super) enum DeadLetterBody {
+    /// Of a chunk.
+    Chunk(Box<DeadLetterMessage>),
+    /// Of another program's message that has become no chunk.
+    External(ExternalDeadLetter),
+}
+
+/// Why SQS moves a message.
+const RECEIVED_TOO_OFTEN: (&str, &str) =
+    ("received-too-often", "SQS itself moved the message here: no worker acknowledged it");
+
+impl DeadLetterBody {
     pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Result<Self, UnsupportedFormat> {
         if let Ok(dead_letter) = from_envelope(body) {
-            return Ok(dead_letter);
+            return Ok(Self::Chunk(Box::new(dead_letter)));
         }
-        Ok(Self {
-            message: from_envelope(body)?,
-            code: "received-too-often".to_owned(),
-            error_message: "SQS itself moved the message here: no worker acknowledged it".to_owned(),
-            died_at: now,
-            receive_count,
-            context: FailureContext::default(),
+        if let Ok(dead_letter) = from_envelope(body) {
+            return Ok(Self::External(dead_letter));
+        }
+        let (code, error_message) = (RECEIVED_TOO_OFTEN.0.to_owned(), RECEIVED_TOO_OFTEN.1.to_owned());
+        Ok(match Body::read(body)? {
+            Body::Chunk(message) => Self::Chunk(Box::new(DeadLetterMessage {
+                message,
+                code,
+                error_message,
+                died_at: now,
+                receive_count,
+                context: FailureContext::default(),
+            })),
+            Body::External(message) => Self::External(ExternalDeadLetter {
+                message,
+                code,
+                error_message,
+                died_at: now,
+                receive_count,
+            }),
         })
+    }
+
+    /// Its group, so that none blocks another while they are listed.
+    pub(super) fn group(&self) -> String {
+        match self {
+            Self::Chunk(dead_letter) => dead_letter.message.deduplication_id(),
+            Self::External(dead_letter) => dead_letter.group(),
+        }
+    }
+}
+
+impl ExternalDeadLetter {
+    /// The same for all of one message.
+    pub(super) fn group(&self) -> String {
+        let ExternalMessage { job_id, s3_bucket, s3_key, .. } = &self.message;
+        Digest::of_parts([job_id.as_str(), s3_bucket, s3_key].map(str::as_bytes)).hex()
     }
 }
 
@@ -151,17 +216,44 @@ pub(super) struct UnreadableNote {
     pub(super) is_in_queue: bool,
 }
 
-impl From<DeadLetterMessage> for DeadLetter {
-    fn from(dead_letter: DeadLetterMessage) -> Self {
-        Self {
-            chunk: dead_letter.message.chunk(),
-            shop_id: dead_letter.message.shop_id,
-            code: dead_letter.code,
-            message: dead_letter.error_message,
-            died_at: dead_letter.died_at,
-            receive_count: dead_letter.receive_count,
-            redrive_count: dead_letter.message.redrive_count,
-            context: dead_letter.context,
+impl From<DeadLetterBody> for DeadLetter {
+    fn from(body: DeadLetterBody) -> Self {
+        match body {
+            DeadLetterBody::Chunk(dead_letter) => Self {
+                chunk: dead_letter.message.chunk(),
+                shop_id: dead_letter.message.shop_id,
+                code: dead_letter.code,
+                message: dead_letter.error_message,
+                died_at: dead_letter.died_at,
+                receive_count: dead_letter.receive_count,
+                redrive_count: dead_letter.message.redrive_count,
+                context: dead_letter.context,
+                external: None,
+            },
+            DeadLetterBody::External(dead_letter) => {
+                let message = dead_letter.message;
+                let external = serde_json::to_string(&message).expect("a message is plain data");
+                Self {
+                    chunk: ChunkRef {
+                        job_id: message.job_id,
+                        seq: 0,
+                        lane: 0,
+                        operation: message.operation,
+                        key: message.s3_key,
+                        sha256: Digest::of(b""),
+                        documents: 0,
+                        bytes: 0,
+                    },
+                    shop_id: message.shop_id,
+                    code: dead_letter.code,
+                    message: dead_letter.error_message,
+                    died_at: dead_letter.died_at,
+                    receive_count: dead_letter.receive_count,
+                    redrive_count: 0,
+                    context: FailureContext::default(),
+                    external: Some(external),
+                }
+            }
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The queues of all shops: an SQS FIFO queue each, created with the first message.
 
 use super::{
-    external::{ExternalChunks, Unusable},
+    external::{ExternalChunks, RejectedMessage, Unusable},
     jobs::DynamoJobs,
     names::{DEAD_LETTERS, Names},
 };
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Job},
+    model::{ChunkRef, Digest, Job},
     storage::{
         DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
         UnreadableMessage, to_envelope,
     },
 };
-use incoming::{DeferredMessage, Received};
+use incoming::{Received, Undelivered};
 use jiff::Timestamp;
 use message::DeadLetterMessage;
 use std::{
@@ -53,7 +53,8 @@ const CREATION_POLL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct InFlight {
     url: String,
-    message: Message,
+    /// None of a dead letter.
+    message: Option<Message>,
     receive_count: u32,
     received_at: Timestamp,
 }
@@ -195,36 +196,21 @@ impl Queues {
             let received = Received { queue: &name, url: &url, incoming, at: asked_at };
             match self.deliver(received, visibility).await {
                 Ok(delivery) => return Ok(Some(delivery)),
+                Err(Undelivered::DeadLettered) => {}
                 // The next one is of another group.
-                Err(DeferredMessage { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
+                Err(Undelivered::Left { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
             }
         }
     }
 
     /// Remembers a message until it is acknowledged or released.
-    fn track(
-        &self,
-        url: String,
-        message: Message,
-        incoming: Incoming,
-        asked_at: Timestamp,
-        visibility: Duration,
-    ) -> Delivery {
-        let Incoming { handle, receive_count, .. } = incoming;
-        let delivery = Delivery {
-            chunk: message.chunk(),
-            shop_id: message.shop_id.clone(),
-            receive_count,
-            visible_until: asked_at
-                .saturating_add(jiff::SignedDuration::try_from(visibility).unwrap_or_default())
-                .unwrap_or(asked_at),
-            receipt: Receipt(handle.clone()),
-        };
+    fn track(&self, handle: String, in_flight: InFlight) -> Receipt {
         let mut all = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         // What was neither acknowledged nor released is void by then.
-        all.retain(|_, one| asked_at.duration_since(one.received_at).unsigned_abs() <= MAX_VISIBILITY);
-        all.insert(handle, InFlight { url, message, receive_count, received_at: asked_at });
-        delivery
+        let now = in_flight.received_at;
+        all.retain(|_, one| now.duration_since(one.received_at).unsigned_abs() <= MAX_VISIBILITY);
+        all.insert(handle.clone(), in_flight);
+        Receipt(handle)
     }
 
     fn in_flight(&self, receipt: &Receipt) -> Option<InFlight> {
@@ -313,7 +299,8 @@ impl Queue for Queues {
     }
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
-        let Some(InFlight { url, message: chunk, receive_count, .. }) = self.in_flight(receipt) else {
+        let in_flight = self.in_flight(receipt);
+        let Some(InFlight { url, message: Some(chunk), receive_count, .. }) = in_flight else {
             return Ok(false);
         };
         // The chunk's own count: this may be the message of an earlier redrive.
@@ -340,6 +327,16 @@ impl Queue for Queues {
         let removed = self.service.delete(&url, &receipt.0).await?;
         self.untrack(receipt);
         Ok(removed)
+    }
+
+    async fn resend(&self, dead_letter: &DeadLetter) -> Result<bool, StoreError> {
+        let DeadLetter { shop_id, external, died_at, .. } = dead_letter;
+        let Some(body) = external.clone() else { return Ok(false) };
+        let deduplication_id = Digest::of(format!("{died_at} {body}").as_bytes()).hex();
+        // Its program's own group is not known any more.
+        let outgoing = Outgoing { body, group: format!("{shop_id}#0"), deduplication_id };
+        self.send_to(&self.names.queue(shop_id), shop_id, &outgoing).await?;
+        Ok(true)
     }
 
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {

@@ -1,13 +1,16 @@
 //! Messages of another program: `job_id, shop_id, index_name, operation, s3_bucket, s3_key`.
 
 use super::{MONTH, sqs, table::Model};
+use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{JobId, JobStatus},
-    storage::{Chunks, Jobs, Queue, Storage, UNREADABLE_VISIBILITY},
+    storage::{Chunks, Jobs, Queue, Storage, StoreError, Stores},
 };
+use host_pipeline::worker::{DeadLetterFilter, redrive};
 use host_storage_aws::{
-    Key, Names, OpenBucket, Outgoing, QueueService, QueueSpec, Table, Update, external_queue_on, jobs_on,
+    Condition, ForeignBucket, ForeignObject, Item, Key, Names, OpenBucket, Outgoing, QueueService, QueueSpec,
+    Table, TableError, Update, Updated, external_queue_on, jobs_on, queue_on,
 };
 use host_testing::{
     VirtualClock,
@@ -23,13 +26,35 @@ use std::{
 const QUEUE: &str = "test-ecom-indexer-shop.fifo";
 const OURS: &str = "test-ecom-product-data-bucket";
 
+#[derive(Clone)]
 struct Harness {
     clock: SharedClock,
     table: Arc<Model>,
     service: Arc<sqs::Model>,
     queue: Arc<dyn Queue>,
     jobs: Arc<dyn Jobs>,
-    buckets: OpenBucket,
+    buckets: Arc<dyn Fn(&str) -> Arc<Bucket> + Send + Sync>,
+}
+
+/// A bucket of any program.
+struct Bucket {
+    chunks: Arc<dyn Chunks>,
+    /// What it says instead of giving an object.
+    answer: Mutex<Option<ForeignObject>>,
+}
+
+#[async_trait]
+impl ForeignBucket for Bucket {
+    async fn read(&self, key: &str, _: u64) -> Result<ForeignObject, StoreError> {
+        if let Some(answer) = &*self.answer.lock().unwrap() {
+            return Ok(answer.clone());
+        }
+        Ok(self.chunks.get(key, None).await?.map_or(ForeignObject::Missing, ForeignObject::Found))
+    }
+}
+
+fn key(shop_id: &str, job: &str, number: u32) -> String {
+    format!("shopify/{shop_id}/bulk/{job}/chunk_{number:04}.jsonl")
 }
 
 impl Harness {
@@ -44,49 +69,76 @@ impl Harness {
             let spec = QueueSpec { name: name.to_owned(), shop_id: "shop".to_owned(), dead_letters: dead };
             service.create(&spec).await.unwrap();
         }
-        let opened: Mutex<BTreeMap<String, Arc<dyn Chunks>>> = Mutex::default();
+        let opened: Mutex<BTreeMap<String, Arc<Bucket>>> = Mutex::default();
         let of = clock.clone();
-        let buckets: OpenBucket = Arc::new(move |name| {
-            let mut opened = opened.lock().unwrap();
-            opened.entry(name.to_owned()).or_insert_with(|| Memory::new(of.clone()).stores().chunks).clone()
-        });
-        let queue = external_queue_on(
-            service.clone(),
-            table.clone(),
-            buckets.clone(),
-            Names::new("test", None),
-            clock.clone(),
-            MONTH,
-            vec!["allowed".to_owned()],
-        );
+        let open = move |name: &str| {
+            let (mut opened, chunks) = (opened.lock().unwrap(), Memory::new(of.clone()).stores().chunks);
+            let bucket = || Arc::new(Bucket { chunks, answer: Mutex::default() });
+            opened.entry(name.to_owned()).or_insert_with(bucket).clone()
+        };
         let jobs = jobs_on(table.clone(), clock.clone(), MONTH);
-        Self { clock, table, service, queue, jobs, buckets }
+        // Replaced by one that accepts chunks of other programs.
+        let queue = queue_on(service.clone(), Names::new("test", None), clock.clone());
+        let harness = Self { clock, table, service, queue, jobs, buckets: Arc::new(open) };
+        Self { queue: harness.queue_on(harness.table.clone(), &["allowed"]), ..harness }
+    }
+
+    fn queue_on(&self, table: Arc<dyn Table>, allowed: &[&str]) -> Arc<dyn Queue> {
+        let buckets = self.buckets.clone();
+        let open: OpenBucket = Arc::new(move |name| buckets(name));
+        let chunks = (self.buckets)(OURS).chunks.clone();
+        let allowed = allowed.iter().map(|name| (*name).to_owned()).collect();
+        let (service, clock) = (self.service.clone(), self.clock.clone());
+        external_queue_on(service, table, chunks, open, Names::new("test", None), clock, MONTH, allowed)
+    }
+
+    fn stores(&self) -> Stores {
+        let memory = Memory::new(self.clock.clone()).stores();
+        Stores { jobs: self.jobs.clone(), queue: self.queue.clone(), ..memory }
     }
 
     /// Publishes a chunk of so many documents as another program does (docs/compatibility.md).
-    async fn publish(&self, job: &str, number: u32, documents: u32, bucket: &str) -> String {
-        let key = format!("shopify/shop/bulk/{job}/chunk_{number:04}.jsonl");
+    async fn publish(&self, job: &str, number: u32, documents: u32, bucket: &str) {
+        self.publish_in("shop", job, number, documents, bucket).await;
+    }
+
+    async fn publish_in(&self, group: &str, job: &str, number: u32, documents: u32, bucket: &str) {
         let text: String = (0..documents).map(|at| format!("{{\"_id\":\"{number}-{at}\"}}\n")).collect();
-        (self.buckets)(bucket).put_if_absent(&key, text.as_bytes()).await.unwrap();
+        self.put_and_send(group, job, &key("shop", job, number), text.as_bytes(), bucket).await;
+    }
+
+    async fn put_and_send(&self, group: &str, job: &str, key: &str, bytes: &[u8], bucket: &str) {
+        self.put_and_send_for("shop", group, job, key, bytes, bucket).await;
+    }
+
+    async fn put_and_send_for(
+        &self,
+        shop_id: &str,
+        group: &str,
+        job: &str,
+        key: &str,
+        bytes: &[u8],
+        bucket: &str,
+    ) {
+        (self.buckets)(bucket).chunks.put_if_absent(key, bytes).await.unwrap();
         let body = json!({
             "job_id": job,
-            "shop_id": "shop",
+            "shop_id": shop_id,
             "index_name": "shopify-shop",
             "operation": "ADD_DOCUMENTS",
             "s3_bucket": bucket,
             "s3_key": key,
         })
         .to_string();
-        let message = Outgoing { deduplication_id: body.clone(), group: "shop".to_owned(), body };
+        let message = Outgoing { deduplication_id: body.clone(), group: group.to_owned(), body };
         assert!(self.service.send(QUEUE, &message).await.unwrap());
-        key
     }
 
     /// Works the next message as a worker does: a chunk whose items are all processed.
     async fn work(&self) -> Option<(JobId, u32)> {
         let delivery = self.queue.receive("shop", 1, MINUTE).await.unwrap().pop()?;
         let chunk = &delivery.chunk;
-        let bytes = (self.buckets)(OURS).get(&chunk.key, Some(chunk.sha256)).await.unwrap().unwrap();
+        let bytes = (self.buckets)(OURS).chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap().unwrap();
         assert_eq!(bytes.len() as u64, chunk.bytes);
         complete(&*self.jobs, &chunk.job_id, chunk.seq, &processed(chunk.documents.into())).await;
         assert!(self.queue.ack(&delivery.receipt).await.unwrap());
@@ -141,31 +193,179 @@ async fn the_record_that_the_producer_has_made_is_the_job() {
     assert_eq!(records.len(), 1, "the job has a second record: {records:?}");
 }
 
+/// Fault of before: an object was counted with the items of another one whose message arrived at the same time, and the job ended too
+/// early or never.
 #[tokio::test(start_paused = true)]
-async fn objects_come_from_allowed_buckets_alone() {
-    let harness = Harness::new().await;
-    let key = harness.publish("c", 0, 1, "theirs").await;
-    assert!(harness.work().await.is_none());
-    let named = harness.queue.unreadable("shop").await.unwrap();
-    assert_eq!(named.len(), 1);
-    assert!(
-        named[0].message.contains("bucket theirs") && named[0].message.contains("aws.source_buckets"),
-        "{named:?}"
-    );
-    assert_eq!(harness.queue.depth("shop").await.unwrap(), 1);
-    assert_eq!(harness.jobs.get(&JobId::new("c").unwrap()).await.unwrap(), None);
-    assert_eq!((harness.buckets)(OURS).get(&key, None).await.unwrap(), None);
+async fn messages_of_several_groups_that_arrive_at_once_are_counted_with_their_own_items() {
+    for (seed, has_record) in (0..200).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let harness = Harness::new().await;
+        if has_record {
+            let key = Key::new("PLATFORM#shopify#SHOP#shop", "JOB#2026-01-01T00:00:00Z#b");
+            let record =
+                Update::new(key).set("job_id", "b").set("status", "PENDING").set("total_items", 15u32);
+            harness.table.update(&record).await.unwrap();
+        }
+        for number in 0..5 {
+            harness.publish_in(&format!("group-{number}"), "b", number, number + 1, OURS).await;
+        }
+        let random = Mutex::new(seed + 1);
+        let table = Arc::new(Interleaved { table: harness.table.clone(), random });
+        let workers = (0..3).map(|_| {
+            let worker = Harness { queue: harness.queue_on(table.clone(), &["allowed"]), ..harness.clone() };
+            async move {
+                while worker.queue.depth("shop").await.unwrap() > 0 {
+                    if worker.work().await.is_none() {
+                        worker.clock.sleep(MINUTE).await;
+                    }
+                }
+            }
+        });
+        futures::future::join_all(workers.collect::<Vec<_>>()).await;
+        let jobs = harness.jobs.list(Some("shop"), 9).await.unwrap();
+        assert!(jobs.iter().all(|job| job.status == JobStatus::Completed), "seed {seed}: {jobs:?}");
+        let items: u64 = jobs.iter().map(|job| job.seal.as_ref().unwrap().total_items).sum();
+        let processed: u64 = jobs.iter().map(|job| job.counts.processed).sum();
+        assert_eq!((items, processed), (15, 15), "seed {seed}: {jobs:?}");
+        assert!(!has_record || jobs.len() == 1, "seed {seed}: {jobs:?}");
+    }
+}
 
+/// A table at which concurrent calls take turns at random.
+struct Interleaved {
+    table: Arc<Model>,
+    random: Mutex<u64>,
+}
+
+impl Interleaved {
+    async fn wait(&self) {
+        let random = host_testing::next_random(&mut self.random.lock().unwrap());
+        for _ in 0..random % 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Table for Interleaved {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.wait().await;
+        self.table.get(key).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+        self.wait().await;
+        self.table.update(update).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        self.table.delete(key).await
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        self.table.delete_when(key, when).await
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        self.wait().await;
+        self.table.query(pk, prefix, newest_first, limit).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_is_worked_in_the_folder_of_its_shop() {
     let harness = Harness::new().await;
     harness.publish("d", 0, 4, "allowed").await;
     harness.work().await.unwrap();
     assert_eq!(harness.state("d").await, (JobStatus::Completed, 4, 1));
-    // An object that is not there yet is waited for.
-    let harness = Harness::new().await;
-    harness.publish("e", 0, 1, OURS).await;
-    (harness.buckets)(OURS).delete("shopify/shop/bulk/e/chunk_0000.jsonl").await.unwrap();
-    assert!(harness.work().await.is_none());
-    (harness.buckets)(OURS).put("shopify/shop/bulk/e/chunk_0000.jsonl", b"{}\n").await.unwrap();
-    harness.clock.sleep(UNREADABLE_VISIBILITY).await;
+    // Copied under its own key if that is in the folder, otherwise into the folder.
+    assert!((harness.buckets)(OURS).chunks.get(&key("shop", "d", 0), None).await.unwrap().is_some());
+    harness.put_and_send("group", "e", "exports/today.jsonl", b"{\"_id\":\"1\"}\n", "allowed").await;
+    let delivery = harness.queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
+    assert!(delivery.chunk.key.starts_with("shopify/shop/external/"), "{}", delivery.chunk.key);
+    harness.clock.sleep(MINUTE).await;
     harness.work().await.unwrap();
+    assert_eq!(harness.state("e").await, (JobStatus::Completed, 1, 1));
+    assert_eq!((harness.buckets)(OURS).chunks.remove_shop("shop", true).await.unwrap(), 2);
+}
+
+/// Fault of before: it was left in the queue, its group behind it, until SQS moved it.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_worked_becomes_a_dead_letter_and_a_redrive_brings_it_back() {
+    for (code, answer) in [
+        ("object-missing", ForeignObject::Missing),
+        ("object-refused", ForeignObject::Refused("AccessDenied".to_owned())),
+        ("object-too-large", ForeignObject::TooLarge),
+    ] {
+        let harness = Harness::new().await;
+        *(harness.buckets)("allowed").answer.lock().unwrap() = Some(answer);
+        for number in 0..2 {
+            harness.publish("c", number, 3, "allowed").await;
+        }
+        // It may come a little later.
+        for _ in 0..2 {
+            assert!(harness.work().await.is_none());
+            assert!(harness.queue.dead_letters("shop").await.unwrap().is_empty());
+            harness.clock.sleep(MINUTE).await;
+        }
+        for _ in 0..3 {
+            assert!(harness.work().await.is_none());
+            harness.clock.sleep(MINUTE).await;
+        }
+        let letters = harness.queue.dead_letters("shop").await.unwrap();
+        let mut keys: Vec<&str> = letters.iter().map(|letter| letter.chunk.key.as_str()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [key("shop", "c", 0), key("shop", "c", 1)]);
+        assert!(letters.iter().all(|letter| letter.code == code && letter.receive_count == 3), "{letters:?}");
+        assert!(letters[0].message.contains("s3://allowed/shopify/shop/"), "{letters:?}");
+        assert_eq!(harness.queue.depth("shop").await.unwrap(), 0);
+        assert!(harness.queue.unreadable("shop").await.unwrap().is_empty());
+        assert_eq!(harness.jobs.get(&JobId::new("c").unwrap()).await.unwrap(), None);
+        *(harness.buckets)("allowed").answer.lock().unwrap() = None;
+        let stores = harness.stores();
+        let redriven = redrive(&stores, &harness.clock, "shop", &DeadLetterFilter::default()).await.unwrap();
+        assert_eq!(redriven.sent.len(), 2);
+        assert!(harness.queue.dead_letters("shop").await.unwrap().is_empty());
+        while harness.work().await.is_some() {}
+        let jobs = harness.jobs.list(Some("shop"), 9).await.unwrap();
+        assert_eq!(jobs.iter().map(|job| job.counts.processed).sum::<u64>(), 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_reads_nothing_of_other_shops_and_buckets() {
+    let line = b"{\"_id\":\"1\"}\n";
+    for (code, shop_id, key, bucket) in [
+        ("bucket-not-allowed", "shop", key("shop", "c", 0), "theirs"),
+        ("key-of-other-shop", "shop", key("other", "c", 0), OURS),
+        ("key-of-other-shop", "shop", "exports/today.jsonl".to_owned(), OURS),
+        ("queue-of-other-shop", "other", key("other", "c", 0), OURS),
+    ] {
+        let harness = Harness::new().await;
+        harness.put_and_send_for(shop_id, "group", "c", &key, line, bucket).await;
+        for _ in 0..3 {
+            assert!(harness.work().await.is_none());
+            harness.clock.sleep(MINUTE).await;
+        }
+        let letters = harness.queue.dead_letters("shop").await.unwrap();
+        assert_eq!(letters.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), [code]);
+        assert_eq!(harness.jobs.list(None, 9).await.unwrap(), []);
+        if bucket != OURS {
+            assert_eq!((harness.buckets)(OURS).chunks.get(&key, None).await.unwrap(), None);
+            assert!(letters[0].message.contains("aws.source_buckets"), "{letters:?}");
+        }
+        // Once its bucket is allowed, AWS's own redrive brings it back as well, which sends its body as it is.
+        let dead = "test-ecom-indexer-shop-dlq.fifo";
+        let body = harness.service.bodies(dead).remove(0);
+        let again = Outgoing { deduplication_id: "again".to_owned(), group: "again".to_owned(), body };
+        assert!(harness.service.send(QUEUE, &again).await.unwrap());
+        let allowed =
+            Harness { queue: harness.queue_on(harness.table.clone(), &["theirs"]), ..harness.clone() };
+        assert_eq!(allowed.work().await.is_some(), bucket == "theirs", "{code}");
+    }
 }

@@ -246,6 +246,7 @@ impl Queue for SharedState {
             receive_count,
             redrive_count: reason.redrive_count,
             context: reason.context.clone(),
+            external: None,
         };
         let dead_letter = Message::new(dead_letter, queues.next_number());
         queues.shops.entry(shop_id).or_default().dead_letters.push(dead_letter);
