@@ -255,3 +255,59 @@ impl Chunks for Bucket {
         Ok(objects)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AwsConfig, Clients};
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    /// The address of a server that answers each request so, and leaves the connection open.
+    fn server(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let head = BufReader::new(&stream).lines().map_while(Result::ok);
+                head.take_while(|line| !line.is_empty()).for_each(drop);
+                stream.write_all(answer.as_bytes()).unwrap();
+                open.push(stream);
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn of_an_object_that_is_too_large_no_more_is_read_than_asked_for() {
+        let found = |bytes: &str| ForeignObject::Found(bytes.as_bytes().to_vec());
+        let in_parts =
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
+        let denied = "HTTP/1.1 403 Forbidden\r\ncontent-length: 68\r\n\r\n\
+                      <Error><Code>AccessDenied</Code><Message>not yours</Message></Error>";
+        let missing =
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 37\r\n\r\n<Error><Code>NoSuchKey</Code></Error>";
+        for (answer, max_bytes, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 5, found("abcde")),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 4, ForeignObject::TooLarge),
+            // Its body never comes.
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n", 1_000, ForeignObject::TooLarge),
+            (in_parts, 10, found("abcdefghij")),
+            (in_parts, 9, ForeignObject::TooLarge),
+            (denied, 9, ForeignObject::Refused("AccessDenied: not yours".to_owned())),
+            (missing, 9, ForeignObject::Missing),
+        ] {
+            let (endpoint_url, region) = (Some(server(answer)), Some("eu-central-1".to_owned()));
+            let config = AwsConfig { endpoint_url, region, ..AwsConfig::default() };
+            let clients = Clients::connect_with_keys(&config, "id", "key").await;
+            let bucket = Bucket::new(clients.s3, "theirs".to_owned());
+            let read = ForeignBucket::read(&bucket, "key", max_bytes).await.unwrap();
+            assert_eq!(read, expected, "{answer}");
+        }
+    }
+}
