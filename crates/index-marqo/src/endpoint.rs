@@ -1,6 +1,6 @@
 //! Servers, and which of two an index is reached at.
 
-use super::{limiter::Limiter, metrics};
+use super::{limiter::Limiter, metrics, session::drop_unused};
 use host_core::clock::SharedClock;
 use jiff::Timestamp;
 use std::{
@@ -61,8 +61,9 @@ impl Endpoints {
 
     fn endpoint(&self, url: &str) -> Arc<Endpoint> {
         let url = url.trim_end_matches('/');
-        let mut known = self.known.lock().expect("no holder of this lock panics");
-        Arc::clone(known.entry(url.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(url, &self.clock))))
+        let (mut known, url) = (self.known.lock().expect("no holder of this lock panics"), url.to_owned());
+        drop_unused(&mut known, &url);
+        Arc::clone(known.entry(url.clone()).or_insert_with(|| Arc::new(Endpoint::new(&url, &self.clock))))
     }
 
     pub(super) fn route(&self, primary: &str, fallback: Option<&str>) -> Arc<Route> {
@@ -73,6 +74,7 @@ impl Endpoints {
             failed_over_until: Mutex::new(None),
         };
         let mut routes = self.routes.lock().expect("no holder of this lock panics");
+        drop_unused(&mut routes, &key);
         Arc::clone(routes.entry(key).or_insert_with(|| Arc::new(route())))
     }
 }
@@ -151,5 +153,22 @@ mod tests {
         // One limiter a server.
         assert!(Arc::ptr_eq(&route.primary, &alone.primary));
         assert!(Arc::ptr_eq(&endpoints.route("http://b", None).primary, route.fallback.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn servers_that_no_index_uses_any_more_are_forgotten() {
+        let endpoints = Endpoints::new(Arc::new(SystemClock));
+        let used = endpoints.route("http://used", Some("http://fallback"));
+        for number in 0..5_000 {
+            endpoints.route(&format!("http://{number}"), None);
+        }
+        assert!(endpoints.routes.lock().unwrap().len() <= 1_000);
+        assert!(endpoints.known.lock().unwrap().len() <= 1_000);
+        // One limiter a server, for as long as it is used.
+        assert!(Arc::ptr_eq(&endpoints.route("http://used", Some("http://fallback")), &used));
+        assert!(Arc::ptr_eq(
+            &endpoints.route("http://fallback", None).primary,
+            used.fallback.as_ref().unwrap()
+        ));
     }
 }

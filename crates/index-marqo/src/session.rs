@@ -18,6 +18,7 @@ use host_core::{clock::SharedClock, storage::Settings};
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -72,6 +73,16 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Entries of a map from which on it keeps only those that are in use: a process may work for any number of shops.
+const MAX_UNUSED: usize = 1_000;
+
+/// Drops what no session uses from a map that is to get an entry, if it has many.
+pub(super) fn drop_unused<K: Eq + Hash, V>(known: &mut HashMap<K, Arc<V>>, new: &K) {
+    if known.len() >= MAX_UNUSED && !known.contains_key(new) {
+        known.retain(|_, value| Arc::strong_count(value) > 1);
+    }
+}
+
 impl SharedState {
     pub(super) fn new(
         settings: Arc<dyn Settings>,
@@ -108,8 +119,11 @@ impl SharedState {
             false => settings.endpoint.clone(),
         };
         let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
-        let cached_index =
-            Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
+        let cached_index = {
+            let (mut indexes, key) = (lock(&self.indexes), (primary, index_name.to_owned()));
+            drop_unused(&mut indexes, &key);
+            Arc::clone(indexes.entry(key).or_default())
+        };
         let is_aborted = AtomicBool::new(false);
         Ok(Session { shared: self, index_name, settings, route, cached_index, is_aborted })
     }
@@ -124,7 +138,11 @@ impl SharedState {
         let read = read.map_err(|source| Failure::Settings { index: index_name.to_owned(), source })?;
         let settings = Arc::new(read.ok_or_else(|| Failure::NoSettings { index: index_name.to_owned() })?);
         let cached = Cached { value: Arc::clone(&settings), read_at: self.clock.now() };
-        lock(&self.known_settings).insert(index_name.to_owned(), cached);
+        let mut known = lock(&self.known_settings);
+        if known.len() >= MAX_UNUSED {
+            known.retain(|_, known| self.is_fresh(known.read_at));
+        }
+        known.insert(index_name.to_owned(), cached);
         Ok(settings)
     }
 
