@@ -113,8 +113,10 @@ impl Oracle {
                 let is_later = read.at > at || job.job.id == full.id || job.job.is_after(full);
                 assert!(
                     !(read.has(number) && job.seal.is_some() && is_later),
-                    "p{number} is archived, and {} had it",
-                    job.job.id
+                    "p{number} is archived after job {} of {at}, and {} of {} had it",
+                    full.sequence,
+                    job.job.sequence,
+                    read.at
                 );
             }
             let version = line.document.fields["v"].as_i64().unwrap();

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How far a clock may be ahead before its time is not believed.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
+/// How far a time may be ahead before it is not believed: the clock that it comes from may be a day ahead, and that of the process
+/// that asks a day behind.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 * 86_400);
 
 /// What orders the jobs of an index of a shop: the number that storage gave, and when the data was taken from the shop.
 /// Neither depends on the clock of a process that ran a job alone: clocks differ, and a job may read an old export.
@@ -53,6 +54,8 @@ mod tests {
             // The clock was a year ahead.
             (order(1, 8_760), order(2, 99), false),
             (order(1, 101), order(2, 99), true),
+            // The clock that asks is a day behind.
+            (order(1, 124), order(2, 99), true),
         ] {
             assert_eq!(one.is_newer_than(other, now), is_later, "{one:?} {other:?}");
         }
