@@ -10,6 +10,6 @@ fn the_index_has_the_newest_state_that_any_job_said() {
         storage: Memory::new(clock.clone()),
         clock,
         process: |memory, clock| Arc::new(memory.process_with_clock(clock)),
-        poll_interval: Duration::from_secs(30),
+        poll_interval: Duration::from_secs(60),
     });
 }
