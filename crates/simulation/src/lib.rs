@@ -1,7 +1,16 @@
-//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part, by processes whose clocks are
-//! wrong, in changing numbers of lanes; workers that crash; chunks that become dead letters and are redriven; full syncs whose missing
-//! products are archived; old jobs that are removed. In the end the index has, of every product, the newest state that any job
-//! said, removals included.
+//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part; processes with clocks of their own,
+//! which are wrong by up to a day and jump, and which crash; changing numbers of lanes; products that a plug-in refuses and that
+//! are replayed; an index that stops, and chunks that become dead letters and are redriven; full syncs whose missing products are
+//! archived, some a year apart; jobs that are removed with age; a ledger that is lost or as of an earlier time. In the end the index has,
+//! of every product, the newest state that any job said, removals included.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `schedule`, `ingest` | what happens, by the product's own use cases |
+//! | `oracle` | what the index must have |
+//! | `process`, `shop`, `plugin` | clocks and crashes; products; what makes documents of them |
+//! | `coverage` | how often it happened |
+//! | `year` | sizes after a year of syncs |
 //!
 //! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test -p host-simulation`.
 
@@ -101,6 +110,7 @@ pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
     }
     eprintln!("{total:?} in {} schedules", seeds.end - seeds.start);
     if only.is_none() {
+        // What never happens is not shown to be right.
         let rare = total.rarer_than((number / 100).max(1));
         assert!(rare.is_empty(), "hardly any schedule has {rare:?}");
     }

@@ -107,6 +107,10 @@ impl Oracle {
     pub(crate) fn note_archived(&mut self, full: &Job, lines: &[ChunkLine], known: &[JobSnapshot]) {
         let at = self.jobs[&full.id].at;
         for line in lines {
+            // A document that a repair of the ledger recorded without its product.
+            if line.product.as_str().contains('-') {
+                continue;
+            }
             let number = number_of(line.product.as_str());
             for job in known {
                 let Some(read) = self.jobs.get(&job.job.id) else { continue };
@@ -127,6 +131,11 @@ impl Oracle {
     /// Notes that records of the ledger are gone, or those of an earlier time.
     pub(crate) fn lose_ledger(&mut self) {
         self.has_lost_ledger = true;
+    }
+
+    /// Notes that the ledger was made again.
+    pub(crate) fn rebuild_ledger(&mut self) {
+        self.has_lost_ledger = false;
     }
 
     pub(crate) fn is_ledger_whole(&self) -> bool {

@@ -9,13 +9,14 @@ use crate::{
 };
 use host_core::{
     clock::SharedClock,
-    index::{ArchiveLimit, Index},
+    index::{ArchiveLimit, Index, WriteTarget},
     model::LedgerRecord,
     storage::{LedgerScope, Stores},
 };
 use host_pipeline::{
     archive::{Archive, ArchiveOutcome, RemovalSettings},
     ingest::chunk::ChunkBounds,
+    reconcile::{Reconcile, ReconcileMode},
     worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive},
 };
 use host_testing::{
@@ -381,12 +382,8 @@ impl<W: World> Simulation<W> {
         if !self.loses_ledger {
             return;
         }
-        let scope = LedgerScope {
-            shop_id: SHOP.to_owned(),
-            target: self.index.id(),
-            index_name: INDEX.to_owned(),
-        };
-        let ledger = self.stores.ledger.clone();
+        let (target, ledger) = (self.index.id(), self.stores.ledger.clone());
+        let scope = LedgerScope { shop_id: SHOP.to_owned(), target, index_name: INDEX.to_owned() };
         let records = ledger.page(&scope, None, PRODUCTS as usize).await.unwrap();
         let kept = match self.random.below(4) {
             0 | 1 => return self.ledger_backup = records,
@@ -403,6 +400,27 @@ impl<W: World> Simulation<W> {
         ledger.remove_shop(SHOP, false).await.unwrap();
         ledger.put(&scope, &kept).await.unwrap();
     }
+
+    /// After a ledger was lost, it and the index are made to agree; the next full sync then makes the index what the shop is.
+    async fn rebuild_ledger(&mut self) {
+        // Ends what a crashed ingest has left.
+        self.full_sync().await;
+        let process = self.process(SignedDuration::ZERO, Fate::default());
+        let job_id = String::new();
+        let target = WriteTarget { shop_id: SHOP.to_owned(), index_name: INDEX.to_owned(), job_id };
+        let reconcile = Reconcile {
+            storage: &process,
+            index: &*self.index,
+            target,
+            mode: ReconcileMode::All,
+            adopt: true,
+            clock: process.clock(),
+        };
+        let settings = RemovalSettings { bounds: BOUNDS, lanes: 4 };
+        reconcile.repair(settings, |_| {}).await.unwrap();
+        self.oracle.rebuild_ledger();
+        self.full_sync().await;
+    }
 }
 
 /// Runs the schedule of a seed.
@@ -416,9 +434,12 @@ pub(crate) async fn run<W: World>(seed: u64, world: W, clock: SharedClock) -> Co
         }
     }
     simulation.drain().await;
-    simulation.stop_workers();
     for number in 0..PRODUCTS {
         simulation.oracle.check(number, &simulation.indexed(number));
     }
+    if !simulation.oracle.is_ledger_whole() {
+        simulation.rebuild_ledger().await;
+    }
+    simulation.stop_workers();
     simulation.coverage
 }
