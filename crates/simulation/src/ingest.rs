@@ -24,7 +24,13 @@ use host_pipeline::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}}};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -110,8 +116,7 @@ impl<W: World> Simulation<W> {
         };
         let job = request.find_or_create(&*self.stores.jobs, &*clock).await.unwrap();
         let refused = products.iter().filter(|(_, state)| plugin.refuses(state));
-        let refused: BTreeMap<u64, State> =
-            refused.map(|(number, state)| (*number, state.clone())).collect();
+        let refused: BTreeMap<u64, State> = refused.map(|(number, state)| (*number, state.clone())).collect();
         self.coverage.add(Event::Refused, refused.len() as u64);
         // As long as it is not stored: a resumed job has read the same.
         let items = products.iter().map(|(number, state)| state.item(*number)).collect();
@@ -119,7 +124,9 @@ impl<W: World> Simulation<W> {
         let chunks = process.stores().chunks;
         let feed = |ahead| match &replayed {
             None => feed(items),
-            Some(old) => quarantine::start(chunks, old.job.clone(), old.seal.as_ref().unwrap().quarantine, ahead),
+            Some(old) => {
+                quarantine::start(chunks, old.job.clone(), old.seal.as_ref().unwrap().quarantine, ahead)
+            }
         };
         let (superseded, resumed) = (AtomicU64::new(0), AtomicU64::new(0));
         let notify = |notice| {

@@ -17,10 +17,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is used in tests, and fails as tests do")]
 
 use async_trait::async_trait;
+use coverage::Coverage;
 use host_core::{clock::SharedClock, storage::Storage};
 use host_pipeline::retention::{Retention, prune};
 use host_testing::VirtualClock;
-use coverage::Coverage;
 use schedule::run;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

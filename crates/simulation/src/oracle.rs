@@ -78,11 +78,10 @@ impl Oracle {
     pub(crate) fn note_said(&mut self, job: &JobSnapshot, said: BTreeMap<u64, Said>) -> u64 {
         let Read { at, products, refused } = &self.jobs[&job.job.id];
         let is_read = job.seal.is_some();
-        let skipped = products.iter().filter(|(number, _)| {
-            is_read && !said.contains_key(number) && !refused.contains_key(number)
-        });
-        let skipped: Vec<(u64, State)> =
-            skipped.map(|(number, state)| (*number, state.clone())).collect();
+        let skipped = products
+            .iter()
+            .filter(|(number, _)| is_read && !said.contains_key(number) && !refused.contains_key(number));
+        let skipped: Vec<(u64, State)> = skipped.map(|(number, state)| (*number, state.clone())).collect();
         let documents: usize = skipped.iter().map(|(_, state)| state.documents().len()).sum();
         let counted = job.seal.as_ref().map_or(0, |seal| seal.ingest_counts.unchanged);
         assert_eq!(documents as u64, counted, "unchanged documents of job {}", job.job.id);
@@ -173,9 +172,8 @@ impl Oracle {
             is_archived || newest.iter().all(is_there),
             "p{product}: {state:?}, and the index has {indexed:?}"
         );
-        let is_older = |(variant, version): (&u64, &i64)| {
-            newest.contains_key(variant) || *version < state.version()
-        };
+        let is_older =
+            |(variant, version): (&u64, &i64)| newest.contains_key(variant) || *version < state.version();
         assert!(indexed.iter().all(is_older), "p{product}: {state:?}, and the index has {indexed:?}");
     }
 }

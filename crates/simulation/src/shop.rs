@@ -24,9 +24,7 @@ impl State {
     /// The version of each variant that the index is to have.
     pub(crate) fn documents(&self) -> BTreeMap<u64, i64> {
         match self {
-            Self::Live { version, variants } => {
-                variants.iter().map(|variant| (*variant, *version)).collect()
-            }
+            Self::Live { version, variants } => variants.iter().map(|variant| (*variant, *version)).collect(),
             Self::Deleted { .. } => BTreeMap::new(),
         }
     }
