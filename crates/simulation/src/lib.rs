@@ -109,9 +109,9 @@ pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
         total.add_all(&coverage);
     }
     eprintln!("{total:?} in {} schedules", seeds.end - seeds.start);
-    if only.is_none() {
-        // What never happens is not shown to be right.
-        let rare = total.rarer_than((number / 100).max(1));
+    // What never happens is not shown to be right. Of few schedules it may be chance.
+    if only.is_none() && number >= 1_000 {
+        let rare = total.rarer_than(number / 100);
         assert!(rare.is_empty(), "hardly any schedule has {rare:?}");
     }
 }
