@@ -4,6 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 
+/// By how much the clocks of two processes may differ before one of them is not believed: each may be wrong by a day.
+pub const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(2 * 86_400);
+
 /// Time, sleep and randomness.
 #[async_trait]
 pub trait Clock: Send + Sync + std::fmt::Debug {

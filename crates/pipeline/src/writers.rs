@@ -1,6 +1,7 @@
 //! Whose documents an index holds: shops may share an index.
 
 use host_core::{
+    clock::MAX_CLOCK_DIFFERENCE,
     model::JobId,
     storage::{StoreError, Stores},
 };
@@ -45,7 +46,8 @@ impl<'a> Writers<'a> {
     }
 
     /// Whether a job of this shop wrote a document of which the ledger's last word is that of job `said_by`. A job that is no longer
-    /// known is taken for one of this shop if it is no newer than that word.
+    /// known is taken for one of this shop if it is no newer than that word, as far as clocks tell: that of its ingest, and that of the
+    /// worker which recorded the word.
     pub(crate) async fn wrote(
         &mut self,
         job: &JobId,
@@ -58,7 +60,10 @@ impl<'a> Writers<'a> {
         Ok(match self.of(job).await? {
             Writer::Own => true,
             Writer::OtherShop => false,
-            Writer::Unknown => created_at(job).is_some_and(|created_at| created_at <= said_at),
+            Writer::Unknown => {
+                let latest = said_at.saturating_add(MAX_CLOCK_DIFFERENCE).unwrap_or(Timestamp::MAX);
+                created_at(job).is_some_and(|created_at| created_at <= latest)
+            }
         })
     }
 }

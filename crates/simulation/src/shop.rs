@@ -1,8 +1,10 @@
 //! The products of a shop, and the lines of chunks that say what became of them.
 
-use host_core::model::{DocumentId, Operation, ProductId};
+use host_core::model::{DocumentId, Operation, Product, ProductId};
+use host_export::ExportItem;
 use host_pipeline::ingest::chunk::{Chunker, FinishedChunk, PendingLine};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A product in the shop; versions grow with each change.
@@ -16,6 +18,36 @@ impl State {
     pub(crate) fn version(&self) -> i64 {
         match self {
             Self::Live { version, .. } | Self::Deleted { version } => *version,
+        }
+    }
+
+    /// The version of each variant that the index is to have.
+    pub(crate) fn documents(&self) -> BTreeMap<u64, i64> {
+        match self {
+            Self::Live { version, variants } => variants.iter().map(|variant| (*variant, *version)).collect(),
+            Self::Deleted { .. } => BTreeMap::new(),
+        }
+    }
+
+    /// The product as an export has it.
+    pub(crate) fn item(&self, number: u64) -> ExportItem {
+        let object = match self {
+            Self::Live { version, variants } => json!({"v": version, "variants": variants}),
+            Self::Deleted { version } => json!({"v": version}),
+        };
+        let (text, id) = (object.to_string(), Some(product_id(number).to_string()));
+        ExportItem::Product { source: 0, product: Product { text, line: number + 1, id } }
+    }
+
+    /// The text of such a product.
+    pub(crate) fn parse(text: &str) -> Self {
+        let object: Value = serde_json::from_str(text).unwrap();
+        let version = object["v"].as_i64().unwrap();
+        match object["variants"].as_array() {
+            Some(variants) => {
+                Self::Live { version, variants: variants.iter().filter_map(Value::as_u64).collect() }
+            }
+            None => Self::Deleted { version },
         }
     }
 }

@@ -111,7 +111,7 @@ pub async fn run_year<W: World>(
         if let Some(id) = year.failed.remove(&day) {
             year.redrive(&id).await;
         }
-        world.expire().await;
+        world.expire(false).await;
         if day >= WARM_UP {
             let found = size().await;
             first = if day == WARM_UP { found } else { first };

@@ -2,13 +2,14 @@
 
 use host_simulation::{Pruned, run_schedules};
 use host_testing::storage::Memory;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[test]
 fn the_index_has_the_newest_state_that_any_job_said() {
     run_schedules(5_000, |clock| Pruned {
         storage: Memory::new(clock.clone()),
         clock,
-        poll_interval: Duration::from_secs(30),
+        process: |memory, clock| Arc::new(memory.process_with_clock(clock)),
+        poll_interval: Duration::from_secs(60),
     });
 }

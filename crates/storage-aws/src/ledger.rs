@@ -10,7 +10,7 @@ use super::table::{Condition, Item, Key, Table, TableError, Update, Updated, Val
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    clock::SharedClock,
+    clock::{MAX_CLOCK_DIFFERENCE, SharedClock},
     error::chain,
     model::{Digest, LastRefusal, LedgerRecord, ProductId, ProductState},
     storage::{
@@ -53,7 +53,7 @@ impl DynamoLedger {
     /// Tombstones stay for as long as an older version of their product may still arrive: from a message that was redriven on its
     /// last day among the dead letters, or from an object that a replay reads; two days more, for clocks that differ.
     pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
-        let tombstones = retention.max(2 * MESSAGE_RETENTION) + 2 * DAY;
+        let tombstones = retention.max(2 * MESSAGE_RETENTION) + MAX_CLOCK_DIFFERENCE;
         Self { table, clock, tombstones }
     }
 

@@ -4,7 +4,7 @@
 
 use host_simulation::{Pruned, run_schedules};
 use host_storage_sqlite::SqliteStorage;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[test]
 fn the_index_has_the_newest_state_that_any_job_said() {
@@ -12,6 +12,8 @@ fn the_index_has_the_newest_state_that_any_job_said() {
     run_schedules(40, |clock| Pruned {
         storage: SqliteStorage::open(dir.path().join(clock.random().to_string()), clock.clone()).unwrap(),
         clock,
+        // Processes of one machine have one clock.
+        process: |storage, _| Arc::new(storage.clone()),
         // A poll takes as long as in reality.
         poll_interval: Duration::from_secs(600),
     });

@@ -37,7 +37,12 @@ async fn year(dir: &Path, plan: Plan) -> Figures {
     let clock: SharedClock = Arc::new(VirtualClock::paused(1));
     let storage = SqliteStorage::open(dir, clock.clone()).unwrap();
     storage.register().await.unwrap();
-    let world = Pruned { storage, clock: clock.clone(), poll_interval: Duration::from_secs(1) };
+    let world = Pruned {
+        storage,
+        clock: clock.clone(),
+        process: |storage, _| Arc::new(storage.clone()),
+        poll_interval: Duration::from_secs(1),
+    };
     run_year(&world, &clock, plan, async || {
         world.storage.flush().await.unwrap();
         size(dir)

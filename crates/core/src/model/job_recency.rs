@@ -1,12 +1,9 @@
 //! Which of two jobs of an index comes later (`docs/order.md`).
 
 use super::Job;
+use crate::clock::MAX_CLOCK_DIFFERENCE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-
-/// How far a clock may be ahead before its time is not believed.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
 
 /// What orders the jobs of an index of a shop: the number that storage gave, and when the data was taken from the shop.
 /// Neither depends on the clock of a process that ran a job alone: clocks differ, and a job may read an old export.
@@ -27,7 +24,7 @@ impl JobRecency {
     /// Whether a job of this order was created after the other, or has data of a later time, so that the other's export does not
     /// say what became of its products. A time that is ahead of `now` decides nothing: the clock that it comes from was wrong.
     pub fn is_newer_than(self, other: Self, now: Timestamp) -> bool {
-        let latest = now.saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
+        let latest = now.saturating_add(MAX_CLOCK_DIFFERENCE).unwrap_or(Timestamp::MAX);
         self.sequence > other.sequence || (self.exported_at > other.exported_at && self.exported_at <= latest)
     }
 }
@@ -53,6 +50,8 @@ mod tests {
             // The clock was a year ahead.
             (order(1, 8_760), order(2, 99), false),
             (order(1, 101), order(2, 99), true),
+            // The clock that asks is a day behind.
+            (order(1, 124), order(2, 99), true),
         ] {
             assert_eq!(one.is_newer_than(other, now), is_later, "{one:?} {other:?}");
         }

@@ -338,9 +338,16 @@ async fn what_another_shop_wrote_last_stays() {
     let id_of = |second: u64| {
         uuid::Builder::from_unix_timestamp_millis(second * 1_000, &[7; 10]).into_uuid().to_string()
     };
-    for (writer, expected) in
-        [(theirs.id.to_string(), 0), ("unknown".to_owned(), 0), (id_of(2), 0), (id_of(1), 1), (id_of(0), 1)]
-    {
+    let two_days = 2 * 86_400;
+    for (writer, expected) in [
+        (theirs.id.to_string(), 0),
+        ("unknown".to_owned(), 0),
+        (id_of(two_days + 2), 0),
+        // The ingest's clock was a day ahead, and the worker's a day behind: what vanished stayed for ever.
+        (id_of(two_days + 1), 1),
+        (id_of(1), 1),
+        (id_of(0), 1),
+    ] {
         hold(&index, 4, &writer);
         assert_eq!(missing(&stores, &index, &full).await.0.len(), expected, "{writer}");
     }

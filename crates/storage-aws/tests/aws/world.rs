@@ -22,11 +22,14 @@ use std::{
 
 const INGEST_LEASE: Duration = Duration::from_secs(60);
 
+/// The environment as a process sees it.
 pub(super) struct Environment {
     clock: SharedClock,
     pub(super) jobs: Arc<table::Model>,
     pub(super) products: Arc<table::Model>,
     pub(super) bucket: Arc<Bucket>,
+    queues: Arc<sqs::Model>,
+    settings: Arc<table::Model>,
     stores: Stores,
 }
 
@@ -35,15 +38,25 @@ impl Environment {
         let (jobs, products) = (Arc::new(table::Model::default()), Arc::new(table::Model::default()));
         let bucket = Arc::new(Bucket { clock: clock.clone(), objects: Mutex::default() });
         let queues = Arc::new(sqs::Model::new(clock.clone()));
+        Self::of(clock, [jobs, products, Arc::default()], bucket, queues)
+    }
+
+    /// Bucket and queues go by the clock of the services, the rest by that of the process.
+    fn of(
+        clock: SharedClock,
+        [jobs, products, settings]: [Arc<table::Model>; 3],
+        bucket: Arc<Bucket>,
+        queues: Arc<sqs::Model>,
+    ) -> Self {
         let stores = Stores {
             chunks: bucket.clone(),
-            queue: queue_on(queues, Names::new("test", None), clock.clone()),
+            queue: queue_on(queues.clone(), Names::new("test", None), clock.clone()),
             jobs: jobs_on(jobs.clone(), clock.clone(), MONTH),
-            settings: settings_on(Arc::new(table::Model::default())),
+            settings: settings_on(settings.clone()),
             ledger: ledger_on(products.clone(), clock.clone(), MONTH),
             breakers: breakers_on(jobs.clone()),
         };
-        Self { clock, jobs, products, bucket, stores }
+        Self { clock, jobs, products, bucket, queues, settings, stores }
     }
 }
 
@@ -53,7 +66,13 @@ impl World for Environment {
         self
     }
 
-    async fn expire(&self) -> u64 {
+    fn process(&self, clock: SharedClock) -> Arc<dyn Storage> {
+        let Self { jobs, products, bucket, queues, settings, .. } = self;
+        let tables = [jobs, products, settings].map(Arc::clone);
+        Arc::new(Self::of(clock, tables, bucket.clone(), queues.clone()))
+    }
+
+    async fn expire(&self, _: bool) -> u64 {
         let now = self.clock.now();
         self.bucket.objects.lock().unwrap().retain(|_, (put_at, _)| *put_at + MONTH > now);
         self.products.expire(now);

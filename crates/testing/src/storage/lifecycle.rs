@@ -4,7 +4,7 @@ use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::Job,
-    storage::{IngestGuard, StoreError},
+    storage::{IngestGuard, StoreError, latest_lease_end},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -44,7 +44,7 @@ impl Processes {
     pub(super) fn has_ingest(&self, job: &Job, now: Timestamp) -> bool {
         match self.ingests.get(&ingest_key(job)) {
             Some(Holder::Alive) => true,
-            Some(Holder::Gone(until)) => *until > now,
+            Some(Holder::Gone(until)) => *until > now && *until <= latest_lease_end(now, INGEST_LEASE),
             None => false,
         }
     }

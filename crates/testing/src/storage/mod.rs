@@ -34,10 +34,13 @@ pub struct Memory {
     registration: Arc<OnceLock<lifecycle::Registration>>,
 }
 
-/// What all processes share.
+/// What all processes share, as one of them sees it.
 struct SharedState {
+    /// The clock of the process.
     clock: SharedClock,
-    state: Mutex<State>,
+    /// The clock of the queues, as of SQS: messages are invisible by it, whatever the processes' clocks say.
+    queue_clock: SharedClock,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -66,15 +69,21 @@ impl SharedState {
 impl Memory {
     /// An empty storage.
     pub fn new(clock: SharedClock) -> Self {
-        Self {
-            shared: Arc::new(SharedState { clock, state: Mutex::default() }),
-            registration: Arc::default(),
-        }
+        let shared = SharedState { clock: clock.clone(), queue_clock: clock, state: Arc::default() };
+        Self { shared: Arc::new(shared), registration: Arc::default() }
     }
 
     /// Another process that works in the same storage.
     pub fn another_process(&self) -> Self {
-        Self { shared: self.shared.clone(), registration: Arc::default() }
+        self.process_with_clock(self.shared.clock.clone())
+    }
+
+    /// Another process, whose clock is another one. Leases of chunks are by the clocks of their processes; messages are by that of
+    /// the storage.
+    pub fn process_with_clock(&self, clock: SharedClock) -> Self {
+        let SharedState { queue_clock, state, .. } = &*self.shared;
+        let shared = SharedState { clock, queue_clock: queue_clock.clone(), state: state.clone() };
+        Self { shared: Arc::new(shared), registration: Arc::default() }
     }
 
     /// For the conformance suites.

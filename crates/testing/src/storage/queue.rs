@@ -145,7 +145,7 @@ fn first(lane: &mut VecDeque<Message<ChunkRef>>) -> &mut Message<ChunkRef> {
 #[async_trait]
 impl Queue for SharedState {
     async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         let sent = (chunk.job_id.clone(), chunk.seq, redrive_count);
         let is_remembered = |sent: &Timestamp| *sent + DEDUPLICATION_INTERVAL > now;
         if queues.sent.get(&sent).is_some_and(is_remembered) {
@@ -164,7 +164,7 @@ impl Queue for SharedState {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         let Some(queue) = queues.shops.get_mut(shop_id) else { return Ok(Vec::new()) };
         let mut visible: Vec<&mut Message<ChunkRef>> =
             queue.lanes.values_mut().filter_map(VecDeque::front_mut).collect();
@@ -189,7 +189,7 @@ impl Queue for SharedState {
     }
 
     async fn ready_shops(&self, _: Duration) -> Result<Vec<String>, StoreError> {
-        let (now, queues) = (self.clock.now(), &self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &self.state().queues);
         let is_visible = |lane: &VecDeque<Message<ChunkRef>>| {
             lane.front().is_some_and(|message| message.visible_from <= now)
         };
@@ -198,7 +198,7 @@ impl Queue for SharedState {
     }
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         Ok(queues.change(
             receipt,
             now,
@@ -211,7 +211,7 @@ impl Queue for SharedState {
         fn release<T>(message: &mut Message<T>, visible_from: Timestamp) {
             (message.in_flight, message.visible_from) = (None, visible_from);
         }
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         Ok(queues.change(
             receipt,
             now,
@@ -221,7 +221,7 @@ impl Queue for SharedState {
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         let remove_message = |lane: &mut VecDeque<_>| {
             lane.pop_front();
         };
@@ -233,7 +233,7 @@ impl Queue for SharedState {
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
         let Some(Delivered::Message { shop_id, .. }) = Delivered::of(receipt) else { return Ok(false) };
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         let mut removed = None;
         queues.change(receipt, now, |lane| removed = lane.pop_front(), |_, _| {});
         let Some(Message { body, receive_count, .. }) = removed else { return Ok(false) };
@@ -270,7 +270,7 @@ impl Queue for SharedState {
         shop_id: &str,
         visibility: Duration,
     ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
-        let (now, queues) = (self.clock.now(), &mut self.state().queues);
+        let (now, queues) = (self.queue_clock.now(), &mut self.state().queues);
         let Some(queue) = queues.shops.get_mut(shop_id) else { return Ok(Vec::new()) };
         let visible = queue.dead_letters.iter_mut().filter(|dead_letter| dead_letter.visible_from <= now);
         let lease = |dead_letter: &mut Message<DeadLetter>| {
