@@ -5,8 +5,8 @@ use host_core::{
     clock::{Clock, SystemClock},
     model::{ChunkRef, Job, JobId, LedgerRecord, ProductId},
     storage::{
-        Breaker, BreakerScope, Chunks, Claim, JobRemover, LedgerScope, MessagePlace, QuarantineReason,
-        Storage, StoreError, StoreErrorKind, Stores,
+        Breaker, BreakerScope, Chunks, Claim, Cleared, ClearedBy, JobRemover, LedgerScope, MessagePlace,
+        QuarantineReason, Storage, StoreError, StoreErrorKind, Stores,
     },
 };
 use host_sqlite::{Cause, Database};
@@ -530,7 +530,8 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     for index in ["a", "c"] {
         let error = breakers.get(&scope(index)).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
-        let error = breakers.close(&scope(index)).await.unwrap_err();
+        let cleared = Cleared { by: ClearedBy::Resume, at: now };
+        let error = breakers.close(&scope(index), cleared).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
         assert!(breakers.get(&scope(index)).await.is_err(), "it was removed");
     }
