@@ -64,7 +64,7 @@ pub(super) struct JobView<'a> {
     stopped: Option<StoppedView<'a>>,
     #[serde(skip)]
     stopped_text: Option<String>,
-    /// What stopped work on the job's index while it was open and was cleared last.
+    /// What stopped work on the job's index while it was open and was cleared last; `jobs list` does not look for it.
     cleared: Option<ClearedView<'a>>,
     #[serde(skip)]
     cleared_text: Option<String>,

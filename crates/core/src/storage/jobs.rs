@@ -73,9 +73,9 @@ pub trait Jobs: Send + Sync {
     /// Whether the job exists and has ended: one small read, for those who ask often. Reads only.
     async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError>;
 
-    /// Jobs of one shop, or of all, by [`created_at`](Job::created_at), the latest first: an order to show them in. A process whose clock
-    /// was wrong has put its jobs in the wrong place. Which of two jobs is later is decided by [`Job::is_after`], and a decision
-    /// looks at all jobs, or at the [open](Self::list_open) ones, never at the first of these. Reads only.
+    /// Jobs of one shop, or of all, by [`created_at`](Job::created_at), the latest first: an order to show them in, in which the jobs of a
+    /// process whose clock was wrong are in the wrong place. Which of two jobs is later, [`Job::is_after`] decides, and who needs the
+    /// last one looks at all of them or at the [open](Self::list_open) ones. Reads only.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
     /// The first [open](JobSnapshot::is_open) jobs of one shop, or of all, by shop and index, and within an index as
