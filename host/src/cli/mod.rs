@@ -115,8 +115,8 @@ enum Command {
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),
-    /// What is stopped and why, which jobs are open, what waits, dead letters, and what to type next; ends with exit code 3 if work is
-    /// stopped or there are dead letters
+    /// Print what is stopped and why, open jobs, what waits and dead letters, each with what to type next: of all shops, or of the one that
+    /// --shop or the settings name. Ends with exit code 3 if work is stopped or there are dead letters
     Status,
     /// Look at jobs
     #[command(subcommand)]
