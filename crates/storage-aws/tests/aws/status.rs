@@ -1,13 +1,19 @@
 //! What `host status` asks of AWS: the open jobs, the breakers and the attributes of queues, however many jobs have ended and however
 //! many shops there are.
 
-use super::shops::{Figures, Harness, shop};
+use super::{
+    shops::{Figures, Harness, shop},
+    table::Model,
+};
 use host_core::{
-    model::Job,
-    storage::{Breaker, BreakerScope, QuarantineReason},
+    clock::SystemClock,
+    model::{Job, JobId},
+    storage::{Breaker, BreakerScope, CLEARED_RETENTION, Cleared, ClearedBy, QuarantineReason},
 };
 use host_pipeline::status::{Status, status};
+use host_storage_aws::{Table, breakers_on};
 use host_testing::build::{self, MINUTE, chunk, complete, processed, seal};
+use std::sync::Arc;
 
 /// Two requests for the addresses of a shop's queues, and two for their attributes.
 const OF_A_SHOP: u64 = 4;
@@ -95,4 +101,22 @@ async fn of_ten_thousand_shops_a_status_asks_a_bounded_number_of_queues() {
     // A page of the list has 1,000 of the queues, of which each shop has two.
     let most = 2 * OF_A_SHOP + u64::from(SHOPS) * 2 / 1_000 + MAX_OTHERS * OF_ANOTHER_SHOP;
     assert!(spent.sqs <= most && spent.read_units <= 20 && spent.write_units == 0, "{spent:?}");
+}
+
+/// A worker of an older version reads and lists the items that begin with `SHOP#`, and would take a cleared one for open.
+#[tokio::test]
+async fn what_was_cleared_is_not_among_the_open_ones_and_expires() {
+    let table = Arc::new(Model::default());
+    let breakers = breakers_on(table.clone());
+    let at = host_core::clock::Clock::now(&SystemClock);
+    let scope = BreakerScope { shop_id: "shop".to_owned(), index_name: "products".to_owned() };
+    let first = chunk(&JobId::new("job").unwrap(), 0, 0);
+    let breaker = Breaker::opened(scope, &first, ("index-refused", "403".to_owned()), at);
+    assert!(breakers.replace(None, &breaker).await.unwrap());
+    let cleared = Cleared { by: ClearedBy::Resume, at };
+    assert!(breakers.close(&breaker.scope, cleared).await.unwrap().is_some());
+    assert!(table.query("BREAKERS", "SHOP#", false, None).await.unwrap().is_empty());
+    let [item] = &table.query("BREAKERS", "", false, None).await.unwrap()[..] else { panic!() };
+    assert_eq!(item.text("sk"), Some("CLEARED#SHOP#shop#INDEX#products"));
+    assert_eq!(item.number("expires_at"), Some((at + CLEARED_RETENTION).as_second()));
 }
