@@ -1,6 +1,6 @@
 //! Gets products into an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
-//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, `why` shows the state of a product, and
-//! `reconcile` compares an index with its ledger, and `forget` removes a shop.
+//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, `status` shows what is stopped or
+//! waits, `why` the state of a product, `reconcile` compares an index with its ledger, and `forget` removes a shop.
 //!
 //! This crate knows the ports of `host-core` and the items of `host-export`; it knows no storage backend, index or plug-in
 //! engine.
@@ -32,6 +32,7 @@ pub mod reconcile;
 mod removals;
 pub mod removed_shop;
 pub mod retention;
+pub mod status;
 pub mod sync;
 pub mod why;
 pub mod worker;

@@ -10,8 +10,6 @@ use host_core::{
 const PAGE: usize = 1_000;
 /// Most records that are looked through for a document whose product does not follow from its id.
 const MAX_RECORDS: usize = 1_000_000;
-/// Jobs whose chunks are looked through.
-const MAX_JOBS: usize = 200;
 /// Most chunks that are looked through.
 const MAX_CHUNKS: usize = 500;
 /// Chunks read concurrently.
@@ -129,14 +127,14 @@ async fn waiting(
     text: &str,
     record: Option<&LedgerRecord>,
 ) -> Result<Waiting<ChunkRef>, StoreError> {
-    let mut jobs = stores.jobs.list(Some(&scope.shop_id), MAX_JOBS).await?;
+    let mut jobs = stores.jobs.list_open(Some(&scope.shop_id), usize::MAX).await?;
     jobs.retain(|job| {
         job.job.index_name == scope.index_name
             && job.job.target.includes(&scope.target)
             && job.completed_chunks < job.chunks
     });
     let mut chunks = Vec::new();
-    for job in jobs.iter().rev() {
+    for job in &jobs {
         // One more, to see whether there are more.
         let budget = MAX_CHUNKS + 1 - chunks.len();
         chunks.extend(stores.jobs.uncounted(&job.job.id, budget).await?);

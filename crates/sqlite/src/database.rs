@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/breaker.sql"),
     include_str!("schema/shop_removal.sql"),
     include_str!("schema/open_jobs.sql"),
+    include_str!("schema/cleared_breaker.sql"),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

@@ -1,17 +1,21 @@
-//! Open circuit breakers, one item each in the table of jobs.
+//! Circuit breakers, one item each in the table of jobs: the open ones, and which was cleared last of each index. These have keys of
+//! their own, so that a worker, of whatever version, reads only open ones.
 
 use super::table::{Condition, Item, Key, Table, TableError, Update, Updated};
 use async_trait::async_trait;
 use host_core::error::chain;
 use host_core::storage::{
-    Breaker, BreakerScope, Breakers, StoreError, UnsupportedFormat, from_envelope, to_envelope,
+    Breaker, BreakerScope, Breakers, CLEARED_RETENTION, Cleared, StoreError, UnsupportedFormat,
+    from_envelope, to_envelope,
 };
 use std::sync::Arc;
 
 /// All breakers are in one partition, so that they can be listed. They are few, and each chunk reads one item, which need not be there.
 const PARTITION: &str = "BREAKERS";
-/// What all sort keys begin with.
+/// What the sort keys of all open ones begin with.
 const SHOPS: &str = "SHOP#";
+/// What comes before that in the keys of those that were cleared.
+const CLEARED: &str = "CLEARED#";
 
 /// The breakers of all shops.
 pub(super) struct DynamoBreakers {
@@ -27,15 +31,28 @@ impl DynamoBreakers {
         let item = self.table.get(&key(scope)).await?;
         item.as_ref().map(parse).transpose().map_err(TableError::unsupported)
     }
+
+    /// By shop and index.
+    async fn list_by_prefix(&self, prefix: &str) -> Result<Vec<Breaker>, TableError> {
+        let items = self.table.query(PARTITION, prefix, false, None).await?;
+        let mut breakers: Vec<Breaker> = items.iter().filter_map(parse_listed).collect();
+        breakers.sort_by(|one, other| one.scope.cmp(&other.scope));
+        Ok(breakers)
+    }
 }
 
-/// What the sort keys of a shop's breakers begin with.
+/// What the sort keys of a shop's open breakers begin with.
 fn of_shop(shop_id: &str) -> String {
     format!("{SHOPS}{shop_id}#INDEX#")
 }
 
 fn key(scope: &BreakerScope) -> Key {
     Key::new(PARTITION, format!("{}{}", of_shop(&scope.shop_id), scope.index_name))
+}
+
+fn cleared_key(scope: &BreakerScope) -> Key {
+    let Key { pk, sk } = key(scope);
+    Key { pk, sk: format!("{CLEARED}{sk}") }
 }
 
 fn parse(item: &Item) -> Result<Breaker, UnsupportedFormat> {
@@ -83,11 +100,23 @@ impl Breakers for DynamoBreakers {
         }
     }
 
-    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+    async fn close(&self, scope: &BreakerScope, cleared: Cleared) -> Result<Option<Breaker>, StoreError> {
         let close = async {
-            let stored = self.stored(scope).await?;
-            let is_closed = stored.is_some() && self.table.delete(&key(scope)).await?;
-            Ok(stored.filter(|_| is_closed))
+            let Some(stored) = self.stored(scope).await? else { return Ok(None) };
+            if !self.table.delete(&key(scope)).await? {
+                return Ok(None);
+            }
+            let expires_at = cleared.at.saturating_add(CLEARED_RETENTION).unwrap_or(cleared.at);
+            let text = to_envelope(&stored.cleared(cleared)).expect("a breaker is plain data");
+            let update = Update::new(cleared_key(scope))
+                .set("breaker", text)
+                .set("expires_at", expires_at.as_second());
+            // The breaker is closed, whether that is remembered or not.
+            if let Err(error) = self.table.update(&update).await {
+                let cause = error.source.to_string();
+                tracing::warn!(%scope, cause, "could not remember what cleared a circuit breaker");
+            }
+            Ok(Some(stored))
         };
         close
             .await
@@ -95,11 +124,27 @@ impl Breakers for DynamoBreakers {
     }
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
-        let prefix = shop_id.map_or_else(|| SHOPS.to_owned(), of_shop);
-        let items = self.table.query(PARTITION, &prefix, false, None).await;
-        let items = items.map_err(|error| error.during("listing the circuit breakers"))?;
-        let mut breakers: Vec<Breaker> = items.iter().filter_map(parse_listed).collect();
-        breakers.sort_by(|one, other| one.scope.cmp(&other.scope));
-        Ok(breakers)
+        let listed = self.list_by_prefix(&shop_id.map_or_else(|| SHOPS.to_owned(), of_shop)).await;
+        listed.map_err(|error| error.during("listing the circuit breakers"))
+    }
+
+    async fn last_cleared(&self, shop_id: &str) -> Result<Vec<Breaker>, StoreError> {
+        let listed = self.list_by_prefix(&format!("{CLEARED}{}", of_shop(shop_id))).await;
+        listed.map_err(|error| error.during(format!("listing what was cleared of {shop_id}")))
+    }
+
+    async fn remove_shop(&self, shop_id: &str) -> Result<(), StoreError> {
+        let remove = async {
+            for prefix in [of_shop(shop_id), format!("{CLEARED}{}", of_shop(shop_id))] {
+                for item in self.table.query(PARTITION, &prefix, false, None).await? {
+                    let sk = item.text("sk").unwrap_or_default();
+                    self.table.delete(&Key::new(PARTITION, sk)).await?;
+                }
+            }
+            Ok(())
+        };
+        remove
+            .await
+            .map_err(|error: TableError| error.during(format!("removing the circuit breakers of {shop_id}")))
     }
 }

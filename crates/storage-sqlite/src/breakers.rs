@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use host_core::{
     error::chain,
-    storage::{self, Breaker, BreakerScope, Breakers, StoreError},
+    storage::{self, Breaker, BreakerScope, Breakers, CLEARED_RETENTION, Cleared, StoreError},
 };
 use host_sqlite::{Cause, Database, from_envelope, time, to_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -27,12 +27,14 @@ fn find(tx: &Transaction<'_>, scope: &BreakerScope) -> Result<Option<Breaker>, C
     record.as_deref().map(from_envelope).transpose()
 }
 
+const OPEN: &str = "SELECT shop_id, index_name, record FROM breaker WHERE ?1 IS NULL OR shop_id = ?1
+    ORDER BY shop_id, index_name";
+const CLEARED: &str = "SELECT shop_id, index_name, record FROM cleared_breaker WHERE shop_id = ?1
+    ORDER BY shop_id, index_name";
+
 /// One that a newer version or another program wrote is none, with a warning.
-fn list(tx: &Transaction<'_>, shop_id: Option<&str>) -> Result<Vec<Breaker>, Cause> {
-    let mut list = tx.prepare_cached(
-        "SELECT shop_id, index_name, record FROM breaker WHERE ?1 IS NULL OR shop_id = ?1
-         ORDER BY shop_id, index_name",
-    )?;
+fn list(tx: &Transaction<'_>, sql: &str, shop_id: Option<&str>) -> Result<Vec<Breaker>, Cause> {
+    let mut list = tx.prepare_cached(sql)?;
     let mut rows = list.query([shop_id])?;
     let mut breakers = Vec::new();
     while let Some(row) = rows.next()? {
@@ -93,13 +95,20 @@ impl Breakers for SqliteBreakers {
         done.map_err(|error| error.during(format!("storing the circuit breaker of {}", breaker.scope)))
     }
 
-    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+    async fn close(&self, scope: &BreakerScope, cleared: Cleared) -> Result<Option<Breaker>, StoreError> {
         let key = scope.clone();
         let close = move |tx: &Transaction<'_>| {
-            let found = find(tx, &key)?;
+            let Some(found) = find(tx, &key)? else { return Ok(None) };
+            let BreakerScope { shop_id, index_name } = &key;
             tx.prepare_cached("DELETE FROM breaker WHERE shop_id = ?1 AND index_name = ?2")?
-                .execute([&key.shop_id, &key.index_name])?;
-            Ok(found)
+                .execute([shop_id, index_name])?;
+            let (at, record) = (time::to_column(cleared.at), to_envelope(&found.cleared(cleared))?);
+            tx.prepare_cached("INSERT OR REPLACE INTO cleared_breaker VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![shop_id, index_name, at, record])?;
+            let old = cleared.at.saturating_sub(CLEARED_RETENTION).unwrap_or(cleared.at);
+            tx.prepare_cached("DELETE FROM cleared_breaker WHERE cleared_at < ?1")?
+                .execute([time::to_column(old)])?;
+            Ok(Some(found))
         };
         let closed = self.database.write(close).await;
         closed.map_err(|error| error.during(format!("closing the circuit breaker of {scope}")))
@@ -107,7 +116,24 @@ impl Breakers for SqliteBreakers {
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
         let shop = shop_id.map(str::to_owned);
-        let listed = self.database.read(move |tx| list(tx, shop.as_deref())).await;
+        let listed = self.database.read(move |tx| list(tx, OPEN, shop.as_deref())).await;
         listed.map_err(|error| error.during("listing the circuit breakers"))
+    }
+
+    async fn last_cleared(&self, shop_id: &str) -> Result<Vec<Breaker>, StoreError> {
+        let shop = shop_id.to_owned();
+        let listed = self.database.read(move |tx| list(tx, CLEARED, Some(&shop))).await;
+        listed.map_err(|error| error.during(format!("listing what was cleared of {shop_id}")))
+    }
+
+    async fn remove_shop(&self, shop_id: &str) -> Result<(), StoreError> {
+        let shop = shop_id.to_owned();
+        let remove = move |tx: &Transaction<'_>| {
+            tx.execute("DELETE FROM breaker WHERE shop_id = ?1", [&shop])?;
+            tx.execute("DELETE FROM cleared_breaker WHERE shop_id = ?1", [&shop])?;
+            Ok(())
+        };
+        let done = self.database.write(remove).await;
+        done.map_err(|error| error.during(format!("removing the circuit breakers of {shop_id}")))
     }
 }

@@ -5,8 +5,8 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Job},
     storage::{
-        DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, QuarantineReason, Queue, Receipt, StoreError,
-        UNREADABLE_VISIBILITY, UnreadableMessage, from_envelope, latest_lease_end,
+        Backlog, DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, QuarantineReason, Queue, Receipt,
+        ShopBacklog, StoreError, UNREADABLE_VISIBILITY, UnreadableMessage, from_envelope, latest_lease_end,
     },
 };
 use host_sqlite::{Cause, Database, DatabaseError, time, to_envelope};
@@ -342,6 +342,25 @@ impl Queue for Messages {
         };
         let done = self.database.read(count).await;
         done.map_err(|error| error.during(format!("counting the messages of {shop_id}")))
+    }
+
+    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError> {
+        let count = |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached(
+                "SELECT shop_id, sum(messages), sum(dead_letters) FROM (
+                    SELECT shop_id, count(*) AS messages, 0 AS dead_letters FROM message GROUP BY shop_id
+                    UNION ALL SELECT shop_id, 0, count(*) FROM dead_letter GROUP BY shop_id
+                ) GROUP BY shop_id ORDER BY shop_id",
+            )?;
+            let shops = statement.query_map([], |row| {
+                Ok(ShopBacklog { shop_id: row.get(0)?, messages: row.get(1)?, dead_letters: row.get(2)? })
+            })?;
+            Ok(shops.collect::<Result<Vec<_>, _>>()?)
+        };
+        let counted = self.database.read(count).await;
+        let mut shops = counted.map_err(|error| error.during("counting messages and dead letters"))?;
+        shops.retain(|shop| others || shop_ids.contains(&shop.shop_id));
+        Ok(Backlog { shops, shops_left_out: 0 })
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {

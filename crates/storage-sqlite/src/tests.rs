@@ -5,8 +5,8 @@ use host_core::{
     clock::{Clock, SystemClock},
     model::{ChunkRef, Job, JobId, LedgerRecord, ProductId},
     storage::{
-        Breaker, BreakerScope, Chunks, Claim, JobRemover, LedgerScope, MessagePlace, QuarantineReason,
-        Storage, StoreError, StoreErrorKind, Stores,
+        Breaker, BreakerScope, CLEARED_RETENTION, Chunks, Claim, Cleared, ClearedBy, JobRemover, LedgerScope,
+        MessagePlace, QuarantineReason, Storage, StoreError, StoreErrorKind, Stores,
     },
 };
 use host_sqlite::{Cause, Database};
@@ -61,7 +61,7 @@ fn a_newer_or_foreign_or_damaged_file_is_left_alone() {
                 Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
             },
             StoreErrorKind::Permanent,
-            "has schema 99, this host knows schemas up to 10; use the newer host that wrote it",
+            "has schema 99, this host knows schemas up to 11; use the newer host that wrote it",
         ),
         (
             "foreign",
@@ -530,7 +530,8 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     for index in ["a", "c"] {
         let error = breakers.get(&scope(index)).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
-        let error = breakers.close(&scope(index)).await.unwrap_err();
+        let cleared = Cleared { by: ClearedBy::Resume, at: now };
+        let error = breakers.close(&scope(index), cleared).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
         assert!(breakers.get(&scope(index)).await.is_err(), "it was removed");
     }
@@ -572,4 +573,26 @@ async fn what_was_released_is_made_visible_and_what_is_worked_is_not() {
         visible.iter().map(|delivery| delivery.chunk.seq).collect::<Vec<_>>(),
         [received[1].chunk.seq]
     );
+}
+
+#[tokio::test]
+async fn what_was_cleared_long_ago_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let (breakers, now) = (embedded.stores().breakers, SystemClock.now());
+    let first = chunk(&JobId::new("job").unwrap(), 0, 0);
+    let close = async |shop_id: &str, at| {
+        let scope = BreakerScope { shop_id: shop_id.to_owned(), index_name: "products".to_owned() };
+        let breaker = Breaker::opened(scope, &first, ("index-refused", "401".to_owned()), now);
+        assert!(breakers.replace(None, &breaker).await.unwrap());
+        assert!(
+            breakers.close(&breaker.scope, Cleared { by: ClearedBy::Resume, at }).await.unwrap().is_some()
+        );
+    };
+    let known = async |shop_id| breakers.last_cleared(shop_id).await.unwrap().len();
+    close("old", now).await;
+    close("new", now + CLEARED_RETENTION - Duration::from_secs(1)).await;
+    assert_eq!((known("old").await, known("new").await), (1, 1));
+    close("newest", now + CLEARED_RETENTION + Duration::from_secs(1)).await;
+    assert_eq!((known("old").await, known("new").await, known("newest").await), (0, 1, 1));
 }

@@ -114,7 +114,7 @@ async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
     drop(old_directory(dir.path()).await);
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
     file.execute_batch(
-        "DROP TABLE ledger; DROP TABLE ledger_scope; DROP TABLE job_sequence; DROP TABLE breaker;
+        "DROP TABLE ledger; DROP TABLE ledger_scope; DROP TABLE job_sequence; DROP TABLE breaker; DROP TABLE cleared_breaker;
         DROP TABLE shop_removal; DROP INDEX job_open; CREATE TABLE seen (product_id INTEGER);
         PRAGMA user_version = 5;",
     )

@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::same_plugins,
+    hints::{options, same_plugins},
     jobs::find,
     output::OutputFormat,
     shop_id,
@@ -127,10 +127,11 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
                 let job = Some(job_id(&config, &stores, job).await?);
                 let filter = DeadLetterFilter { job, chunk, code: None };
                 let found = list_dead_letters(&stores, &shops, &filter).await.map_err(store_failure)?;
-                let dead_letter = only(found, &filter)?;
+                let options = options(global);
+                let dead_letter = only(found, &filter, &options)?;
                 match global.output {
                     OutputFormat::Json => print_json(&dead_letter)?,
-                    OutputFormat::Text => print(&dead_letter_text(&dead_letter))?,
+                    OutputFormat::Text => print(&dead_letter_text(&dead_letter, &options))?,
                 }
             }
             DlqCommand::Redrive { choice, all, dry_run } => {
@@ -210,7 +211,11 @@ fn unreadable_text(unreadable: &[UnreadableMessage]) -> String {
 }
 
 /// The one selected dead letter; of several redrives the last.
-fn only(mut dead_letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<DeadLetter, Failure> {
+fn only(
+    mut dead_letters: Vec<DeadLetter>,
+    filter: &DeadLetterFilter,
+    options: &str,
+) -> Result<DeadLetter, Failure> {
     dead_letters.sort_by_key(|dead_letter| (dead_letter.chunk.seq, dead_letter.redrive_count));
     let mut chunks: Vec<u32> = dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect();
     chunks.dedup();
@@ -220,13 +225,13 @@ fn only(mut dead_letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<
         (Some(_), many) => {
             let many: Vec<String> = many.iter().map(u32::to_string).collect();
             Err(Failure::usage(format!("job {job} has several dead letters: chunks {}", many.join(", ")))
-                .help(format!("name one of them: `host dlq show {job} {}`", many[0])))
+                .help(format!("name one of them: `host dlq show {job} {}{options}`", many[0])))
         }
         (None, _) => Err(Failure::usage(match filter.chunk {
             Some(chunk) => format!("chunk {chunk} of job {job} is not among the dead letters"),
             None => format!("job {job} has no dead letter"),
         })
-        .help("`host dlq list` prints all of them")),
+        .help(format!("`host dlq list{options}` prints all of them"))),
     }
 }
 
@@ -300,7 +305,8 @@ async fn redrive(
         }
         let _ = writeln!(
             text,
-            "a worker writes them: `host work`, or `host run` without a source; {}",
+            "a worker writes them: `host work{0}`, or `host run{0}` without a source; {1}",
+            options(global),
             same_plugins(jobs.iter().map(|job| &job.job))
         );
     }
@@ -358,7 +364,7 @@ fn list_text(dead_letters: &[DeadLetter]) -> String {
     text
 }
 
-fn dead_letter_text(dead_letter: &DeadLetter) -> String {
+fn dead_letter_text(dead_letter: &DeadLetter, options: &str) -> String {
     let DeadLetter {
         chunk,
         shop_id,
@@ -431,7 +437,8 @@ fn dead_letter_text(dead_letter: &DeadLetter) -> String {
     }
     let _ = write!(
         text,
-        "\nonce the cause is fixed: host dlq redrive --job {0}\nto discard it:           host dlq discard --job {0}\n",
+        "\nonce the cause is fixed: host dlq redrive --shop {shop_id} --job {0}{options}\n\
+        to discard it:           host dlq discard --shop {shop_id} --job {0}{options}\n",
         chunk.job_id
     );
     text

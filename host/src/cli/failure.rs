@@ -16,7 +16,8 @@ pub enum Exit {
     /// key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, a `reconcile` of an index that
     /// has more documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
-    /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ.
+    /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ. Of
+    /// `status`: work on an index is stopped, or there are dead letters.
     Conflict = 3,
     /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and `plugin diff`: a
     /// fixture failed, an item was refused, or something differs.

@@ -38,15 +38,15 @@ pub(super) fn same_plugins<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Strin
     )
 }
 
-/// Warns of the newest job with another plug-in than the worker's, which may then have other validators as well.
+/// Warns of an open job with another plug-in than the worker's, which may then have other validators as well.
 pub(super) async fn warn_of_other_plugin(
     stores: &Stores,
     shop: Option<&str>,
     plugins: &Plugins,
 ) -> Result<(), Failure> {
     let Some(ours) = plugins.plugin_ref(Role::Transform) else { return Ok(()) };
-    let jobs = stores.jobs.list(shop, LATEST).await.map_err(store_failure)?;
-    let other = jobs.iter().find(|job| !job.status.has_ended() && job.job.plugin.digest != ours.digest);
+    let jobs = stores.jobs.list_open(shop, usize::MAX).await.map_err(store_failure)?;
+    let other = jobs.iter().rev().find(|job| !job.status.has_ended() && job.job.plugin.digest != ours.digest);
     if let Some(job) = other {
         let (id, theirs) = (&job.job.id, &job.job.plugin);
         eprintln!(
@@ -57,6 +57,3 @@ pub(super) async fn warn_of_other_plugin(
     }
     Ok(())
 }
-
-/// Jobs among which one with another plug-in is looked for.
-const LATEST: usize = 20;

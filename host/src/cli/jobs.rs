@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
             }
             JobsCommand::Report { id, format } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                report::print_report(&stores, &job, format).await?;
+                report::print_report(&stores, &job, format, &options(global)).await?;
                 Ok(Exit::Completed)
             }
         }
@@ -102,8 +102,15 @@ pub(super) async fn show(
         true => Vec::new(),
         false => stores.breakers.list(Some(&job.job.shop_id)).await.map_err(store_failure)?,
     };
-    let now = clock().now();
-    let view = JobView::new(job, chunks, now).with_breaker(breaker_of(&breakers, &job.job), now);
+    let cleared = stores.breakers.last_cleared(&job.job.shop_id).await.map_err(store_failure)?;
+    // What ended before the job began, or began after its end, is not of this job.
+    let cleared = breaker_of(&cleared, &job.job).filter(|breaker| {
+        breaker.cleared.is_some_and(|cleared| cleared.at >= job.job.created_at)
+            && job.ended_at.is_none_or(|ended| breaker.since <= ended)
+    });
+    let (now, options) = (clock().now(), options(global));
+    let view = JobView::new(job, chunks, now).with_options(&options);
+    let view = view.with_breaker(breaker_of(&breakers, &job.job), now).with_cleared(cleared);
     let view = view.with_kept(kept_newer);
     match global.output {
         OutputFormat::Text => print(&view.text()),
@@ -118,7 +125,7 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
         warn_of_removal(stores, shop).await?;
     }
     let breakers = stores.breakers.list(shop).await.map_err(store_failure)?;
-    let now = clock().now();
+    let (now, options) = (clock().now(), options(global));
     if global.output == OutputFormat::Json {
         let view = |job| JobView::new(job, chunks, now).with_breaker(breaker_of(&breakers, &job.job), now);
         print_json(&jobs.iter().map(view).collect::<Vec<_>>())?;
@@ -147,7 +154,7 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
         );
     }
     for breaker in &breakers {
-        let _ = writeln!(text, "{}: {}", breaker.scope, stopped_text(breaker, now));
+        let _ = writeln!(text, "{}: {}", breaker.scope, stopped_text(breaker, now, &options));
     }
     print(&text)?;
     Ok(Exit::Completed)
@@ -213,7 +220,7 @@ async fn print_blockers(global: &Global, backend: &Backend, job: &JobSnapshot) -
     if job.status.has_ended() {
         return Ok(());
     }
-    let jobs = backend.stores().jobs.list(Some(shop_id), LATEST).await.map_err(store_failure)?;
+    let jobs = backend.stores().jobs.list_open(Some(shop_id), usize::MAX).await.map_err(store_failure)?;
     let (first, options) = (first_of(&jobs, job), options(global));
     if first.job.id != *id {
         let first = &first.job.id;
@@ -222,19 +229,21 @@ async fn print_blockers(global: &Global, backend: &Backend, job: &JobSnapshot) -
         );
     }
     if !backend.storage().has_active_worker() {
-        let how_to_resume = match first.seal {
-            Some(_) => {
-                let target = first.job.target.kind();
-                format!(
-                    "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks; {}",
-                    same_plugins([&first.job])
-                )
-            }
-            None => "re-run the original command to resume".to_owned(),
-        };
-        eprintln!("warning: no worker runs for job {}: {how_to_resume}", first.job.id);
+        eprintln!("warning: no worker runs for job {}: {}", first.job.id, how_to_resume(first, &options));
     }
     Ok(())
+}
+
+/// What makes work on an open job go on where no worker runs.
+pub(super) fn how_to_resume(JobSnapshot { job, seal, .. }: &JobSnapshot, options: &str) -> String {
+    if seal.is_none() {
+        return "re-run the original command to resume".to_owned();
+    }
+    let (shop_id, target) = (&job.shop_id, job.target.kind());
+    format!(
+        "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks; {}",
+        same_plugins([job])
+    )
 }
 
 /// The first of the unfinished jobs up to this one.
@@ -274,7 +283,7 @@ pub(super) fn newest<'a>(jobs: impl Iterator<Item = &'a JobSnapshot>) -> Option<
     last.into_iter().max_by_key(|job| job.job.created_at)
 }
 
-/// Jobs of a shop among which one that blocks another, or the newest one, is looked for.
+/// Jobs of a shop among which the newest one is looked for, to be shown.
 pub(super) const LATEST: usize = 20;
 
 /// Between two looks at a job that is watched; the longer one where each read is billed.

@@ -25,6 +25,7 @@ mod settings;
 mod shop;
 mod shop_id;
 mod shutdown;
+mod status;
 mod why;
 mod work;
 
@@ -114,6 +115,9 @@ enum Command {
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),
+    /// Print what is stopped and why, open jobs, what waits and dead letters, each with what to type next: of all shops, or of the one that
+    /// --shop or the settings name. Ends with exit code 3 if work is stopped or there are dead letters
+    Status,
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -191,6 +195,7 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(&global, *args, run::Stages::IngestAndWork, &screen),
         Command::Ingest(args) => run::run(&global, (*args).into(), run::Stages::Ingest, &screen),
         Command::Work(args) => work::run(&global, args),
+        Command::Status => status::run(&global),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),

@@ -2,7 +2,7 @@
 
 use crate::cli::{
     failure::Exit,
-    resume::{StoppedView, stopped_text},
+    resume::{ClearedView, StoppedView, cleared_text, stopped_text},
 };
 use host_core::{
     format::{bytes, count, duration, pluralize},
@@ -64,6 +64,13 @@ pub(super) struct JobView<'a> {
     stopped: Option<StoppedView<'a>>,
     #[serde(skip)]
     stopped_text: Option<String>,
+    /// What stopped work on the job's index while it was open and was cleared last; `jobs list` does not look for it.
+    cleared: Option<ClearedView<'a>>,
+    #[serde(skip)]
+    cleared_text: Option<String>,
+    /// Of a command in a hint.
+    #[serde(skip)]
+    options: &'a str,
     plugin: &'a PluginRef,
 }
 
@@ -107,7 +114,24 @@ impl<'a> JobView<'a> {
             last_error: job.last_error.as_ref(),
             stopped: None,
             stopped_text: None,
+            cleared: None,
+            cleared_text: None,
+            options: "",
             plugin: &job.job.plugin,
+        }
+    }
+
+    /// The view with the options that commands in its hints need; before what uses them.
+    pub(super) fn with_options(self, options: &'a str) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The view with what stopped work on the job's index before.
+    pub(super) fn with_cleared(self, breaker: Option<&'a Breaker>) -> Self {
+        Self {
+            cleared: breaker.and_then(ClearedView::new),
+            cleared_text: breaker.and_then(cleared_text),
+            ..self
         }
     }
 
@@ -115,7 +139,7 @@ impl<'a> JobView<'a> {
     pub(super) fn with_breaker(self, breaker: Option<&'a Breaker>, now: Timestamp) -> Self {
         let breaker = breaker.filter(|_| !self.status.has_ended());
         let (stopped, text) =
-            (breaker.map(StoppedView::new), breaker.map(|breaker| stopped_text(breaker, now)));
+            (breaker.map(StoppedView::new), breaker.map(|breaker| stopped_text(breaker, now, self.options)));
         Self { stopped, stopped_text: text, ..self }
     }
 
@@ -131,11 +155,11 @@ impl<'a> JobView<'a> {
         let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
         let were = if chunks == 1 { "was" } else { "were" };
         let number = pluralize(chunks, "chunk");
-        let (shop, job) = (self.shop_id, self.job_id);
+        let (shop, job, options) = (self.shop_id, self.job_id, self.options);
         (chunks > 0).then(|| {
             format!(
-                "{least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive \
-                 --shop {shop} --job {job}` sends them again once the cause is fixed"
+                "{least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}{options}` tells why, and \
+                 `host dlq redrive --shop {shop} --job {job}{options}` sends them again once the cause is fixed"
             )
         })
     }
@@ -201,19 +225,23 @@ impl<'a> JobView<'a> {
         if let Some(stopped) = &self.stopped_text {
             let _ = writeln!(text, "  stopped    {}", stopped.trim_start_matches("stopped "));
         }
+        if let Some(cleared) = &self.cleared_text {
+            let _ = writeln!(text, "  resumed    {cleared}");
+        }
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");
         } else if !self.sealed {
             let _ = writeln!(text, "  not sealed; re-run the same command to resume");
         }
         if self.report.is_some() {
-            let _ = writeln!(text, "  details    host jobs report {}", self.job_id);
+            let _ = writeln!(text, "  details    host jobs report {}{}", self.job_id, self.options);
         }
         if let Some(QuarantinedProducts { products: products @ 1.., left_out, .. }) = self.quarantine {
             let _ = write!(
                 text,
-                "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",
+                "  replay     host plugin replay {} --plugin FIXED.wasm{}, and the other plug-ins of the run: {}",
                 self.job_id,
+                self.options,
                 pluralize(*products, "product")
             );
             let _ = match left_out {
@@ -236,7 +264,7 @@ pub(super) fn entry_text(entry: &ReportEntry) -> String {
 }
 
 /// A message with its code behind it, where it does not end with that already.
-fn with_code(message: &str, code: &str) -> String {
+pub(super) fn with_code(message: &str, code: &str) -> String {
     let behind = format!(" ({code})");
     if message.ends_with(&behind) { message.to_owned() } else { message.to_owned() + &behind }
 }

@@ -27,11 +27,13 @@ pub(super) async fn print_report(
     stores: &Stores,
     job: &JobSnapshot,
     format: ReportFormat,
+    options: &str,
 ) -> Result<(), Failure> {
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
     if keys.is_empty() {
         let id = &job.job.id;
-        let refused = format!("what its plug-in refused until then: `host plugin replay {id} --dry-run`");
+        let refused =
+            format!("what its plug-in refused until then: `host plugin replay {id} --dry-run{options}`");
         match (job.status.has_ended(), &job.seal, &job.error_message) {
             (true, Some(_), _) => eprintln!("nothing is said of any item of job {id}: each was processed"),
             (true, None, reason) => eprintln!(
@@ -44,7 +46,7 @@ pub(super) async fn print_report(
         }
     }
     if format == ReportFormat::Html {
-        print(&head(job))?;
+        print(&head(job, options))?;
     }
     for key in keys {
         let Some(bytes) = stores.chunks.get(&key, None).await.map_err(store_failure)? else {
@@ -68,14 +70,15 @@ pub(super) async fn print_report(
     if format == ReportFormat::Html {
         print("</tbody></table></body></html>\n")?;
     }
-    if let Some(hint) = JobView::new(job, "", job.job.created_at).dead_letters() {
+    if let Some(hint) = JobView::new(job, "", job.job.created_at).with_options(options).dead_letters() {
         eprintln!("{hint}");
     }
     Ok(())
 }
 
-fn head(job: &JobSnapshot) -> String {
-    let summary = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at)).text();
+fn head(job: &JobSnapshot, options: &str) -> String {
+    let view = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at));
+    let summary = view.with_options(options).text();
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Job {id}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>\

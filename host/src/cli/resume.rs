@@ -12,7 +12,7 @@ use clap::Args;
 use host_core::{
     format::duration,
     model::Job,
-    storage::{Breaker, Stores},
+    storage::{Breaker, Cleared, ClearedBy, Stores},
 };
 use host_pipeline::worker::resume;
 use jiff::Timestamp;
@@ -59,6 +59,36 @@ impl<'a> StoppedView<'a> {
     }
 }
 
+/// What stopped work on an index before and was cleared, as JSON. Programs rely on its keys.
+#[derive(Debug, Serialize)]
+pub(super) struct ClearedView<'a> {
+    by: ClearedBy,
+    at: Timestamp,
+    since: Timestamp,
+    code: &'a str,
+    message: &'a str,
+    probes: u32,
+}
+
+impl<'a> ClearedView<'a> {
+    /// None of a breaker that is open.
+    pub(super) fn new(breaker: &'a Breaker) -> Option<Self> {
+        let Cleared { by, at } = breaker.cleared?;
+        let Breaker { since, code, message, probes, .. } = breaker;
+        Some(Self { by, at, since: *since, code, message, probes: *probes })
+    }
+}
+
+/// What cleared a breaker, when, and what it was; none of one that is open.
+pub(super) fn cleared_text(breaker: &Breaker) -> Option<String> {
+    let Cleared { by, at } = breaker.cleared?;
+    let by = match by {
+        ClearedBy::Probe => "by a chunk that was tried and written".to_owned(),
+        ClearedBy::Resume | ClearedBy::Settings => format!("by `{}`", by.as_str()),
+    };
+    Some(format!("{at:.0} {by}: it was {}", reason_text(breaker)))
+}
+
 /// Why and since when work is stopped, on one line.
 pub(super) fn reason_text(breaker: &Breaker) -> String {
     let Breaker { since, code, message, probes, .. } = breaker;
@@ -66,14 +96,21 @@ pub(super) fn reason_text(breaker: &Breaker) -> String {
     format!("stopped since {since:.0}: {message} ({code}), after {probes} more {tries}")
 }
 
-/// The same, and what happens next.
-pub(super) fn stopped_text(breaker: &Breaker, now: Timestamp) -> String {
-    let next = match breaker.next_probe_at {
+/// The same, and what happens next. `options` are those of a command in a hint.
+pub(super) fn stopped_text(breaker: &Breaker, now: Timestamp, options: &str) -> String {
+    let (next, shop) = (next_probe(breaker, now), &breaker.scope.shop_id);
+    format!(
+        "{}; next try {next}, or `host resume {shop}{options}` once the cause is fixed",
+        reason_text(breaker)
+    )
+}
+
+/// When the next chunk is tried.
+pub(super) fn next_probe(breaker: &Breaker, now: Timestamp) -> String {
+    match breaker.next_probe_at {
         at if at > now => format!("in {}", duration(now.duration_until(at).unsigned_abs())),
         _ => "as soon as a worker runs".to_owned(),
-    };
-    let shop = &breaker.scope.shop_id;
-    format!("{}; next try {next}, or `host resume {shop}` once the cause is fixed", reason_text(breaker))
+    }
 }
 
 /// The breaker of a job's index, if it is among these.
@@ -96,12 +133,12 @@ pub(super) async fn close(
     stores: &Stores,
     shop: Option<&str>,
     index: Option<&str>,
-    by: &'static str,
+    by: ClearedBy,
 ) -> Result<Vec<Breaker>, Failure> {
     let mut closed = Vec::new();
     for breaker in stores.breakers.list(shop).await.map_err(store_failure)? {
         if index.is_none_or(|index| breaker.scope.index_name == index) {
-            closed.extend(resume(stores, &breaker.scope, by).await.map_err(store_failure)?);
+            closed.extend(resume(stores, &clock(), &breaker.scope, by).await.map_err(store_failure)?);
         }
     }
     Ok(closed)
@@ -113,7 +150,7 @@ pub(super) fn run(global: &Global, args: &ResumeArgs) -> CliResult {
         let stores = Backend::open(&config, false).await?.stores();
         let shop = shop_id::id_as_stored(args.shop_id.clone(), &stores).await?;
         let (shop, index) = (shop.as_str(), global.index.as_deref());
-        let closed = close(&stores, Some(shop), index, "host resume").await?;
+        let closed = close(&stores, Some(shop), index, ClearedBy::Resume).await?;
         let wait = match closed.is_empty() {
             true => Wait::Nothing,
             false => Wait::after_resume(&stores, shop, &closed).await?,

@@ -5,6 +5,7 @@ use super::{
     context::{print, print_json, runtime, store_failure},
     documents::OpenIndex,
     failure::{Exit, Failure},
+    hints::options,
     output::OutputFormat,
     shop::warn_of_removal,
 };
@@ -85,8 +86,9 @@ pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
         };
         let none = Map::new();
         let view = WhyView::new(&scope, &found, &none);
+        let options = options(global);
         match global.output {
-            OutputFormat::Text => print(&view.text())?,
+            OutputFormat::Text => print(&view.text(&options))?,
             OutputFormat::Json => print_json(&view)?,
         }
         Ok(Exit::Completed)
@@ -134,7 +136,7 @@ impl<'a> WhyView<'a> {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, options: &str) -> String {
         let Self { product, shop_id, index_name, target, .. } = self;
         let meaning = match self.state {
             "live" => "in the index",
@@ -173,7 +175,7 @@ impl<'a> WhyView<'a> {
         for DeadLetterView { job_id, chunk, operation, code, died_at } in &self.dead_letters {
             let _ = writeln!(
                 text,
-                "dead       chunk {chunk} of job {job_id} ({operation}), {code}, since {died_at:.0}: `host dlq show {job_id} {chunk}` tells why"
+                "dead       chunk {chunk} of job {job_id} ({operation}), {code}, since {died_at:.0}: `host dlq show {job_id} {chunk}{options}` tells why"
             );
         }
         if self.more_waiting {

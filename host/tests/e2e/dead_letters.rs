@@ -62,6 +62,16 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
         assert_eq!(output.code, Some(0), "{output:?}");
         output
     };
+    let seen = cloud.until(|| {
+        let status = cloud.host(&["status", "--output", "json"]);
+        (status.code == Some(3)).then(|| status.json())
+    });
+    let of_shop = &seen["shops"][0];
+    assert_eq!(
+        (&of_shop["shop_id"], &of_shop["dead_letters"]),
+        (&shop.id.as_str().into(), &1.into()),
+        "{seen}"
+    );
     let snapshot = |text: &str| neutral(text, &job, cloud.marqo.url());
     insta::assert_snapshot!(snapshot(&dlq(&["show", &job]).stdout));
     let letter = dlq(&["show", &job, "1", "--output", "json"]).json();
@@ -92,6 +102,11 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     assert_eq!(counts(&ended), [total, total, 0]);
     assert_eq!(ended["samples"]["failed"].as_array().unwrap().len(), 0);
     assert_eq!(dlq(&["list"]).stdout, "");
+    // The last message is removed after its job has ended.
+    let nothing = "No job is open, nothing is stopped, no dead letters.\n";
+    cloud.until(|| {
+        Some(cloud.host(&["status"])).filter(|quiet| quiet.code == Some(0) && quiet.stdout == nothing)
+    });
     let swept = cloud.host(&["aws", "sweep"]);
     assert_eq!((swept.code, swept.stdout.as_str()), (Some(0), "nothing to repair\n"), "{swept:?}");
     worker.kill().unwrap();
@@ -143,8 +158,8 @@ fn on_one_machine_too() {
     };
     assert_eq!(counts(&work()), [30, 20, 10]);
     let hint = format!(
-        "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job}` tells why, and `host dlq redrive --shop {SHOP} --job \
-         {job}` sends them again once the cause is fixed\n"
+        "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job} --data-dir data` tells why, and `host dlq redrive \
+         --shop {SHOP} --job {job} --data-dir data` sends them again once the cause is fixed\n"
     );
     let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");

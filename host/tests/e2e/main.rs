@@ -32,6 +32,7 @@ mod retention;
 mod rows;
 mod s3_source;
 mod settings;
+mod status;
 mod stopped;
 mod support;
 mod swap;

@@ -88,7 +88,7 @@ fn what_stops_an_index_is_shown_and_resumed() {
     assert!(stopped["message"].as_str().unwrap().contains("403"), "{stopped}");
     for command in [["jobs", "show"], ["jobs", "list"]] {
         let shown = shop.host(&command);
-        for part in ["403", "next try", &format!("`host resume {SHOP}`")] {
+        for part in ["403", "next try", &format!("`host resume {SHOP} --data-dir data`")] {
             assert!(shown.stdout.contains(part), "{part}: {shown:?}");
         }
     }
@@ -139,7 +139,7 @@ fn a_metric_counts_what_is_stopped_and_the_log_says_what_resumed_it() {
     let logged = |output: &RunOutput, by: &str| {
         output.stderr.lines().any(|line| line.contains("work on an index goes on") && line.contains(by))
     };
-    assert!(logged(&done, "a chunk that was written"), "{done:?}");
+    assert!(logged(&done, "by=\"probe\""), "{done:?}");
 
     for (by, at, command) in [
         ("host resume", "2026-01-02T00:00:00Z", vec!["resume", SHOP]),

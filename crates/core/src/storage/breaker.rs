@@ -47,6 +47,43 @@ pub struct Breaker {
     pub job_id: JobId,
     /// The number of that chunk.
     pub chunk: u32,
+    /// What closed it; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleared: Option<Cleared>,
+}
+
+/// What closed a circuit breaker, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleared {
+    /// What closed it.
+    pub by: ClearedBy,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What closes a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClearedBy {
+    /// A chunk that was tried was written.
+    #[serde(rename = "probe")]
+    Probe,
+    /// The command `host resume`.
+    #[serde(rename = "host resume")]
+    Resume,
+    /// New settings of the index.
+    #[serde(rename = "host settings put")]
+    Settings,
+}
+
+impl ClearedBy {
+    /// Its name in records and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Resume => "host resume",
+            Self::Settings => "host settings put",
+        }
+    }
 }
 
 /// Time between probes: a cause that has gone is found out within a minute, of which queues and event sources take some seconds, at the
@@ -58,6 +95,8 @@ const FREQUENT_FOR: Duration = Duration::from_secs(12 * 3_600);
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
 /// How long others wait for a probe that is under way.
 const PROBE_TIMEOUT: Duration = INTERVAL.cap;
+/// How long a breaker is remembered after it was cleared.
+pub const CLEARED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// Failed probes without which a breaker is not given up: it may have opened long ago while no worker ran since.
 const MIN_PROBES: u32 = 10;
 
@@ -79,7 +118,14 @@ impl Breaker {
             is_probing: false,
             job_id: chunk.job_id.clone(),
             chunk: chunk.seq,
+            cleared: None,
         }
+    }
+
+    /// The breaker once it is closed.
+    #[must_use]
+    pub fn cleared(&self, cleared: Cleared) -> Self {
+        Self { cleared: Some(cleared), is_probing: false, ..self.clone() }
     }
 
     /// Whether a chunk may be tried. A time further away than any wait was written by a clock that is ahead.
@@ -113,7 +159,12 @@ impl Breaker {
     /// may be: the cause may have gone since the last one failed.
     pub fn has_expired(&self, stopped_after: Duration, now: Timestamp) -> bool {
         let is_known_to_fail = !self.is_probing && !self.is_due(now);
-        is_known_to_fail && self.probes >= MIN_PROBES && now >= after(self.since, stopped_after)
+        is_known_to_fail && self.probes >= MIN_PROBES && now >= self.expires_at(stopped_after)
+    }
+
+    /// When chunks stop waiting for it, or at the failed probe after that.
+    pub fn expires_at(&self, stopped_after: Duration) -> Timestamp {
+        after(self.since, stopped_after)
     }
 
     fn interval(&self, now: Timestamp) -> Duration {
@@ -125,7 +176,8 @@ fn after(at: Timestamp, duration: Duration) -> Timestamp {
     at.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 
-/// The open circuit breakers of all shops. Few: a breaker that is closed is removed.
+/// The open circuit breakers of all shops, and which was cleared last of each index. Few: one that is cleared is open no more, and
+/// is remembered apart from these.
 ///
 /// An error does not tell whether the call took effect. All calls may be cancelled, with the same effect as an error.
 #[async_trait]
@@ -138,11 +190,19 @@ pub trait Breakers: Send + Sync {
     /// the same, one succeeds, so that one worker probes.
     async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError>;
 
-    /// Closes the breaker, and returns it as it was; none if it was closed already.
-    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError>;
+    /// Closes the breaker, and returns it as it was; none if it was closed already. It is remembered as the one of its scope that was
+    /// cleared last, best effort: after an error or a crash it may be closed without that.
+    async fn close(&self, scope: &BreakerScope, cleared: Cleared) -> Result<Option<Breaker>, StoreError>;
 
     /// The open breakers of a shop, or of all shops, by shop and index. Reads only.
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError>;
+
+    /// The breaker of each index of a shop that was cleared last, by index, for at least [`CLEARED_RETENTION`]. Reads only.
+    async fn last_cleared(&self, shop_id: &str) -> Result<Vec<Breaker>, StoreError>;
+
+    /// Removes all breakers of a shop, open or cleared. Idempotent: after an error or cancelled, some are gone, and the next call
+    /// removes the rest.
+    async fn remove_shop(&self, shop_id: &str) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]
@@ -232,5 +292,13 @@ mod tests {
         });
         assert_eq!(stored, expected);
         assert_eq!(serde_json::from_value::<Breaker>(stored).unwrap(), opened());
+        let at = Timestamp::UNIX_EPOCH;
+        for by in [ClearedBy::Probe, ClearedBy::Resume, ClearedBy::Settings] {
+            let stored = serde_json::to_value(opened().cleared(Cleared { by, at })).unwrap();
+            assert_eq!(
+                stored["cleared"],
+                serde_json::json!({ "by": by.as_str(), "at": "1970-01-01T00:00:00Z" })
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;
+use std::cmp::Ordering;
 
 /// The current state of a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,21 @@ pub struct JobSnapshot {
     pub last_error: Option<AttemptError>,
 }
 
+impl JobSnapshot {
+    /// Whether there is still something to do: it has not ended, or chunks that it published before its early end are not counted.
+    pub fn is_open(&self) -> bool {
+        !self.status.has_ended() || self.completed_chunks < self.chunks
+    }
+
+    /// Orders jobs by shop and index, and those of an index by [`Job::is_after`].
+    pub fn by_index(&self, other: &Self) -> Ordering {
+        fn key(JobSnapshot { job, .. }: &JobSnapshot) -> (&str, &str, u64, Timestamp) {
+            (&job.shop_id, &job.index_name, job.sequence, job.created_at)
+        }
+        key(self).cmp(&key(other))
+    }
+}
+
 /// Jobs, their chunks and their counters.
 ///
 /// Each chunk counts exactly once: a worker [claims](Self::claim) it, [completes](Self::complete) it with its outcome,
@@ -47,7 +63,8 @@ pub trait Jobs: Send + Sync {
     /// lease.
     async fn create(&self, job: &Job) -> Result<Job, StoreError>;
 
-    /// The job of the shop with this fingerprint that has not ended: the same sync, interrupted. Reads only.
+    /// The job of the shop with this fingerprint that has not ended: the same sync, interrupted. Of several the one with the highest
+    /// [`sequence`](Job::sequence). Reads only.
     async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
 
     /// The job's current state; none if it does not exist. Reads only.
@@ -56,8 +73,15 @@ pub trait Jobs: Send + Sync {
     /// Whether the job exists and has ended: one small read, for those who ask often. Reads only.
     async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError>;
 
-    /// Jobs, newest first; of one shop, or of all. Reads only.
+    /// Jobs of one shop, or of all, by [`created_at`](Job::created_at), the latest first: an order to show them in, in which the jobs of a
+    /// process whose clock was wrong are in the wrong place. Which of two jobs is later, [`Job::is_after`] decides, and who needs the
+    /// last one looks at all of them or at the [open](Self::list_open) ones. Reads only.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
+
+    /// The first [open](JobSnapshot::is_open) jobs of one shop, or of all, by shop and index, and within an index as
+    /// [`Job::is_after`] says; without samples. Costs no more the more jobs have ended. Where there are more than `limit` of an index,
+    /// which of them are left out is undefined. Reads only.
+    async fn list_open(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
     /// Ends all other unsealed jobs of this one's shop and index, as FAILED with a message that names this one, and returns
     /// their ids; a repeated call finds none. The caller holds the ingest lease, so that no process ingests for them. Their

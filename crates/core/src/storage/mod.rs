@@ -20,7 +20,7 @@ mod settings;
 mod shop_removal;
 
 pub use attempt_error::AttemptError;
-pub use breaker::{Breaker, BreakerScope, Breakers};
+pub use breaker::{Breaker, BreakerScope, Breakers, CLEARED_RETENTION, Cleared, ClearedBy};
 pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Completion, Release, latest_lease_end};
 pub use envelope::{SCHEMA, UnsupportedFormat, from_envelope, to_envelope};
@@ -29,8 +29,8 @@ pub use ledger::{ChangeDecision, Ledger, LedgerScope, RecordChange};
 pub use lifecycle::{IngestGuard, JobRemover, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{
-    DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, Queue, Receipt, UNREADABLE_VISIBILITY,
-    UnreadableMessage,
+    Backlog, DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, Queue, Receipt, ShopBacklog,
+    UNREADABLE_VISIBILITY, UnreadableMessage,
 };
 pub use settings::{IndexDocument, Settings};
 pub use shop_removal::{ShopCounts, ShopIndex, ShopRemoval};

@@ -115,6 +115,26 @@ impl UnreadableMessage {
     }
 }
 
+/// About how much is in the queue of a shop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShopBacklog {
+    /// The shop.
+    pub shop_id: String,
+    /// Messages that are not acknowledged, in flight or not.
+    pub messages: u64,
+    /// Dead letters, those included that cannot be read.
+    pub dead_letters: u64,
+}
+
+/// About how much is in the queues of shops.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Those that have messages or dead letters, in their order.
+    pub shops: Vec<ShopBacklog>,
+    /// Shops whose queues were not looked at, because there are too many.
+    pub shops_left_out: u64,
+}
+
 /// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
 /// in which they were sent, and none of a group while another of it is in flight.
 ///
@@ -185,6 +205,10 @@ pub trait Queue: Send + Sync {
 
     /// Number of messages of a shop that are not acknowledged, in flight or not; approximate in SQS. Reads only.
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError>;
+
+    /// How much is in the queues of these shops, and, if `others`, of all other shops; a backend that bills each look leaves out some of
+    /// many others. Approximate in SQS. Reads only, and receives nothing.
+    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError>;
 
     /// The dead letters of a shop, oldest first. Changes none of them; in SQS they are invisible to others meanwhile.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;

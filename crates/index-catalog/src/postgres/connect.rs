@@ -24,6 +24,12 @@ pub enum InvalidUrl {
 /// Longest wait for a connection, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After how long a server that no longer answers counts as unreachable, unless the address says otherwise: a call that waits for it
+/// fails, and its job's record says why. The system's own limits are hours.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// Probes in that time, after which the connection is given up.
+const KEEPALIVES: u32 = 3;
+
 /// A database and its name.
 pub(super) struct Database {
     /// Connections that are made when they are first needed.
@@ -36,9 +42,7 @@ pub(super) struct Database {
 
 pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Database, InvalidUrl> {
     let mut config = Config::from_str(url.expose()).map_err(InvalidUrl::Unreadable)?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
+    set_timeouts(&mut config);
     if config.get_application_name().is_none() {
         config.application_name("host");
     }
@@ -53,6 +57,25 @@ pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Databa
     };
     let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
     Ok(Database { pool, name, address })
+}
+
+/// Sets the timeouts that the address leaves out.
+fn set_timeouts(config: &mut Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENT_FOR);
+    }
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config.keepalives_idle(SILENT_FOR / 2);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(SILENT_FOR / 2 / KEEPALIVES);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(KEEPALIVES);
+    }
 }
 
 /// The database without user and password.
@@ -75,4 +98,39 @@ fn server(config: &Config) -> String {
 
 fn dbname(config: &Config) -> &str {
     config.get_dbname().or(config.get_user()).unwrap_or("postgres")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: &str) -> Config {
+        let mut config = Config::from_str(url).unwrap();
+        set_timeouts(&mut config);
+        config
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_is_told_within_a_minute() {
+        let config = config("postgres://catalog@db.example/shop");
+        let probes = config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
+        assert_eq!(config.get_keepalives_idle() + probes, SILENT_FOR);
+        assert_eq!(config.get_tcp_user_timeout(), Some(&SILENT_FOR));
+        assert!(config.get_keepalives() && *config.get_connect_timeout().unwrap() < SILENT_FOR);
+    }
+
+    #[test]
+    fn the_address_decides_where_it_says_something() {
+        let url = "postgres://catalog@db.example/shop?connect_timeout=7&tcp_user_timeout=8&keepalives_idle=9\
+                   &keepalives_interval=10&keepalives_retries=11";
+        let config = config(url);
+        let seconds = Duration::from_secs;
+        assert_eq!(config.get_connect_timeout(), Some(&seconds(7)));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(8)));
+        assert_eq!(
+            (config.get_keepalives_idle(), config.get_keepalives_interval()),
+            (seconds(9), Some(seconds(10)))
+        );
+        assert_eq!(config.get_keepalives_retries(), Some(11));
+    }
 }

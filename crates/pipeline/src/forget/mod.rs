@@ -199,9 +199,7 @@ impl Forget<'_> {
         }
         stores.chunks.remove_shop(shop, false).await?;
         stores.ledger.remove_shop(shop, false).await?;
-        for breaker in stores.breakers.list(Some(shop)).await? {
-            stores.breakers.close(&breaker.scope).await?;
-        }
+        stores.breakers.remove_shop(shop).await?;
         stores.jobs.remove_shop(shop, false).await?;
         for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_exclusive) {
             stores.settings.delete(&of_shop.index_name).await?;

@@ -3,10 +3,11 @@
 
 use super::{Worker, chunk_error::ChunkError, handle::StopPolicy};
 use host_core::{
+    clock::SharedClock,
     error::chain,
     metrics as names,
     model::Job,
-    storage::{Breaker, BreakerScope, Delivery, StoreError, Stores},
+    storage::{Breaker, BreakerScope, Cleared, ClearedBy, Delivery, StoreError, Stores},
 };
 use jiff::Timestamp;
 use std::{
@@ -64,13 +65,15 @@ fn scope_of(job: &Job) -> BreakerScope {
     BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() }
 }
 
-/// Closes a breaker, and logs what did: `by`. Returns what it was if it was open.
+/// Closes a breaker, and records and logs what did. Returns what it was if it was open.
 pub async fn resume(
     stores: &Stores,
+    clock: &SharedClock,
     scope: &BreakerScope,
-    by: &'static str,
+    by: ClearedBy,
 ) -> Result<Option<Breaker>, StoreError> {
-    let closed = stores.breakers.close(scope).await?;
+    let closed = stores.breakers.close(scope, Cleared { by, at: clock.now() }).await?;
+    let by = by.as_str();
     if let Some(Breaker { since, code, message, probes, .. }) = &closed {
         tracing::info!(%scope, by, %since, code, reason = message, probes, "work on an index goes on");
     }
@@ -138,7 +141,7 @@ impl Worker {
     /// Closes the breaker of a chunk that was written. Best effort: the next chunk that is written closes it too.
     pub(super) async fn close_breaker(&self, probe: &Probe) {
         let scope = &probe.breaker.scope;
-        match resume(&self.stores, scope, "a chunk that was written").await {
+        match resume(&self.stores, &self.clock, scope, ClearedBy::Probe).await {
             Ok(_) => self.open.change(|open| open.remove(scope)),
             Err(error) => tracing::warn!(%scope, cause = chain(&error), "could not close a circuit breaker"),
         }

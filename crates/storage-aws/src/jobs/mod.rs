@@ -223,6 +223,10 @@ impl Jobs for DynamoJobs {
         self.latest(shop_id, limit).await.map_err(|error| error.during("listing jobs"))
     }
 
+    async fn list_open(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        self.open_snapshots(shop_id, limit).await.map_err(|error| error.during("listing the open jobs"))
+    }
+
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
         let done = self.supersede_by(job).await;
         done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))

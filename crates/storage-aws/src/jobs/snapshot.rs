@@ -24,6 +24,13 @@ impl DynamoJobs {
     }
 
     async fn snapshot(&self, record: &Item) -> Result<JobSnapshot, TableError> {
+        let snapshot = self.snapshot_without_samples(record).await?;
+        let of_ingest = snapshot.seal.as_ref().map(|seal| seal.samples.as_slice()).unwrap_or_default();
+        let samples = self.samples(&snapshot.job.id, of_ingest).await?;
+        Ok(JobSnapshot { samples, ..snapshot })
+    }
+
+    async fn snapshot_without_samples(&self, record: &Item) -> Result<JobSnapshot, TableError> {
         let job: Job = from_envelope(record, name::JOB)?;
         let status = record.text(name::STATUS).unwrap_or_default();
         let status: JobStatus =
@@ -42,13 +49,12 @@ impl DynamoJobs {
                 completed_chunks += u32::try_from(segment.numbers(name::COMPLETED).len()).unwrap_or(u32::MAX);
             }
         }
-        let of_ingest = seal.as_ref().map(|seal| seal.samples.as_slice()).unwrap_or_default();
         Ok(JobSnapshot {
             status,
             counts,
             chunks: record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0),
             completed_chunks,
-            samples: self.samples(&job.id, of_ingest).await?,
+            samples: Vec::new(),
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
             error_message: match record.has(name::ERROR_CODE) {
                 // It repeats the last error, or the first sample of a failed item.
@@ -154,17 +160,26 @@ impl DynamoJobs {
                 None => self.all_records(usize::MAX).await?,
             };
         }
-        let (readable, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_readable(record));
-        if let Some(first) = others.first() {
-            tracing::warn!(
-                records = others.len(),
-                first = first.text("sk"),
-                "left job records that a newer version or another program has written"
-            );
-        }
         let snapshots: Vec<_> =
-            readable.into_iter().take(limit).map(|record| self.snapshot(record)).collect();
+            readable(&records).into_iter().take(limit).map(|record| self.snapshot(record)).collect();
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// The open jobs of a shop, or of all, as far as this version reads them.
+    pub(super) async fn open_snapshots(
+        &self,
+        shop_id: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<JobSnapshot>, TableError> {
+        let records = self.look_up_open_records(shop_id, limit).await?;
+        let snapshots: Vec<_> =
+            readable(&records).into_iter().map(|record| self.snapshot_without_samples(record)).collect();
+        let snapshots = futures::stream::iter(snapshots).buffered(AT_ONCE);
+        let mut open: Vec<JobSnapshot> = snapshots.try_collect().await?;
+        // Entries of jobs that have ended are removed by the sweep.
+        open.retain(JobSnapshot::is_open);
+        open.sort_by(JobSnapshot::by_index);
+        Ok(open)
     }
 
     pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
@@ -200,8 +215,9 @@ impl DynamoJobs {
         fingerprint: Digest,
     ) -> Result<Option<Job>, TableError> {
         let records = self.open_with_fingerprint(shop_id, fingerprint).await?;
-        let mut open = records.iter().filter(|record| !record.has(name::ENDED_AT));
-        Ok(open.find_map(|record| from_envelope(record, name::JOB).ok()))
+        let open = records.iter().filter(|record| !record.has(name::ENDED_AT));
+        let open = open.filter_map(|record| from_envelope::<Job>(record, name::JOB).ok());
+        Ok(open.max_by_key(|job| (job.sequence, job.created_at)))
     }
 
     pub(super) async fn report_keys(&self, id: &JobId) -> Result<Vec<String>, TableError> {
@@ -221,6 +237,19 @@ pub(super) fn is_readable(record: &Item) -> bool {
     let status = record.text(name::STATUS).unwrap_or_default();
     from_envelope::<Job>(record, name::JOB).is_ok()
         && serde_json::from_value::<JobStatus>(status.into()).is_ok()
+}
+
+/// The records that this version reads. That there are others is logged.
+fn readable(records: &[Item]) -> Vec<&Item> {
+    let (readable, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_readable(record));
+    if let Some(first) = others.first() {
+        tracing::warn!(
+            records = others.len(),
+            first = first.text("sk"),
+            "left job records that a newer version or another program has written"
+        );
+    }
+    readable
 }
 
 /// The six counters of a segment or of a record that has ended.

@@ -7,7 +7,10 @@ use super::{
     name, of_existing, schema, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
-use host_core::model::{Counts, EntryClass, JobId, ReportEntry, Seal};
+use host_core::{
+    format::pluralize,
+    model::{Counts, EntryClass, JobId, ReportEntry, Seal},
+};
 use serde::de::IgnoredAny;
 
 /// Bytes of the details of a class.
@@ -77,7 +80,11 @@ impl DynamoJobs {
         }
         Ok(match samples.iter().find(|entry| entry.class == EntryClass::Failed) {
             Some(first) if counts.failed > 0 => {
-                let message = format!("{} items failed, the first because: {}", counts.failed, first.message);
+                let message = format!(
+                    "{} failed, the first because: {}",
+                    pluralize(counts.failed, "item"),
+                    first.message
+                );
                 with_error(end, &message, &first.code)
             }
             _ => end.remove(name::ERROR_MESSAGE).remove(name::ERROR_CODE),

@@ -10,8 +10,8 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job},
     storage::{
-        DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
-        UnreadableMessage, to_envelope,
+        Backlog, DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError,
+        StoreErrorKind, UnreadableMessage, to_envelope,
     },
 };
 use incoming::{Received, Undelivered};
@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+mod backlog;
 mod dead_letters;
 mod event;
 mod incoming;
@@ -344,6 +345,10 @@ impl Queue for Queues {
             Some(url) => Ok(self.service.depth(&url).await?.total()),
             None => Ok(0),
         }
+    }
+
+    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError> {
+        self.look_at_backlog(shop_ids, others).await
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {

@@ -5,7 +5,8 @@ use host_core::{
     clock::SharedClock,
     model::{Job, JobId, LedgerRecord, ProductId},
     storage::{
-        Breaker, BreakerScope, Jobs, LedgerScope, MessagePlace, Queue, StoreErrorKind, UNREADABLE_VISIBILITY,
+        Breaker, BreakerScope, Cleared, ClearedBy, Jobs, LedgerScope, MessagePlace, Queue, StoreErrorKind,
+        UNREADABLE_VISIBILITY,
     },
 };
 use host_storage_aws::{
@@ -261,7 +262,8 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     for index in ["a", "c"] {
         let error = breakers.get(&scope(index)).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
-        let error = breakers.close(&scope(index)).await.unwrap_err();
+        let cleared = Cleared { by: ClearedBy::Resume, at: clock.now() };
+        let error = breakers.close(&scope(index), cleared).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
     }
 

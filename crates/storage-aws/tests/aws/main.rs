@@ -22,6 +22,7 @@ mod shops;
 mod simulation;
 mod sqs;
 mod stand_in;
+mod status;
 mod stopped;
 mod sweep;
 mod table;

@@ -241,6 +241,28 @@ async fn an_environment_of_before_gets_its_index_at_the_first_look() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_only_looks_at_open_jobs_makes_no_index() {
+    let harness = Harness::new();
+    harness.ended("shop").await;
+    let open = harness.job("shop", 1).await;
+    let superseded = harness.job("other", 1).await;
+    harness.jobs.cancel(&superseded.id, "so").await.unwrap();
+    let look = async |shop| {
+        let listed = harness.another().list_open(shop, 9).await.unwrap();
+        listed.into_iter().map(|found| found.job.id).collect::<Vec<_>>()
+    };
+    for is_of_older_version in [false, true] {
+        if is_of_older_version {
+            harness.forget_index().await;
+        }
+        let before = harness.table.spent().write_units;
+        assert_eq!(look(None).await, [superseded.id.clone(), open.id.clone()]);
+        assert_eq!(look(Some("shop")).await, std::slice::from_ref(&open.id));
+        assert_eq!(harness.table.spent().write_units, before);
+    }
+}
+
 /// A process of an older version creates jobs without entries.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_an_older_version_creates_later_is_entered_within_a_day() {

@@ -89,7 +89,7 @@ async fn the_record_tells_how_far_a_job_is() {
     assert_eq!(record.text("status"), Some("FAILED"));
     assert_eq!(numbers(&record, names), [31, 27, 1, 2, 1, 3].map(Some));
     let message = record.text("error_message").unwrap();
-    assert_eq!(message, "1 items failed, the first because: the plug-in refused it");
+    assert_eq!(message, "1 item failed, the first because: the plug-in refused it");
     // The message repeats a sample: the host itself knows no reason why the job was ended early.
     assert_eq!(harness.jobs.get(&harness.job.id).await.unwrap().unwrap().error_message, None);
 }

@@ -44,19 +44,19 @@ use tokio_util::sync::CancellationToken;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An environment with its worker, as `host work` runs it.
-struct Harness {
-    clock: SharedClock,
+pub(super) struct Harness {
+    pub(super) clock: SharedClock,
     meter: Arc<Meter>,
     queues: Arc<sqs::Model>,
     jobs: Arc<table::Model>,
     table: Arc<MeteredTable>,
     products: Arc<table::Model>,
-    stores: Stores,
+    pub(super) stores: Stores,
     index: Arc<FakeIndex>,
 }
 
 impl Harness {
-    async fn new(shops: u32) -> Self {
+    pub(super) async fn new(shops: u32) -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let meter = Meter::new(clock.clone());
         let (queues, names) = (Arc::new(sqs::Model::new(clock.clone())), Names::new("test", None));
@@ -124,7 +124,7 @@ impl Harness {
         self.clock.now().duration_since(began).unsigned_abs()
     }
 
-    fn spent(&self) -> Figures {
+    pub(super) fn spent(&self) -> Figures {
         let (jobs, products) = (self.jobs.spent(), self.products.spent());
         Figures {
             write_units: jobs.write_units + jobs.index_write_units + products.write_units,
@@ -136,7 +136,7 @@ impl Harness {
     }
 }
 
-fn shop(number: u32) -> String {
+pub(super) fn shop(number: u32) -> String {
     format!("shop-{number}.example")
 }
 
@@ -250,12 +250,12 @@ async fn a_run_that_waits_reads_once_a_second() {
 
 /// What something costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Figures {
-    write_units: u64,
-    read_units: u64,
-    sqs: u64,
-    puts: u64,
-    gets: u64,
+pub(super) struct Figures {
+    pub(super) write_units: u64,
+    pub(super) read_units: u64,
+    pub(super) sqs: u64,
+    pub(super) puts: u64,
+    pub(super) gets: u64,
 }
 
 /// List prices in us-east-1 of a million.
@@ -266,7 +266,7 @@ const S3_PUT: f64 = 5.0;
 const S3_GET: f64 = 0.40;
 
 impl Figures {
-    fn minus(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
         Self {
             write_units: self.write_units - other.write_units,
             read_units: self.read_units - other.read_units,

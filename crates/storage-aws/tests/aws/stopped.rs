@@ -11,7 +11,7 @@ use host_core::{
     clock::SharedClock,
     index::IndexError,
     model::{Counts, JobId, JobStatus, Operation},
-    storage::{JobSnapshot, Storage, Stores},
+    storage::{ClearedBy, JobSnapshot, Storage, Stores},
 };
 use host_pipeline::worker::{DeadLetterFilter, Deadlines, Worker, WorkerSettings, redrive, resume};
 use host_storage_aws::{
@@ -356,7 +356,7 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     let redriven = redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
     assert_eq!(redriven.sent.len(), CHUNKS as usize);
     for breaker in stores.breakers.list(Some(SHOP)).await.unwrap() {
-        assert_eq!(resume(&stores, &breaker.scope, "a test").await.unwrap(), Some(breaker));
+        assert_eq!(resume(&stores, &clock, &breaker.scope, ClearedBy::Resume).await.unwrap(), Some(breaker));
     }
     source.invoke_for(Duration::from_secs(60)).await;
     let job = source.snapshot().await;

@@ -114,6 +114,12 @@ impl Jobs for SqliteJobs {
         done.map_err(|error| error.during("listing jobs"))
     }
 
+    async fn list_open(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        let shop = shop_id.map(str::to_owned);
+        let listed = self.database.read(move |tx| snapshot::open(tx, shop.as_deref(), limit)).await;
+        listed.map_err(|error| error.during("listing the open jobs"))
+    }
+
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
         let (by, clock) = (job.clone(), self.clock.clone());
         let supersede = move |tx: &Transaction<'_>| publish::supersede(tx, &by, time::to_column(clock.now()));

@@ -57,8 +57,43 @@ pub(super) fn latest(
     }
 }
 
-/// The first jobs that can be read, at most `limit`. Others are logged.
+/// The condition is that of the index `job_open`.
+pub(super) fn open(
+    tx: &Transaction<'_>,
+    shop_id: Option<&str>,
+    limit: usize,
+) -> Result<Vec<JobSnapshot>, Cause> {
+    let mut open = match shop_id {
+        Some(shop_id) => without_samples(
+            tx,
+            select!("WHERE (ended_at IS NULL OR completed < chunks) AND shop_id = ?1"),
+            [shop_id],
+            usize::MAX,
+        )?,
+        None => without_samples(tx, select!("WHERE ended_at IS NULL OR completed < chunks"), [], usize::MAX)?,
+    };
+    open.sort_by(JobSnapshot::by_index);
+    open.truncate(limit);
+    Ok(open)
+}
+
 fn query(
+    tx: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+    limit: usize,
+) -> Result<Vec<JobSnapshot>, Cause> {
+    let mut snapshots = without_samples(tx, sql, params, limit)?;
+    let ids: Vec<String> = snapshots.iter().map(|snapshot| snapshot.job.id.to_string()).collect();
+    let mut samples = samples::of_jobs(tx, &ids)?;
+    for snapshot in &mut snapshots {
+        snapshot.samples = samples.remove(snapshot.job.id.as_str()).unwrap_or_default();
+    }
+    Ok(snapshots)
+}
+
+/// The first jobs that can be read, at most `limit`. Others are logged.
+fn without_samples(
     tx: &Transaction<'_>,
     sql: &str,
     params: impl Params,
@@ -78,11 +113,6 @@ fn query(
             }
             Err(error) => return Err(error),
         }
-    }
-    let ids: Vec<String> = snapshots.iter().map(|snapshot| snapshot.job.id.to_string()).collect();
-    let mut samples = samples::of_jobs(tx, &ids)?;
-    for snapshot in &mut snapshots {
-        snapshot.samples = samples.remove(snapshot.job.id.as_str()).unwrap_or_default();
     }
     Ok(snapshots)
 }
@@ -112,18 +142,15 @@ pub(super) fn unfinished(
     shop_id: &str,
     fingerprint: Digest,
 ) -> Result<Option<Job>, Cause> {
-    let mut statement = tx.prepare_cached(
-        "SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL
-        ORDER BY created_at DESC, rowid DESC",
-    )?;
+    let mut statement = tx
+        .prepare_cached("SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL")?;
+    let mut unfinished: Vec<Job> = Vec::new();
     for job in
         statement.query_map(params![shop_id, fingerprint.to_string()], |row| row.get::<_, String>(0))?
     {
-        if let Ok(job) = from_envelope(&job?) {
-            return Ok(Some(job));
-        }
+        unfinished.extend(from_envelope(&job?).ok());
     }
-    Ok(None)
+    Ok(unfinished.into_iter().max_by_key(|job| (job.sequence, job.created_at)))
 }
 
 pub(super) fn reports(tx: &Transaction<'_>, job_id: &str) -> Result<Vec<String>, Cause> {

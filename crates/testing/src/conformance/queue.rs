@@ -7,7 +7,7 @@ use host_core::{
     model::{Digest, JobId},
     storage::{
         AttemptError, ChunkOutcome, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue,
-        Receipt,
+        Receipt, ShopBacklog,
     },
 };
 use std::{collections::HashSet, time::Duration};
@@ -357,4 +357,35 @@ pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
     assert_eq!(left.iter().map(|dead_letter| dead_letter.chunk.seq).collect::<Vec<_>>(), [10, 11]);
     assert_eq!(take().await.len(), 2);
     assert!(!queue.ack(&held[0].receipt).await.unwrap(), "it is gone");
+}
+
+pub async fn the_backlog_counts_messages_and_dead_letters_and_takes_none(backend: &Backend) {
+    let queue = &*backend.stores.queue;
+    let [shop, other, empty] = ["shop.b", "shop.a", "shop.c"].map(|name| backend.name(name));
+    let of = async |shops: &[&String], others: bool| -> Vec<ShopBacklog> {
+        let ids: Vec<String> = shops.iter().map(|&shop| shop.clone()).collect();
+        let backlog = queue.backlog(&ids, others).await.unwrap();
+        assert_eq!(backlog.shops_left_out, 0);
+        assert!(backlog.shops.is_sorted_by(|one, other| one.shop_id < other.shop_id), "{backlog:?}");
+        backlog.shops
+    };
+    assert_eq!(of(&[&empty, &shop], false).await, []);
+    send(backend, &other, 2).await;
+    send(backend, &empty, 1).await;
+    queue.ack(&one(queue, &empty).await.receipt).await.unwrap();
+    send(backend, &shop, 3).await;
+    let reason = QuarantineReason::new("bad-checksum", "It differs.");
+    assert!(queue.dead_letter(&one(queue, &shop).await.receipt, &reason).await.unwrap());
+    one(queue, &shop).await;
+    let expected =
+        |shop: &String, messages, dead_letters| ShopBacklog { shop_id: shop.clone(), messages, dead_letters };
+    let of_shop = expected(&shop, 2, 1);
+    assert_eq!(of(&[&empty, &shop], false).await, std::slice::from_ref(&of_shop));
+    for named in [&[][..], &[&shop], &[&other, &empty]] {
+        let mut all = of(named, true).await;
+        all.retain(|found| [&shop, &other, &empty].contains(&&found.shop_id));
+        assert_eq!(all, [expected(&other, 2, 0), of_shop.clone()], "{named:?}");
+    }
+    assert_eq!(queue.dead_letters(&shop).await.unwrap().len(), 1, "it is visible");
+    assert_eq!(queue.receive(&other, 1, MINUTE).await.unwrap().len(), 1);
 }

@@ -1,6 +1,6 @@
 use super::SharedState;
 use async_trait::async_trait;
-use host_core::storage::{Breaker, BreakerScope, Breakers, StoreError};
+use host_core::storage::{Breaker, BreakerScope, Breakers, Cleared, StoreError};
 
 #[async_trait]
 impl Breakers for SharedState {
@@ -18,12 +18,30 @@ impl Breakers for SharedState {
         Ok(is_expected)
     }
 
-    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
-        Ok(self.state().breakers.remove(scope))
+    async fn close(&self, scope: &BreakerScope, cleared: Cleared) -> Result<Option<Breaker>, StoreError> {
+        let state = &mut *self.state();
+        let closed = state.breakers.remove(scope);
+        if let Some(breaker) = &closed {
+            state.cleared_breakers.insert(scope.clone(), breaker.cleared(cleared));
+        }
+        Ok(closed)
     }
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
         let is_of_shop = |breaker: &&Breaker| shop_id.is_none_or(|shop| breaker.scope.shop_id == shop);
         Ok(self.state().breakers.values().filter(is_of_shop).cloned().collect())
+    }
+
+    async fn last_cleared(&self, shop_id: &str) -> Result<Vec<Breaker>, StoreError> {
+        let is_of_shop = |breaker: &&Breaker| breaker.scope.shop_id == shop_id;
+        Ok(self.state().cleared_breakers.values().filter(is_of_shop).cloned().collect())
+    }
+
+    async fn remove_shop(&self, shop_id: &str) -> Result<(), StoreError> {
+        let state = &mut *self.state();
+        for breakers in [&mut state.breakers, &mut state.cleared_breakers] {
+            breakers.retain(|scope, _| scope.shop_id != shop_id);
+        }
+        Ok(())
     }
 }

@@ -191,7 +191,8 @@ impl Jobs for SharedState {
                 && record.job.shop_id == shop_id
                 && record.job.fingerprint == fingerprint
         };
-        let newest = jobs.values().filter(is_it).max_by_key(|record| record.job.created_at);
+        let newest =
+            jobs.values().filter(is_it).max_by_key(|record| (record.job.sequence, record.job.created_at));
         Ok(newest.map(|record| record.job.clone()))
     }
 
@@ -209,6 +210,16 @@ impl Jobs for SharedState {
             jobs.values().filter(|record| shop_id.is_none_or(|shop| record.job.shop_id == shop)).collect();
         found.sort_by_key(|record| std::cmp::Reverse(record.job.created_at));
         Ok(found.into_iter().take(limit).map(JobRecord::snapshot).collect())
+    }
+
+    async fn list_open(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        let jobs = &self.state().jobs;
+        let of_shop = jobs.values().filter(|record| shop_id.is_none_or(|shop| record.job.shop_id == shop));
+        let mut open: Vec<JobSnapshot> =
+            of_shop.map(JobRecord::snapshot).filter(JobSnapshot::is_open).collect();
+        open.sort_by(JobSnapshot::by_index);
+        open.truncate(limit);
+        Ok(open.into_iter().map(|job| JobSnapshot { samples: Vec::new(), ..job }).collect())
     }
 
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {

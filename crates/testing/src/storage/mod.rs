@@ -56,6 +56,7 @@ struct State {
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
     breakers: BTreeMap<BreakerScope, Breaker>,
+    cleared_breakers: BTreeMap<BreakerScope, Breaker>,
     shop_removals: BTreeMap<String, ShopRemoval>,
     processes: lifecycle::Processes,
 }

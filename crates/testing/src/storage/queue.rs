@@ -4,7 +4,10 @@ use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Job, JobId},
-    storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError},
+    storage::{
+        Backlog, DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, ShopBacklog,
+        StoreError,
+    },
 };
 use jiff::Timestamp;
 use std::{
@@ -257,6 +260,18 @@ impl Queue for SharedState {
         let queues = &self.state().queues;
         let messages = |queue: &ShopQueue| queue.lanes.values().map(VecDeque::len).sum::<usize>() as u64;
         Ok(queues.shops.get(shop_id).map_or(0, messages))
+    }
+
+    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError> {
+        let queues = &self.state().queues;
+        let wanted = queues.shops.iter().filter(|(shop_id, _)| others || shop_ids.contains(shop_id));
+        let shops = wanted.map(|(shop_id, queue)| ShopBacklog {
+            shop_id: shop_id.clone(),
+            messages: queue.lanes.values().map(VecDeque::len).sum::<usize>() as u64,
+            dead_letters: queue.dead_letters.len() as u64,
+        });
+        let shops = shops.filter(|shop| shop.messages + shop.dead_letters > 0).collect();
+        Ok(Backlog { shops, shops_left_out: 0 })
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {

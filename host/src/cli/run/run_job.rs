@@ -7,6 +7,7 @@ use super::{
         catalog,
         context::store_failure,
         failure::{Exit, Failure},
+        hints::options,
         jobs::{get, show},
         output::exit_of,
         plugin::comparison_text,
@@ -100,15 +101,16 @@ impl Run<'_> {
                 job.job.id
             );
         }
+        let report = format!("host jobs report {}{}", job.job.id, options(self.global));
         match job.seal.as_ref().map(|seal| &seal.source) {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
             Some(source) if source.products == 0 => eprintln!(
-                "warning: no products in {}: not an export that {} supports; see `host jobs report`",
+                "warning: no products in {}: not an export that {} supports; see `{report}`",
                 pluralize(source.lines, "line"),
                 job.job.plugin.name
             ),
             Some(_) if job.counts.skipped > 0 => eprintln!(
-                "warning: skipped {}, which is not a failure; `host jobs report` tells why",
+                "warning: skipped {}, which is not a failure; `{report}` tells why",
                 pluralize(job.counts.skipped, "item")
             ),
             _ => {}

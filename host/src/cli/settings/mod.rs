@@ -12,7 +12,10 @@ use super::{
 };
 use crate::config::Config;
 use clap::Subcommand;
-use host_core::{error::chain, storage::Settings};
+use host_core::{
+    error::chain,
+    storage::{ClearedBy, Settings},
+};
 use host_index_marqo::{IndexSettings, SettingsError};
 use host_net::RetryProfile;
 use serde_json::{Map, Value};
@@ -61,7 +64,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
                 agree(&config, &settings, &args.name, &wanted).await?;
                 wanted.store(settings.as_ref(), &args.name).await.map_err(store_failure)?;
                 eprintln!("saved the settings of index {}", args.name);
-                for closed in resume::close(&stores, None, Some(&args.name), "host settings put").await? {
+                for closed in resume::close(&stores, None, Some(&args.name), ClearedBy::Settings).await? {
                     eprintln!("resumed {}: it was {}", closed.scope, resume::reason_text(&closed));
                 }
                 show(global, &args.name, &wanted)?;

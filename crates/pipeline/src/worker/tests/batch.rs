@@ -121,7 +121,14 @@ async fn a_breaker_that_was_not_probed_for_long_gives_no_chunk_up() {
 async fn host_resume(harness: &Harness) {
     for breaker in harness.stores.breakers.list(Some(SHOP)).await.unwrap() {
         assert_eq!(
-            crate::worker::resume(&harness.stores, &breaker.scope, "a test").await.unwrap(),
+            crate::worker::resume(
+                &harness.stores,
+                &harness.clock,
+                &breaker.scope,
+                host_core::storage::ClearedBy::Resume
+            )
+            .await
+            .unwrap(),
             Some(breaker)
         );
     }

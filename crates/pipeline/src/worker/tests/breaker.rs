@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::worker::Deadlines;
-use host_core::storage::Breaker;
+use host_core::storage::{Breaker, ClearedBy};
 
 const SCRIPT: usize = 10_000;
 
@@ -131,10 +131,17 @@ async fn a_resumed_index_is_worked_when_its_messages_are_due() {
     harness.index.state().script.clear();
     let opened = breaker(&harness).await.unwrap();
     assert_eq!(
-        crate::worker::resume(&harness.stores, &opened.scope, "a test").await.unwrap(),
+        crate::worker::resume(&harness.stores, &harness.clock, &opened.scope, ClearedBy::Resume)
+            .await
+            .unwrap(),
         Some(opened.clone())
     );
-    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope, "a test").await.unwrap(), None);
+    assert_eq!(
+        crate::worker::resume(&harness.stores, &harness.clock, &opened.scope, ClearedBy::Resume)
+            .await
+            .unwrap(),
+        None
+    );
     two_workers(&harness, Duration::from_secs(61)).await;
     assert_eq!(snapshot(&harness, &id).await.status, JobStatus::Completed);
 }

@@ -68,6 +68,10 @@ impl Jobs for FailingClaims {
         self.jobs.list(shop_id, limit).await
     }
 
+    async fn list_open(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        self.jobs.list_open(shop_id, limit).await
+    }
+
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
         self.jobs.supersede(job).await
     }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use host_core::{
     model::Digest,
     storage::{
-        Chunks, DeadLetter, Delivery, LeasedDeadLetter, Put, QuarantineReason, Queue, Receipt, StoreError,
-        StoreErrorKind,
+        Backlog, Chunks, DeadLetter, Delivery, LeasedDeadLetter, Put, QuarantineReason, Queue, Receipt,
+        StoreError, StoreErrorKind,
     },
 };
 use std::sync::{
@@ -80,6 +80,10 @@ impl Queue for Unremovable {
 
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
         self.queue.depth(shop_id).await
+    }
+
+    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError> {
+        self.queue.backlog(shop_ids, others).await
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {

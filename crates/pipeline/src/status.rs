@@ -1,0 +1,151 @@
+//! The use case: what is stopped, open or waits, of a shop or of all, and what became a dead letter. Reads only what is open, whatever
+//! the number of jobs and shops that have nothing to see.
+
+use host_core::storage::{Backlog, Breaker, BreakerScope, JobSnapshot, ShopBacklog, StoreError, Stores};
+use jiff::Timestamp;
+use std::{cmp::Reverse, collections::BTreeMap};
+
+/// Open jobs that are read.
+const MAX_JOBS: usize = 200;
+
+/// What is to be seen, of one shop or of all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// Shops with something to see, the worst first: those on which work is stopped, by when that began; those with dead letters, the
+    /// most first; then those whose work waits longest.
+    pub shops: Vec<ShopStatus>,
+    /// Whether there are more open jobs than were read.
+    pub more_jobs: bool,
+    /// Shops without an open job or a stop whose queues were not looked at, because there are too many.
+    pub shops_left_out: u64,
+}
+
+/// What is to be seen of a shop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShopStatus {
+    /// The shop.
+    pub shop_id: String,
+    /// Messages in its queue, in flight or not.
+    pub messages: u64,
+    /// Its dead letters.
+    pub dead_letters: u64,
+    /// Its indexes, the worst first.
+    pub indexes: Vec<IndexStatus>,
+}
+
+/// What is to be seen of an index of a shop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IndexStatus {
+    /// Its name.
+    pub index_name: String,
+    /// What stops work on it.
+    pub stopped: Option<Breaker>,
+    /// What stopped work on it before and was cleared; only where one shop is asked for.
+    pub cleared: Option<Breaker>,
+    /// Its open jobs, in their order.
+    pub jobs: Vec<JobSnapshot>,
+}
+
+/// Sorts the worst first.
+type Rank = (Reverse<bool>, Option<Timestamp>, Reverse<u64>, Timestamp);
+
+impl Status {
+    /// Whether a person has something to do: work is stopped, or there are dead letters.
+    pub fn needs_action(&self) -> bool {
+        self.shops.iter().any(|shop| shop.dead_letters > 0 || shop.stopped_since().is_some())
+    }
+
+    /// Whether nothing is open, stopped or a dead letter.
+    pub fn is_quiet(&self) -> bool {
+        self.shops.iter().all(ShopStatus::is_quiet) && !self.more_jobs
+    }
+}
+
+impl ShopStatus {
+    fn is_quiet(&self) -> bool {
+        self.messages == 0 && self.dead_letters == 0 && self.indexes.iter().all(IndexStatus::is_quiet)
+    }
+
+    fn stopped_since(&self) -> Option<Timestamp> {
+        self.indexes.iter().filter_map(|index| Some(index.stopped.as_ref()?.since)).min()
+    }
+
+    fn rank(&self) -> Rank {
+        let (since, waiting) =
+            (self.stopped_since(), self.indexes.iter().filter_map(IndexStatus::waiting_since).min());
+        (Reverse(since.is_some()), since, Reverse(self.dead_letters), waiting.unwrap_or(Timestamp::MAX))
+    }
+}
+
+impl IndexStatus {
+    /// Since when the oldest job waits of which not all chunks are written. Its creation, which may be long before it was redriven.
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        let waits = |job: &&JobSnapshot| job.completed_chunks < job.chunks;
+        self.jobs.iter().filter(waits).map(|job| job.job.created_at).min()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.stopped.is_none() && self.jobs.is_empty()
+    }
+
+    fn rank(&self) -> Rank {
+        let since = self.stopped.as_ref().map(|breaker| breaker.since);
+        (Reverse(since.is_some()), since, Reverse(0), self.waiting_since().unwrap_or(Timestamp::MAX))
+    }
+}
+
+type Indexes = BTreeMap<(String, String), IndexStatus>;
+
+fn index<'a>(indexes: &'a mut Indexes, shop_id: &str, index_name: &str) -> &'a mut IndexStatus {
+    let index = indexes.entry((shop_id.to_owned(), index_name.to_owned()));
+    index.or_insert_with(|| IndexStatus { index_name: index_name.to_owned(), ..IndexStatus::default() })
+}
+
+/// What is to be seen of a shop and one of its indexes, or of all. Writes nothing, and takes no message.
+pub async fn status(
+    stores: &Stores,
+    shop_id: Option<&str>,
+    index_name: Option<&str>,
+) -> Result<Status, StoreError> {
+    let mut indexes = Indexes::new();
+    for breaker in stores.breakers.list(shop_id).await? {
+        let BreakerScope { shop_id, index_name } = &breaker.scope;
+        index(&mut indexes, shop_id, index_name).stopped = Some(breaker.clone());
+    }
+    if let Some(shop_id) = shop_id {
+        for breaker in stores.breakers.last_cleared(shop_id).await? {
+            index(&mut indexes, shop_id, &breaker.scope.index_name).cleared = Some(breaker.clone());
+        }
+    }
+    let mut jobs = stores.jobs.list_open(shop_id, MAX_JOBS + 1).await?;
+    let more_jobs = jobs.len() > MAX_JOBS;
+    jobs.truncate(MAX_JOBS);
+    for job in jobs {
+        index(&mut indexes, &job.job.shop_id, &job.job.index_name).jobs.push(job);
+    }
+    indexes.retain(|(_, name), _| index_name.is_none_or(|wanted| wanted == name));
+
+    let mut shops: BTreeMap<String, ShopStatus> = BTreeMap::new();
+    for ((shop_id, _), index) in indexes {
+        shops.entry(shop_id).or_default().indexes.push(index);
+    }
+    let named: Vec<String> = match shop_id {
+        Some(shop_id) => vec![shop_id.to_owned()],
+        None => shops.keys().cloned().collect(),
+    };
+    let Backlog { shops: backlog, shops_left_out } = stores.queue.backlog(&named, shop_id.is_none()).await?;
+    for ShopBacklog { shop_id, messages, dead_letters } in backlog {
+        let shop = shops.entry(shop_id).or_default();
+        (shop.messages, shop.dead_letters) = (messages, dead_letters);
+    }
+    let mut shops: Vec<ShopStatus> =
+        shops.into_iter().map(|(shop_id, shop)| ShopStatus { shop_id, ..shop }).collect();
+    for shop in &mut shops {
+        shop.indexes.sort_by_key(IndexStatus::rank);
+    }
+    shops.sort_by_key(ShopStatus::rank);
+    Ok(Status { shops, more_jobs, shops_left_out })
+}
+
+#[cfg(test)]
+mod tests;
