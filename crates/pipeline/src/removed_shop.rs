@@ -1,6 +1,8 @@
 //! While a shop is being removed, nothing else begins for it.
 
+use crate::ingest::retry::retry;
 use host_core::{
+    clock::SharedClock,
     model::Job,
     storage::{ShopRemoval, StoreError, Stores},
 };
@@ -11,11 +13,15 @@ use host_core::{
 pub struct ShopIsRemoved(pub String);
 
 /// Fails while the shop is being removed.
-pub(crate) async fn refuse_removed_shop<E>(stores: &Stores, shop_id: &str) -> Result<(), E>
+pub(crate) async fn refuse_removed_shop<E>(
+    stores: &Stores,
+    clock: &SharedClock,
+    shop_id: &str,
+) -> Result<(), E>
 where
     E: From<StoreError> + From<ShopIsRemoved>,
 {
-    match open_removal(stores, shop_id).await? {
+    match retry(clock, || open_removal(stores, shop_id)).await? {
         Some(_) => Err(ShopIsRemoved(shop_id.to_owned()).into()),
         None => Ok(()),
     }

@@ -7,7 +7,9 @@ use crate::{
 use host_core::{
     clock::SharedClock,
     index::ArchiveLimit,
-    model::{Job, JobId, JobStatus, Seal, SourceStats},
+    model::{
+        EntryClass, Job, JobId, JobStatus, Product, QuarantinedProducts, ReportEntry, Seal, SourceStats,
+    },
     storage::{JobSnapshot, Stores},
 };
 use host_pipeline::{
@@ -15,6 +17,7 @@ use host_pipeline::{
     ingest::{
         chunk::{ChunkBounds, Chunker},
         publish::Publisher,
+        quarantine::{QuarantinedProduct, read_sealed},
     },
     sync::new_id,
     worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive},
@@ -33,6 +36,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const WARM_UP: u32 = 40;
 /// After how many days a dead letter is redriven.
 const REDRIVE_AFTER: u32 = 25;
+/// After how many days a job's refused products are read again, as a replay does.
+const REPLAY_AFTER: u32 = 25;
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,8 @@ pub struct Figures {
     pub reports: u64,
     /// Dead letters that were redriven, each weeks after its job.
     pub redriven: u64,
+    /// Jobs whose refused products could be replayed, each weeks after the job.
+    pub replayable: u64,
 }
 
 struct Year<'a, W> {
@@ -83,6 +90,19 @@ struct Year<'a, W> {
     /// Jobs with a dead letter, by the day on which it is redriven.
     failed: BTreeMap<u32, JobId>,
     redriven: u64,
+    /// Jobs whose plug-in refused a product, by the day on which that is read again.
+    refusing: BTreeMap<u32, Job>,
+    replayable: u64,
+}
+
+/// How one sync goes.
+#[derive(Clone, Copy, Default)]
+struct Sync {
+    full: bool,
+    /// Whether a chunk of it becomes a dead letter.
+    fails: bool,
+    /// Whether the plug-in refuses a product.
+    refuses: bool,
 }
 
 /// Syncs the shop for as long as the plan says. `size` measures the storage.
@@ -94,7 +114,7 @@ pub async fn run_year<W: World>(
 ) -> Figures {
     let mut year = Year::new(world, clock, plan);
     let (mut first, mut largest) = (Size::default(), Size::default());
-    let pinned = year.sync(true, true).await;
+    let pinned = year.sync(Sync { full: true, fails: true, refuses: false }).await;
     assert_eq!(pinned.status, JobStatus::Failed);
     if !plan.pins {
         year.redrive(&pinned.job.id).await;
@@ -102,7 +122,11 @@ pub async fn run_year<W: World>(
     for day in 1..=plan.days {
         for hour in (0..24).step_by(plan.hours as usize) {
             let fails = day % 10 == 5 && hour == 0;
-            let job = year.sync(hour == 0 && !fails, fails).await;
+            let refuses = day % 10 == 8 && hour == 0;
+            let job = year.sync(Sync { full: hour == 0 && !fails, fails, refuses }).await;
+            if refuses {
+                year.refusing.insert(day + REPLAY_AFTER, job.job.clone());
+            }
             if fails {
                 year.failed.insert(day + REDRIVE_AFTER, job.job.id);
             }
@@ -110,6 +134,9 @@ pub async fn run_year<W: World>(
         }
         if let Some(id) = year.failed.remove(&day) {
             year.redrive(&id).await;
+        }
+        if let Some(job) = year.refusing.remove(&day) {
+            year.read_quarantine(&job).await;
         }
         world.expire(false).await;
         if day >= WARM_UP {
@@ -120,7 +147,7 @@ pub async fn run_year<W: World>(
         }
     }
     let (jobs, reports) = year.check(plan.pins.then_some(&pinned.job.id)).await;
-    Figures { first, largest, jobs, reports, redriven: year.redriven }
+    Figures { first, largest, jobs, reports, redriven: year.redriven, replayable: year.replayable }
 }
 
 impl<'a, W: World> Year<'a, W> {
@@ -139,8 +166,22 @@ impl<'a, W: World> Year<'a, W> {
             Worker::new(stores.clone(), index.clone(), rules.clone(), rules, clock.clone(), settings);
         let live = |number| (number, State::Live { version: 1, variants: (0..2).collect() });
         let shop = (0..u64::from(plan.chunks) * 2).map(live).collect();
-        let (worker, failed) = (Arc::new(worker), BTreeMap::new());
-        Self { world, clock, plan, stores, index, worker, last_version: 1, shop, failed, redriven: 0 }
+        let (worker, failed, refusing) = (Arc::new(worker), BTreeMap::new(), BTreeMap::new());
+        let (last_version, redriven, replayable) = (1, 0, 0);
+        Self {
+            world,
+            clock,
+            plan,
+            stores,
+            index,
+            worker,
+            last_version,
+            shop,
+            failed,
+            redriven,
+            refusing,
+            replayable,
+        }
     }
 
     /// One product in twenty changes, and the first one each time.
@@ -155,7 +196,7 @@ impl<'a, W: World> Year<'a, W> {
     }
 
     /// Reads the shop's export and works it. In each, one document is older than what the index has, which the report says.
-    async fn sync(&mut self, full: bool, fails: bool) -> JobSnapshot {
+    async fn sync(&mut self, Sync { full, fails, refuses }: Sync) -> JobSnapshot {
         self.change_shop();
         let now = self.clock.now();
         let job = Job {
@@ -183,11 +224,9 @@ impl<'a, W: World> Year<'a, W> {
         let chunks = publisher.chunks();
         let ids = chunker.into_ids().store(self.stores.chunks.as_ref(), &job).await.unwrap();
         let source = SourceStats { products: self.shop.len() as u64, ..SourceStats::default() };
-        self.stores
-            .jobs
-            .seal(&job.id, &Seal { source, ids: Some(ids), ..build::seal(chunks) })
-            .await
-            .unwrap();
+        let quarantine = if refuses { self.quarantine(&job).await } else { QuarantinedProducts::default() };
+        let seal = Seal { source, ids: Some(ids), quarantine, ..build::seal(chunks) };
+        self.stores.jobs.seal(&job.id, &seal).await.unwrap();
         guard.release().await.unwrap();
         if fails {
             // All attempts of a chunk, at least.
@@ -200,6 +239,30 @@ impl<'a, W: World> Year<'a, W> {
             self.archive(&job).await;
         }
         job
+    }
+
+    /// Stores a product that the plug-in refused, as an ingest does.
+    async fn quarantine(&self, job: &Job) -> QuarantinedProducts {
+        let product =
+            Product { text: "{\"id\":\"refused\"}".to_owned(), line: 1, id: Some("refused".to_owned()) };
+        let reason = ReportEntry::new(EntryClass::Skipped, "refused", "The plug-in refused it.");
+        let refused = QuarantinedProduct { reason, plugin: job.plugin.clone(), source: 0, product };
+        let line = serde_json::to_vec(&refused).unwrap();
+        let key = format!("{}/quarantine_0000.ndjson", job.folder());
+        self.stores.chunks.put(&key, &line).await.unwrap();
+        QuarantinedProducts { products: 1, left_out: 0, objects: 1 }
+    }
+
+    /// What a replay of the job needs is there: its record, and all products that it names.
+    async fn read_quarantine(&mut self, job: &Job) {
+        let found = self.stores.jobs.get(&job.id).await.unwrap().expect("the job is kept");
+        let named = found.seal.expect("it was sealed").quarantine;
+        let mut products = 0;
+        for object in 0..named.objects {
+            products += read_sealed(self.stores.chunks.as_ref(), job, object).await.unwrap().len() as u64;
+        }
+        assert_eq!((products, named.products), (1, 1), "{}", job.id);
+        self.replayable += 1;
     }
 
     async fn work(&self, id: &JobId) -> JobSnapshot {

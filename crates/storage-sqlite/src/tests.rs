@@ -1,5 +1,7 @@
 //! What only this backend promises: how it handles a directory or a file that it cannot use, and how it keeps waiting short.
 
+mod envelopes;
+
 use super::{SqliteStorage, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},

@@ -56,9 +56,10 @@ async fn a_year_of_syncs_keeps_what_is_needed_and_stays_as_large_as_a_month() {
     // Fewer than in reality, since each chunk is written through to the disk.
     let plan = Plan { days: 365, hours: 24, chunks: 2, pins: true };
     let figures = year(dir.path(), plan).await;
-    let Figures { first, largest, jobs, reports, redriven } = figures;
+    let Figures { first, largest, jobs, reports, redriven, replayable } = figures;
     assert!(largest.bytes < first.bytes * 5 / 4 && largest.items < first.items * 5 / 4, "{figures:?}");
     assert!((30..45).contains(&jobs) && reports >= jobs && redriven > 30, "{figures:?}");
+    assert!(replayable > 30, "{figures:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,6 +72,7 @@ async fn size_and_start_after_a_year_of_hourly_syncs() {
     let began = Instant::now();
     let Figures { first, largest, jobs, .. } = year(dir.path(), plan).await;
     println!("{plan:?} in {:?}: {jobs} jobs stay; {first:?}, at most {largest:?}", began.elapsed());
+    assert!(largest.bytes < 1 << 30, "{largest:?}");
     let began = Instant::now();
     let storage = SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap();
     storage.register().await.unwrap();

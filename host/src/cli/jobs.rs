@@ -371,6 +371,7 @@ mod tests {
             ended_at: None,
             error_message: None,
             last_error: None,
+            quarantined: None,
         }
     }
 

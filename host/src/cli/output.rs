@@ -56,7 +56,7 @@ pub(super) struct JobView<'a> {
     /// Products that a full sync did not have and that stay because their data is newer; only the sync itself says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_newer: Option<u64>,
-    /// Why the job ended before its time.
+    /// Why the job ended before its time, or one of its chunks is a dead letter.
     error_message: Option<&'a str>,
     /// What last kept a job that has not ended from going on.
     last_error: Option<&'a AttemptError>,
@@ -110,7 +110,7 @@ impl<'a> JobView<'a> {
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
             kept_newer: None,
-            error_message: job.error_message.as_deref(),
+            error_message: job.failure_message(),
             last_error: job.last_error.as_ref(),
             stopped: None,
             stopped_text: None,

@@ -29,6 +29,15 @@ pub struct JobSnapshot {
     pub error_message: Option<String>,
     /// The last error of a chunk or of the ingest; none once the job has ended.
     pub last_error: Option<AttemptError>,
+    /// Why one of its chunks was quarantined, in the words of the dead letter; none if none is, or if the job has not ended.
+    pub quarantined: Option<String>,
+}
+
+impl JobSnapshot {
+    /// Why the job as a whole failed: it was ended early, or a chunk was quarantined. None if at most single items failed.
+    pub fn failure_message(&self) -> Option<&str> {
+        self.error_message.as_deref().or(self.quarantined.as_deref())
+    }
 }
 
 impl JobSnapshot {

@@ -190,6 +190,7 @@ pub(crate) async fn loads_are_recorded(backend: &Backend) {
             ended_at: None,
             error_message: None,
             last_error: None,
+            quarantined: None,
         }
     };
     let (old, new) = (job(1), job(2));

@@ -4,6 +4,7 @@
 
 use super::{ArchiveError, missing::MissingProducts};
 use crate::{
+    ingest::retry::retry,
     removals::{PlannedRemoval, RemovalPublisher, RemovalSettings, removal_job},
     removed_shop::{create_job, refuse_removed_shop},
     worker::{RunUntil, Worker},
@@ -154,10 +155,10 @@ impl Archive<'_> {
         notify: impl Fn(ArchiveNotice),
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
-        refuse_removed_shop::<ArchiveError>(&stores, &job.job.shop_id).await?;
+        refuse_removed_shop::<ArchiveError>(&stores, &self.clock, &job.job.shop_id).await?;
         let removal = self.removal_job(&job.job);
         // Ends jobs whose ingest crashed; an ingest that is running is waited for.
-        let (superseded, guard) = self.storage.acquire_ingest(&removal).await?;
+        let (superseded, guard) = retry(&self.clock, || self.storage.acquire_ingest(&removal)).await?;
         superseded.into_iter().map(ArchiveNotice::Superseded).for_each(&notify);
         let published = tokio::select! {
             published = self.publish(job, &removal, &notify) => published,

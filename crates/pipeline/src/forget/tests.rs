@@ -132,6 +132,9 @@ async fn a_shop_goes_and_the_others_stay() {
     assert!(!serde_json::to_string(&stored).unwrap().contains("leaves"));
     assert!(world.stores().settings.get("products").await.unwrap().is_some(), "the other shop needs them");
     world.check().await;
+    world.clock.sleep(Duration::from_secs(1)).await;
+    let again = world.forget().await.run(ShopCounts::default()).await.unwrap();
+    assert_eq!(again, removal, "what there was at first");
 
     // The shop comes back as a new one, also with what was removed.
     let job = world.work(SHOP, Operation::AddDocuments, "{\"_id\":\"3\",\"v\":1}\n").await;

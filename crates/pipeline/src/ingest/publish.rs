@@ -117,77 +117,31 @@ impl<'a> Publisher<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use async_trait::async_trait;
     use host_core::{
         model::Operation,
-        storage::{Chunks, Storage, StoreErrorKind},
+        storage::{Storage, StoreErrorKind},
     };
-    use host_testing::{VirtualClock, build, storage::Memory};
+    use host_testing::{
+        VirtualClock, build,
+        fakes::{gated, refuse_first},
+        storage::Memory,
+    };
     use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicU32, Ordering::Relaxed},
-        },
+        sync::{Arc, atomic::Ordering::Relaxed},
         time::Duration,
     };
-
-    /// Counts uploads, and fails some of them.
-    struct Uploads {
-        chunks: Arc<dyn Chunks>,
-        count: AtomicU32,
-        failures: AtomicU32,
-        kind: StoreErrorKind,
-    }
-
-    #[async_trait]
-    impl Chunks for Uploads {
-        async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-            self.count.fetch_add(1, Relaxed);
-            if self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-                return Err(StoreError { action: "writing".into(), kind: self.kind, source: "no".into() });
-            }
-            self.chunks.put_if_absent(key, bytes).await
-        }
-
-        async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-            self.chunks.put(key, bytes).await
-        }
-
-        async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
-            self.chunks.get(key, sha256).await
-        }
-
-        async fn delete(&self, key: &str) -> Result<(), StoreError> {
-            self.chunks.delete(key).await
-        }
-
-        async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
-            self.chunks.delete_all(keys).await
-        }
-
-        async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
-            self.chunks.remove_shop(shop_id, dry_run).await
-        }
-    }
 
     fn sealed(text: &str) -> FinishedChunk {
         let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
         FinishedChunk { lane: 0, operation, documents: 1, bytes }
     }
 
-    async fn storage(failures: u32, kind: StoreErrorKind) -> (Stores, SharedClock, Job, Arc<Uploads>) {
-        let clock: SharedClock = Arc::new(VirtualClock::new(1));
-        let stores = Memory::new(clock.clone()).stores();
-        let (count, failures) = (AtomicU32::new(0), AtomicU32::new(failures));
-        let uploads = Arc::new(Uploads { chunks: stores.chunks.clone(), count, failures, kind });
-        let stores = Stores { chunks: uploads.clone(), ..stores };
-        let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
-        (stores, clock, job, uploads)
-    }
-
     #[tokio::test]
     async fn a_resume_uploads_and_sends_nothing_that_is_there() {
-        let (stores, clock, job, uploads) = storage(0, StoreErrorKind::Transient).await;
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let (gate, uploads) = refuse_first("chunks.put_if_absent", 0, StoreErrorKind::Transient);
+        let stores = gated(Memory::new(clock.clone()).stores(), gate);
+        let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
         let texts = ["a\n", "b\n", "c\n", "d\n"];
         let mut publisher = Publisher::new(&stores, &clock, &job);
         for text in &texts[..3] {
@@ -199,27 +153,12 @@ mod tests {
         for text in texts {
             resumed.publish(sealed(text)).await.unwrap();
         }
-        assert_eq!((resumed.chunks(), uploads.count.load(Relaxed)), (4, 4));
+        assert_eq!((resumed.chunks(), uploads.load(Relaxed)), (4, 4));
         // Of the last one that is there it cannot be known.
         assert_eq!(stores.queue.depth("shop").await.unwrap(), 3 + 1 + 1);
 
         let mut other = Publisher::new(&stores, &clock, &job);
         let error = other.publish(sealed("other\n")).await.unwrap_err();
         assert!(matches!(error, PublishError::ContentMismatch { .. }), "{error}");
-    }
-
-    /// Fault of before: an ingest of hours ended at the first one.
-    #[tokio::test]
-    async fn an_ingest_outlasts_what_a_worker_outlasts() {
-        for (failures, kind, succeeds, uploads_made) in [
-            (8, StoreErrorKind::Transient, true, 9),
-            (9, StoreErrorKind::Transient, false, 9),
-            (1, StoreErrorKind::Permanent, false, 1),
-        ] {
-            let (stores, clock, job, uploads) = storage(failures, kind).await;
-            let published = Publisher::new(&stores, &clock, &job).publish(sealed("a\n")).await;
-            assert_eq!(published.is_ok(), succeeds, "{failures} {kind:?}");
-            assert_eq!(uploads.count.load(Relaxed), uploads_made, "{failures} {kind:?}");
-        }
     }
 }

@@ -7,12 +7,16 @@ use super::{
 };
 use host_core::{
     clock::SharedClock,
-    model::{Job, JobId, Operation, Product, Seal, SourceStats},
+    model::{Digest, Job, JobId, Operation, Product, Seal, SourceStats},
     plugin::Transform,
-    storage::{Storage, Stores},
+    storage::{Storage, StoreErrorKind, Stores},
 };
 use host_export::ExportItem;
-use host_testing::{VirtualClock, build, fakes::FakePlugin, storage::Memory};
+use host_testing::{
+    VirtualClock, build,
+    fakes::{FakePlugin, gated, refuse_first},
+    storage::Memory,
+};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -127,5 +131,58 @@ async fn the_last_document_of_a_product_names_the_others() {
         let bytes = fixture.stores.chunks.get(&chunk.key, None).await.unwrap().unwrap();
         let lines: Vec<&str> = std::str::from_utf8(&bytes).unwrap().lines().collect();
         assert!(lines.len() == 2 && !lines[0].contains("_mq_siblings") && lines[1] == last, "{lines:?}");
+    }
+}
+
+/// Fault of before: an ingest of hours ended at the first call that failed.
+#[tokio::test]
+async fn an_ingest_outlasts_what_a_worker_outlasts() {
+    for call in [
+        "jobs.create",
+        "jobs.shop_removal",
+        "ledger.get",
+        "jobs.chunk",
+        "chunks.put_if_absent",
+        "jobs.add_chunk",
+        "queue.send",
+        "ledger.refuse",
+        "chunks.put",
+        "jobs.seal",
+    ] {
+        for (failures, kind, is_sealed) in [
+            (8, StoreErrorKind::Transient, true),
+            (9, StoreErrorKind::Transient, false),
+            (1, StoreErrorKind::Permanent, false),
+        ] {
+            let fixture = Fixture::new();
+            let (gate, calls) = refuse_first(call, failures, kind);
+            // It looks into the ledger, publishes a chunk, and keeps and reports what the plug-in refuses.
+            let transform_digest = Some(Digest::of(b"plug-in"));
+            let job = Job { transform_digest, skips_unchanged: true, ..fixture.job.clone() };
+            let fixture = Fixture { stores: gated(fixture.stores, gate), job, ..fixture };
+            let (source_tx, source_rx) = mpsc::channel(2);
+            let product = |line: u64, text: &str| {
+                let (text, id) = (text.to_owned(), Some(format!("gid/{line}")));
+                ExportItem::Product { source: 0, product: Product { text, line, id } }
+            };
+            source_tx.send(Ok(SourceEvent::Items(vec![product(1, "1"), product(2, "bad")]))).await.unwrap();
+            source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+            drop(source_tx);
+            let ended = fixture.ingest(source_rx, &CancellationToken::new()).await;
+            let what = format!("{call}: {failures} {kind:?}");
+            assert_eq!(ended.is_ok(), is_sealed, "{what}");
+            let calls = calls.load(Relaxed);
+            match is_sealed {
+                true => assert!(calls > failures, "{what}"),
+                false => assert_eq!(calls, failures, "{what}"),
+            }
+            let job = fixture.stores.jobs.get(&fixture.job.id).await.unwrap();
+            let seal = job.and_then(|job| job.seal);
+            assert_eq!(
+                seal.map(|seal| (seal.chunks, seal.ingest_counts.failed)),
+                is_sealed.then_some((1, 1)),
+                "{what}"
+            );
+        }
     }
 }

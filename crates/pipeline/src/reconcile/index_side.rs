@@ -16,7 +16,7 @@ use host_core::{
 use std::collections::{BTreeMap, HashSet};
 
 /// Ids of one page of an index.
-const PAGE: usize = 10_000;
+pub(super) const PAGE: usize = 10_000;
 
 /// Chunks read concurrently.
 const READS: usize = 4;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Records of one page of the ledger: one may name 2,000 documents.
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 
 impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
     /// Reads which documents the ledger says are in the index, and which left it.

@@ -4,7 +4,7 @@
 //! looked for in what was read. In memory are 8 bytes of each document id that the ledger names, and of each that it does not know.
 
 use crate::{
-    ingest::{chunk::ChunkBounds, publish::PublishError},
+    ingest::{chunk::ChunkBounds, publish::PublishError, retry::retry},
     removals::{RemovalPublisher, RemovalSettings, removal_job},
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
 };
@@ -180,7 +180,8 @@ impl Reconcile<'_> {
         settings: RemovalSettings,
         report: impl FnMut(&Difference) + Send,
     ) -> Result<Comparison, ReconcileError> {
-        refuse_removed_shop::<ReconcileError>(&self.storage.stores(), &self.target.shop_id).await?;
+        refuse_removed_shop::<ReconcileError>(&self.storage.stores(), &self.clock, &self.target.shop_id)
+            .await?;
         self.repair_removed_shop(settings, report).await
     }
 
@@ -198,7 +199,7 @@ impl Reconcile<'_> {
             return run.run().await;
         };
         // No ingest begins meanwhile.
-        let (_, guard) = self.storage.acquire_ingest(&job).await?;
+        let (_, guard) = retry(&self.clock, || self.storage.acquire_ingest(&job)).await?;
         let repaired = async {
             let jobs = self.jobs(&stores).await?;
             let created = OnceLock::new();

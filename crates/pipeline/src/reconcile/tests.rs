@@ -1,5 +1,7 @@
 //! An index and a ledger that came apart, on storage in memory.
 
+mod pages;
+
 use super::{Comparison, DifferenceKind, Reconcile, ReconcileError, ReconcileMode, RemovalSettings, Repair};
 use crate::{
     ingest::chunk::ChunkBounds,

@@ -1,8 +1,8 @@
 //! Which job a sync is: a new one, or the one that was interrupted and is recognised by its fingerprint.
 
-use crate::ingest::chunk::ChunkBounds;
+use crate::ingest::{chunk::ChunkBounds, retry::retry};
 use host_core::{
-    clock::Clock,
+    clock::{Clock, SharedClock},
     index::TargetId,
     model::{Digest, Job, JobId, Operation, PluginManifest, PluginRef, SameVersion},
     storage::{Jobs, StoreError},
@@ -88,17 +88,17 @@ struct TransformInputs<'a> {
 
 impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
-    pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &dyn Clock) -> Result<Job, StoreError> {
+    pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &SharedClock) -> Result<Job, StoreError> {
         let fingerprint = self.fingerprint();
-        if let Some(job) = jobs.find_unfinished(&self.shop_id, fingerprint).await?
-            && can_resume(jobs, &job).await?
+        if let Some(job) = retry(clock, || jobs.find_unfinished(&self.shop_id, fingerprint)).await?
+            && retry(clock, || can_resume(jobs, &job)).await?
         {
             return Ok(job);
         }
         let created_at = clock.now();
         let transform_digest = Some(self.transform_digest());
         Ok(Job {
-            id: new_id(clock, created_at),
+            id: new_id(clock.as_ref(), created_at),
             platform: self.platform,
             shop_id: self.shop_id,
             index_name: self.index_name,
@@ -176,14 +176,21 @@ pub fn platform(manifest: &PluginManifest) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::storage::Storage;
-    use host_testing::{VirtualClock, build, storage::Memory};
-    use std::{sync::Arc, time::Duration};
+    use host_core::storage::{Storage, StoreErrorKind};
+    use host_testing::{
+        VirtualClock, build,
+        fakes::{gated, refuse_first},
+        storage::Memory,
+    };
+    use std::{
+        sync::{Arc, atomic::Ordering::Relaxed},
+        time::Duration,
+    };
 
     /// Since it was interrupted, the ledger may say something else of what it skipped.
     #[tokio::test]
     async fn a_job_that_skips_goes_on_only_if_it_was_read_to_its_end() {
-        let clock = Arc::new(VirtualClock::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let jobs = Memory::new(clock.clone()).stores().jobs;
         for (skips_unchanged, is_sealed, goes_on) in
             [(true, false, false), (true, true, true), (false, false, true)]
@@ -198,9 +205,77 @@ mod tests {
         }
     }
 
+    /// A full sync that may skip what is unchanged.
+    fn request(clock: &dyn Clock) -> JobRequest {
+        let Job { platform, plugin, target, operation, .. } = build::job(clock, "shop");
+        JobRequest {
+            platform,
+            shop_id: "shop".to_owned(),
+            index_name: "products".to_owned(),
+            operation,
+            plugin,
+            plugin_config: Value::Null,
+            other_plugins: Vec::new(),
+            skip_unchanged: true,
+            sources: Vec::new(),
+            grouping: String::new(),
+            inputs: Vec::new(),
+            target,
+            same_version: SameVersion::default(),
+            full: true,
+            bounds: ChunkBounds { documents: 1, bytes: 1 },
+            lanes: 1,
+            exported_at: None,
+            modified_at: None,
+        }
+    }
+
+    /// Products that are unchanged are skipped only if the same would be made of them.
+    #[tokio::test]
+    async fn what_makes_other_documents_of_a_product_changes_the_transform_digest() {
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let jobs = Memory::new(clock.clone()).stores().jobs;
+        let plain = request(&*clock);
+        let digest = async |request: JobRequest| {
+            request.find_or_create(&*jobs, &clock).await.unwrap().transform_digest.unwrap()
+        };
+        let expected = digest(plain.clone()).await;
+        type Change = fn(&mut JobRequest);
+        let other_documents: [(&str, Change); 6] = [
+            ("another plug-in", |request| request.plugin.digest = Digest::of(b"another")),
+            ("its configuration", |request| request.plugin_config = serde_json::json!({"level": "variant"})),
+            ("a value in it", |request| request.plugin_config = serde_json::json!({"level": "product"})),
+            ("another plug-in beside it", |request| request.other_plugins = vec!["sha256:1 {}".to_owned()]),
+            ("that one's configuration", |request| request.other_plugins = vec!["sha256:1 {1}".to_owned()]),
+            ("the operation", |request| request.operation = Operation::UpdateDocuments),
+        ];
+        let mut digests = vec![expected];
+        for (what, change) in other_documents {
+            let mut changed = plain.clone();
+            change(&mut changed);
+            let found = digest(changed).await;
+            assert!(!digests.contains(&found), "{what}");
+            digests.push(found);
+        }
+        // These change which products there are, and where and when they are written.
+        let same_documents: [(&str, Change); 6] = [
+            ("another export", |request| request.inputs = vec!["another".to_owned()]),
+            ("its name", |request| request.sources = vec!["another.jsonl".to_owned()]),
+            ("its time", |request| request.exported_at = Some(Timestamp::UNIX_EPOCH)),
+            ("no full sync", |request| request.full = false),
+            ("larger chunks", |request| request.bounds.documents = 9),
+            ("more lanes", |request| request.lanes = 9),
+        ];
+        for (what, change) in same_documents {
+            let mut changed = plain.clone();
+            change(&mut changed);
+            assert_eq!(digest(changed).await, expected, "{what}");
+        }
+    }
+
     #[tokio::test]
     async fn an_export_was_taken_when_its_source_was_modified_unless_the_user_says() {
-        let clock = Arc::new(VirtualClock::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let jobs = Memory::new(clock.clone()).stores().jobs;
         let (now, hour) = (clock.now(), Duration::from_secs(3_600));
         for (exported_at, modified_at, expected) in [
@@ -210,29 +285,34 @@ mod tests {
             // A clock that is ahead modified it.
             (None, Some(now + hour), Some(now)),
         ] {
-            let Job { platform, plugin, target, operation, .. } = build::job(&*clock, "shop");
-            let request = JobRequest {
-                platform,
-                shop_id: "shop".to_owned(),
-                index_name: "products".to_owned(),
-                operation,
-                plugin,
-                plugin_config: Value::Null,
-                other_plugins: Vec::new(),
-                skip_unchanged: true,
-                sources: Vec::new(),
-                grouping: String::new(),
-                inputs: Vec::new(),
-                target,
-                same_version: SameVersion::default(),
-                full: true,
-                bounds: ChunkBounds { documents: 1, bytes: 1 },
-                lanes: 1,
-                exported_at,
-                modified_at,
-            };
-            let job = request.find_or_create(&*jobs, &*clock).await.unwrap();
+            let request = JobRequest { exported_at, modified_at, ..request(&*clock) };
+            let job = request.find_or_create(&*jobs, &clock).await.unwrap();
             assert_eq!(job.exported_at, expected);
+        }
+    }
+
+    /// Fault of before: a run ended at the first call that failed.
+    #[tokio::test]
+    async fn the_search_for_an_interrupted_job_outlasts_what_a_worker_outlasts() {
+        for call in ["jobs.find_unfinished", "jobs.get"] {
+            for (failures, kind, succeeds, calls_made) in [
+                (8, StoreErrorKind::Transient, true, 9),
+                (9, StoreErrorKind::Transient, false, 9),
+                (1, StoreErrorKind::Permanent, false, 1),
+            ] {
+                let clock: SharedClock = Arc::new(VirtualClock::new(1));
+                let (gate, calls) = refuse_first(call, failures, kind);
+                let stores = Memory::new(clock.clone()).stores();
+                let interrupted = request(&*clock).find_or_create(&*stores.jobs, &clock).await.unwrap();
+                stores.jobs.create(&interrupted).await.unwrap();
+                stores.jobs.add_chunk(&build::chunk(&interrupted.id, 0, 0)).await.unwrap();
+                stores.jobs.seal(&interrupted.id, &build::seal(1)).await.unwrap();
+                let jobs = gated(stores, gate).jobs;
+                let found = request(&*clock).find_or_create(&*jobs, &clock).await;
+                let what = format!("{call}: {failures} {kind:?}");
+                assert_eq!((found.is_ok(), calls.load(Relaxed)), (succeeds, calls_made), "{what}");
+                assert!(found.is_ok_and(|found| found.id == interrupted.id) == succeeds, "{what}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     ingest::{
+        retry::retry,
         run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
         unchanged::is_ledger_current,
     },
@@ -82,13 +83,13 @@ impl RunJob<'_> {
         notify: impl Fn(Notice),
     ) -> Result<Option<JobSnapshot>, RunError> {
         let stores = self.storage.stores();
-        refuse_removed_shop::<RunError>(&stores, &job.shop_id).await?;
+        refuse_removed_shop::<RunError>(&stores, &self.clock, &job.shop_id).await?;
         let (superseded, lease) = tokio::select! {
-            acquired = self.storage.acquire_ingest(job) => acquired?,
+            acquired = retry(&self.clock, || self.storage.acquire_ingest(job)) => acquired?,
             () = self.cancel.cancelled() => return Ok(None),
         };
         superseded.into_iter().map(Notice::Superseded).for_each(&notify);
-        let found = stores.jobs.get(&job.id).await?;
+        let found = retry(&self.clock, || stores.jobs.get(&job.id)).await?;
         // What the first process decided holds for one that resumes: it must make the same chunks.
         let skips_unchanged = job.skips_unchanged
             && found.is_none()
@@ -138,10 +139,16 @@ impl RunJob<'_> {
             worked
         };
         let (ingested, worked) = futures::future::join(ingesting, working).await;
-        lease.release().await?;
+        if let Err(cause) = lease.release().await {
+            tracing::warn!(
+                job_id = %job.id,
+                cause = chain(&cause),
+                "could not release the ingest lease; the next ingest of this index waits until it expires"
+            );
+        }
         ingested.map_err(RunError::Ingest)?;
         worked.map_err(RunError::Worker)?;
-        let ended = stores.jobs.get(&job.id).await?;
+        let ended = retry(&self.clock, || stores.jobs.get(&job.id)).await?;
         // A job that ends with its seal has no worker that removes them.
         if let Some(ended) = ended.as_ref().filter(|_| !self.keep_chunks)
             && let Err(cause) = remove_chunks_left(stores.chunks.as_ref(), ended).await

@@ -20,12 +20,12 @@ use host_core::{
     plugin::{
         BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval, Validate, Version,
     },
-    storage::{JobSnapshot, LedgerScope, Storage, Stores},
+    storage::{JobSnapshot, LedgerScope, Storage, StoreErrorKind, Stores},
 };
 use host_export::ExportItem;
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, FakePlugin, Next},
+    fakes::{FakeIndex, FakePlugin, GatedStorage, Next, refuse_first},
     next_random,
     storage::Memory,
 };
@@ -149,9 +149,19 @@ impl World {
 
     /// Runs a job; with `crash`, the export breaks off before its end.
     async fn try_run(&self, job: &Job, products: &Products, crash: bool) -> Result<JobSnapshot, RunError> {
+        self.try_run_on(&self.storage, job, products, crash).await
+    }
+
+    async fn try_run_on(
+        &self,
+        storage: &dyn Storage,
+        job: &Job,
+        products: &Products,
+        crash: bool,
+    ) -> Result<JobSnapshot, RunError> {
         let (progress, cancel) = (IngestProgress::default(), CancellationToken::new());
         let run = RunJob {
-            storage: &self.storage,
+            storage,
             index: self.index.clone(),
             transform: self.transform.clone(),
             worker: Some(self.worker()),
@@ -223,6 +233,28 @@ async fn an_unchanged_product_is_not_transformed_again() {
     assert_eq!((third.counts.processed, third.counts.unchanged, world.work().0.as_str()), (5, 3, "b"));
     assert_eq!(world.indexed().len(), 5);
     assert_eq!((world.run(&export).await.counts, world.work().0.as_str()), (unchanged(5), ""));
+}
+
+/// Fault of before: a run ended at the first call that failed.
+#[tokio::test(start_paused = true)]
+async fn a_run_outlasts_what_a_worker_outlasts() {
+    for call in ["storage.acquire_ingest", "jobs.shop_removal", "jobs.get"] {
+        for (failures, kind, has_ended) in [
+            (8, StoreErrorKind::Transient, true),
+            (9, StoreErrorKind::Transient, false),
+            (1, StoreErrorKind::Permanent, false),
+        ] {
+            let world = World::new(1);
+            let (gate, calls) = refuse_first(call, failures, kind);
+            let storage = GatedStorage { storage: world.storage.clone(), gate };
+            let export = products(&[("a", "1 red")]);
+            let run = world.try_run_on(&storage, &world.job(), &export, false).await;
+            let what = format!("{call}: {failures} {kind:?}");
+            assert_eq!(run.is_ok_and(|job| job.status == JobStatus::Completed), has_ended, "{what}");
+            let calls = calls.load(Relaxed);
+            assert!(if has_ended { calls > failures } else { calls == failures }, "{what}: {calls} calls");
+        }
+    }
 }
 
 /// What makes other documents of the same lines, or of which nothing is known, is done again.

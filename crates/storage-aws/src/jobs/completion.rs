@@ -16,7 +16,9 @@ use super::{
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
-    schema, state, to_envelope, to_json,
+    schema, state,
+    summary::Quarantined,
+    to_envelope, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -90,7 +92,7 @@ impl DynamoJobs {
         let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
-        let add = Update::new(schema::segment(id, number))
+        let mut add = Update::new(schema::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
             .add_member(name::COMPLETED, member)
             .add("processed", processed)
@@ -101,6 +103,9 @@ impl DynamoJobs {
             .add("deleted", deleted)
             .when(Condition::NotContains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
+        if let Some(reason) = &outcome.quarantined {
+            add = add.set(name::QUARANTINED, Quarantined::of(reason).to_text());
+        }
         let (segment, is_new) = match self.table.update(&add).await? {
             Updated::Applied(segment) => (segment, true),
             // Counted before; what comes after it may not have been done.

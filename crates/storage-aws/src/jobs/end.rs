@@ -3,8 +3,11 @@
 //! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
 use super::{
-    DynamoJobs, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of,
-    summary::with_counts,
+    DynamoJobs,
+    completion::is_full,
+    micros, name, of_existing, schema,
+    snapshot::counts_of,
+    summary::{Quarantined, with_counts},
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::model::{Counts, JobId, JobStatus, Seal};
@@ -40,10 +43,10 @@ impl DynamoJobs {
             }
             let entry = self.entry_of(&record).await?;
             let seal: Seal = self.seal_of(id, &record).await?;
-            let Some(counts) = self.totals(id, &seal).await? else { return Ok(false) };
+            let Some(totals) = self.totals(id, &seal).await? else { return Ok(false) };
             let end = of_existing(key.clone()).when(unchanged(&record));
-            let end = with_end(end, &counts, micros(self.clock.now()), chunks);
-            let end = self.with_summary(end, id, &seal, &counts, &record).await?;
+            let end = with_end(end, &totals.counts, micros(self.clock.now()), chunks);
+            let end = self.with_summary(end, id, &seal, &totals, &record).await?;
             match self.table.update(&end).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
@@ -56,19 +59,28 @@ impl DynamoJobs {
         }
     }
 
-    /// The counts of all items of a job; none while a chunk is not counted. The process that counts it checks again.
-    pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Counts>, TableError> {
+    /// What all segments of a job say; none while a chunk is not counted. The process that counts it checks again.
+    pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Totals>, TableError> {
         let found = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
         let are_full = found.iter().filter(|segment| is_full(segment)).count();
         if i64::try_from(are_full).unwrap_or(i64::MAX) < segments(seal.chunks) {
             return Ok(None);
         }
-        let mut counts = seal.ingest_counts;
+        let mut totals = Totals { counts: seal.ingest_counts, quarantined: None };
         for segment in found {
-            counts += counts_of(&segment);
+            totals.counts += counts_of(&segment);
+            totals.quarantined = totals.quarantined.or_else(|| Quarantined::of_segment(&segment));
         }
-        Ok(Some(counts))
+        Ok(Some(totals))
     }
+}
+
+/// What the segments of a job say.
+pub(super) struct Totals {
+    /// The counts of all items.
+    pub(super) counts: Counts,
+    /// Why a chunk is quarantined, if one is.
+    pub(super) quarantined: Option<Quarantined>,
 }
 
 /// The record is as it was read, in all that decides about the end.

@@ -58,6 +58,7 @@ mod name {
     pub(super) const LAST_ERROR: &str = "last_error";
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
+    pub(super) const QUARANTINED: &str = "quarantined";
     pub(super) const REDRIVEN: &str = "redriven";
     pub(super) const REMOVAL: &str = "removal";
     pub(super) const REVISION: &str = "revision";

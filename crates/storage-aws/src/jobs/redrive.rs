@@ -63,6 +63,7 @@ impl DynamoJobs {
         let member = i64::from(seq);
         let uncount = of_existing(schema::segment(id, seq / schema::SEGMENT))
             .remove_member(name::COMPLETED, member)
+            .remove(name::QUARANTINED)
             .add_member(name::REDRIVEN, redriven(seq, redrive_count))
             .when(Condition::Contains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
@@ -109,7 +110,8 @@ impl DynamoJobs {
                     .set(name::STATUS, JobStatus::InProgress.as_str())
                     .remove(name::ENDED_AT)
                     .remove(name::ERROR_MESSAGE)
-                    .remove(name::ERROR_CODE);
+                    .remove(name::ERROR_CODE)
+                    .remove(name::QUARANTINED);
             }
             if record.has("completed") {
                 reopen = subtract(reopen, counts)

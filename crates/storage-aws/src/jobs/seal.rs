@@ -63,14 +63,14 @@ impl DynamoJobs {
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Equals(name::CHUNKS, seal.chunks.into()))
             .when(unchanged(record));
-        let counts = match full(record) < segments(seal.chunks) {
+        let totals = match full(record) < segments(seal.chunks) {
             true => None,
             false => self.totals(id, seal).await?,
         };
-        Ok(match counts {
-            Some(counts) => {
-                let end = with_end(update, &counts, micros(self.clock.now()), seal.chunks.into());
-                self.with_summary(end, id, seal, &counts, record).await?
+        Ok(match totals {
+            Some(totals) => {
+                let end = with_end(update, &totals.counts, micros(self.clock.now()), seal.chunks.into());
+                self.with_summary(end, id, seal, &totals, record).await?
             }
             None => add_counts(update, &seal.ingest_counts, 0).when(Condition::Absent(name::ENDED_AT)),
         })

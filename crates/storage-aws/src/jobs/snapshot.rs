@@ -9,7 +9,7 @@ use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
     model::{ChunkRef, Counts, Digest, EntryClass, Job, JobId, JobStatus, ReportEntry},
-    storage::JobSnapshot,
+    storage::{JobSnapshot, StoreErrorKind},
 };
 
 /// Jobs that are read concurrently.
@@ -35,20 +35,34 @@ impl DynamoJobs {
         let status = record.text(name::STATUS).unwrap_or_default();
         let status: JobStatus =
             serde_json::from_value(status.into()).map_err(|error| TableError::unsupported(error.into()))?;
+        let has_ended_sealed = record.has(name::SEAL) && record.has(name::ENDED_AT);
         let seal = match record.has(name::SEAL) {
-            true => Some(self.seal_of(&job.id, record).await?),
-            false => None,
+            true => self.seal_of(&job.id, record).await.map(Some),
+            false => Ok(None),
+        };
+        let seal = match seal {
+            // What has expired goes in any order, and a shop's removal that was interrupted has left the record.
+            Err(error) if has_ended_sealed && error.kind == StoreErrorKind::Corrupt => None,
+            seal => seal?,
         };
         let (mut counts, mut completed_chunks) =
             (seal.as_ref().map(|seal| seal.ingest_counts).unwrap_or_default(), 0);
-        if let (Some(seal), true) = (&seal, record.has(name::ENDED_AT)) {
-            (counts, completed_chunks) = (counts_of(record), seal.chunks);
+        if has_ended_sealed {
+            let chunks = record.number(name::SEALED_CHUNKS).and_then(|chunks| u32::try_from(chunks).ok());
+            (counts, completed_chunks) = (counts_of(record), chunks.unwrap_or(0));
         } else {
             for segment in self.table.query(&schema::of_job(&job.id), schema::SEGMENTS, false, None).await? {
                 counts += counts_of(&segment);
                 completed_chunks += u32::try_from(segment.numbers(name::COMPLETED).len()).unwrap_or(u32::MAX);
             }
         }
+        let error_message = record.text(name::ERROR_MESSAGE).map(str::to_owned);
+        // With a code, the message repeats the last error, the reason of a quarantine, or the first sample of a failed item.
+        let (error_message, repeated) = match record.has(name::ERROR_CODE) {
+            true => (None, error_message),
+            false => (error_message, None),
+        };
+        let is_quarantined = record.has(name::ENDED_AT) && record.has(name::QUARANTINED);
         Ok(JobSnapshot {
             status,
             counts,
@@ -56,11 +70,8 @@ impl DynamoJobs {
             completed_chunks,
             samples: Vec::new(),
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
-            error_message: match record.has(name::ERROR_CODE) {
-                // It repeats the last error, or the first sample of a failed item.
-                true => None,
-                false => record.text(name::ERROR_MESSAGE).map(str::to_owned),
-            },
+            error_message,
+            quarantined: repeated.filter(|_| is_quarantined),
             last_error: record
                 .has(name::LAST_ERROR)
                 .then(|| from_json(record, name::LAST_ERROR))

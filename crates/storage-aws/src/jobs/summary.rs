@@ -4,14 +4,16 @@
 use super::{
     DynamoJobs,
     completion::{PER_CLASS, within},
-    name, of_existing, schema, to_json,
+    end::Totals,
+    from_json, name, of_existing, schema, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     format::pluralize,
     model::{Counts, EntryClass, JobId, ReportEntry, Seal},
+    storage::QuarantineReason,
 };
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 /// Bytes of the details of a class.
 const MAX_DETAIL_BYTES: usize = 8 << 10;
@@ -62,7 +64,7 @@ impl DynamoJobs {
         mut end: Update,
         id: &JobId,
         seal: &Seal,
-        counts: &Counts,
+        Totals { counts, quarantined }: &Totals,
         record: &Item,
     ) -> Result<Update, TableError> {
         let samples = match (counts.failed, counts.skipped, counts.conflict) {
@@ -78,6 +80,11 @@ impl DynamoJobs {
         if record.has(name::ERROR_MESSAGE) && !record.has(name::ERROR_CODE) {
             return Ok(end);
         }
+        // All of a chunk's items failed for one reason, which says more than that of a single one.
+        if let Some(Quarantined { code, message }) = quarantined {
+            return Ok(with_error(end, message, code).set(name::QUARANTINED, 1i64));
+        }
+        end = end.remove(name::QUARANTINED);
         Ok(match samples.iter().find(|entry| entry.class == EntryClass::Failed) {
             Some(first) if counts.failed > 0 => {
                 let message = format!(
@@ -89,6 +96,30 @@ impl DynamoJobs {
             }
             _ => end.remove(name::ERROR_MESSAGE).remove(name::ERROR_CODE),
         })
+    }
+}
+
+/// Why a chunk of a segment is quarantined, as the segment and the end of the job's record repeat it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Quarantined {
+    code: String,
+    message: String,
+}
+
+impl Quarantined {
+    pub(super) fn of(reason: &QuarantineReason) -> Self {
+        let QuarantineReason { code, message, .. } = reason;
+        let message = &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)];
+        Self { code: code.clone(), message: message.to_owned() }
+    }
+
+    /// As a segment has it.
+    pub(super) fn to_text(&self) -> String {
+        to_json(self)
+    }
+
+    pub(super) fn of_segment(segment: &Item) -> Option<Self> {
+        from_json(segment, name::QUARANTINED).ok()
     }
 }
 

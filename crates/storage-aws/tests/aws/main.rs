@@ -9,6 +9,7 @@ mod completion;
 mod envelopes;
 mod expiry;
 mod external;
+mod forget;
 mod idle;
 mod lambda_event;
 mod large;

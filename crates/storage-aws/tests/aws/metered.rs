@@ -12,8 +12,9 @@ use host_storage_aws::{
     TableError, Update, Updated,
 };
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -32,18 +33,27 @@ pub(super) struct Meter {
     pub(super) sqs: AtomicU64,
     pub(super) puts: AtomicU64,
     pub(super) gets: AtomicU64,
+    /// Queues that were asked for anything but their depth.
+    queues: Mutex<BTreeSet<String>>,
+    /// How often the tags of a queue were asked for.
+    pub(super) tags: AtomicU64,
 }
 
 impl Meter {
     pub(super) fn new(clock: SharedClock) -> Arc<Self> {
         let zero = || AtomicU64::new(0);
-        let (open, most_open, sqs, puts, gets) = (zero(), zero(), zero(), zero(), zero());
-        Arc::new(Self { clock, open, most_open, sqs, puts, gets })
+        let (open, most_open, sqs, puts, gets, tags) = (zero(), zero(), zero(), zero(), zero(), zero());
+        Arc::new(Self { clock, open, most_open, sqs, puts, gets, queues: Mutex::default(), tags })
     }
 
     /// The most requests that were open at once since the last call.
     pub(super) fn most_open(&self) -> u64 {
         self.most_open.swap(0, Relaxed)
+    }
+
+    /// Queues that were asked for anything but their depth since the last call.
+    pub(super) fn queues(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.queues.lock().unwrap())
     }
 
     async fn request<T>(&self, answer: impl Future<Output = T>) -> T {
@@ -63,6 +73,11 @@ impl Meter {
     async fn sqs<T>(&self, answer: impl Future<Output = T>) -> T {
         self.sqs.fetch_add(1, Relaxed);
         self.request(answer).await
+    }
+
+    async fn sqs_of<T>(&self, url: &str, answer: impl Future<Output = T>) -> T {
+        self.queues.lock().unwrap().insert(url.to_owned());
+        self.sqs(answer).await
     }
 }
 
@@ -106,11 +121,11 @@ pub(super) struct MeteredQueues(pub(super) Arc<sqs::Model>, pub(super) Arc<Meter
 #[async_trait]
 impl QueueService for MeteredQueues {
     async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.1.sqs(self.0.find(name)).await
+        self.1.sqs_of(name, self.0.find(name)).await
     }
 
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
-        self.1.sqs(self.0.create(spec)).await
+        self.1.sqs_of(&spec.name, self.0.create(spec)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
@@ -120,11 +135,12 @@ impl QueueService for MeteredQueues {
     }
 
     async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
-        self.1.sqs(self.0.shop(url)).await
+        self.1.tags.fetch_add(1, Relaxed);
+        self.1.sqs_of(url, self.0.shop(url)).await
     }
 
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
-        self.1.sqs(self.0.send(url, message)).await
+        self.1.sqs_of(url, self.0.send(url, message)).await
     }
 
     async fn receive(
@@ -132,7 +148,7 @@ impl QueueService for MeteredQueues {
         url: &str,
         request: &ReceiveRequest,
     ) -> Result<Option<Vec<Incoming>>, StoreError> {
-        self.1.sqs(self.0.receive(url, request)).await
+        self.1.sqs_of(url, self.0.receive(url, request)).await
     }
 
     async fn change_visibility(
@@ -141,11 +157,11 @@ impl QueueService for MeteredQueues {
         handle: &str,
         visibility: Duration,
     ) -> Result<bool, StoreError> {
-        self.1.sqs(self.0.change_visibility(url, handle, visibility)).await
+        self.1.sqs_of(url, self.0.change_visibility(url, handle, visibility)).await
     }
 
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
-        self.1.sqs(self.0.delete(url, handle)).await
+        self.1.sqs_of(url, self.0.delete(url, handle)).await
     }
 
     async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
@@ -153,7 +169,7 @@ impl QueueService for MeteredQueues {
     }
 
     async fn remove(&self, url: &str) -> Result<(), StoreError> {
-        self.1.sqs(self.0.remove(url)).await
+        self.1.sqs_of(url, self.0.remove(url)).await
     }
 }
 

@@ -32,6 +32,7 @@ use host_testing::{
     storage::Memory,
 };
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs,
     path::Path,
@@ -149,9 +150,18 @@ async fn of_ten_thousand_shops_the_five_with_work_are_worked_within_seconds() {
         harness.publish(&shop(number * 2_000), 8).await;
     }
     harness.meter.most_open();
+    harness.meter.queues();
+    let before = harness.spent();
     let (working, cancel) = harness.work();
     let took = harness.until_written((0..5).map(|number| number * 2_000)).await;
     assert!(took < Duration::from_secs(5), "the first chunks took {took:?}");
+    // A list of all queues takes twenty requests; of the others, only those with work are asked for messages.
+    let asked = harness.spent().minus(before).sqs;
+    assert!(asked < 300, "{asked} requests until then");
+    assert_eq!(harness.meter.tags.load(Relaxed), 0, "a queue's name says whose it is");
+    let names = Names::new("test", None);
+    let with_work: BTreeSet<_> = (0..5).map(|number| names.queue(&shop(number * 2_000))).collect();
+    assert_eq!(harness.meter.queues(), with_work);
     // Also once it is in the middle of a round through all queues.
     harness.clock.sleep(Duration::from_secs(100)).await;
     for number in 1..6 {

@@ -4,19 +4,21 @@
 use super::{
     MONTH,
     lambda_event::{QUEUE_VISIBILITY, records},
-    sqs, table,
+    sqs,
+    table::Model,
 };
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     index::IndexError,
-    model::{Counts, JobId, JobStatus, Operation},
-    storage::{ClearedBy, JobSnapshot, Storage, Stores},
+    model::{Counts, JobId, JobStatus, Operation, PluginManifest},
+    plugin::{BatchFailure, TransformedDocument, Validate, Verdict},
+    storage::{ClearedBy, JobSnapshot, Storage, StoreErrorKind, Stores},
 };
 use host_pipeline::worker::{DeadLetterFilter, Deadlines, Worker, WorkerSettings, redrive, resume};
 use host_storage_aws::{
-    EventQueues, Incoming, Names, Outgoing, QueueService, ReceiveRequest, breakers_on, event_queues_on,
-    jobs_on, ledger_on, settings_on,
+    Condition, EventQueues, Incoming, Item, Key, Names, Outgoing, QueueService, ReceiveRequest, Table,
+    TableError, Update, Updated, breakers_on, event_queues_on, jobs_on, ledger_on, settings_on,
 };
 use host_testing::{
     VirtualClock, build,
@@ -52,11 +54,16 @@ enum Fault {
     Throttled(Duration),
     /// It does not answer for so long, or until it is restarted.
     Silent(Duration),
+    /// The host has stopped the plug-in that judges documents.
+    PluginStopped,
+    /// The table of jobs refuses claims of chunks in this way.
+    Claims(StoreErrorKind),
 }
 
 struct Server {
     fault: watch::Sender<Fault>,
     calls: AtomicU64,
+    rules: FakePlugin,
 }
 
 fn failed(transient: bool, what: String) -> IndexError {
@@ -70,7 +77,7 @@ impl Interceptor for Server {
         let mut fault = self.fault.subscribe();
         let found = *fault.borrow_and_update();
         let (patience, error) = match found {
-            Fault::None => return Ok(()),
+            Fault::None | Fault::PluginStopped | Fault::Claims(_) => return Ok(()),
             Fault::Refused(status) => return Err(failed(false, format!("{status}, as the server says"))),
             Fault::Throttled(patience) => (patience, "429, as the server says"),
             Fault::Silent(patience) => (patience, "the connection was lost"),
@@ -82,6 +89,60 @@ impl Interceptor for Server {
             },
         }
         Err(failed(true, error.to_owned()))
+    }
+}
+
+#[async_trait]
+impl Validate for Server {
+    fn manifest(&self) -> &PluginManifest {
+        Validate::manifest(&self.rules)
+    }
+
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+        let is_stopped = *self.fault.borrow() == Fault::PluginStopped;
+        self.calls.fetch_add(u64::from(is_stopped), Relaxed);
+        self.rules.set_stopped(is_stopped);
+        self.rules.validate(documents).await
+    }
+}
+
+/// The table of jobs, whose claims may fail.
+struct Claims {
+    table: Arc<Model>,
+    server: Arc<Server>,
+}
+
+#[async_trait]
+impl Table for Claims {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.table.get(key).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+        let is_claim = update.set.iter().any(|(name, value)| *name == "state" && *value == "RUNNING".into());
+        if let (Fault::Claims(kind), true) = (*self.server.fault.borrow(), is_claim) {
+            self.server.calls.fetch_add(1, Relaxed);
+            return Err(TableError { kind, source: "the table refuses it".into() });
+        }
+        self.table.update(update).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        self.table.delete(key).await
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        self.table.delete_when(key, when).await
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        self.table.query(pk, prefix, newest_first, limit).await
     }
 }
 
@@ -131,6 +192,7 @@ impl Function {
 struct Source {
     function: Function,
     server: Arc<Server>,
+    records: Arc<Model>,
     limits: Limits,
     job: JobId,
     invocations: JoinSet<()>,
@@ -148,18 +210,19 @@ impl Source {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let service = Arc::new(sqs::Model::new(clock.clone()));
         let queues = event_queues_on(service.clone(), Names::new("test", None), clock.clone());
-        let table = Arc::new(table::Model::default());
+        let (fault, calls) = (watch::Sender::new(fault), AtomicU64::new(0));
+        let server = Arc::new(Server { fault, calls, rules: FakePlugin::default() });
+        let records = Arc::new(Model::default());
+        let table = Arc::new(Claims { table: records.clone(), server: server.clone() });
         let stores = Stores {
             chunks: Memory::new(clock.clone()).stores().chunks,
             queue: queues.queue(),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
-            ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
+            ledger: ledger_on(Arc::new(Model::default()), clock.clone(), MONTH),
             breakers: breakers_on(table),
         };
-        let server = Arc::new(Server { fault: watch::Sender::new(fault), calls: AtomicU64::new(0) });
         let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor: server.clone() });
-        let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),
@@ -168,7 +231,14 @@ impl Source {
             stopped_after,
             keep_chunks: false,
         };
-        let worker = Worker::new(stores.clone(), index, rules.clone(), rules, clock.clone(), settings);
+        let worker = Worker::new(
+            stores.clone(),
+            index,
+            server.clone(),
+            Arc::new(FakePlugin::default()),
+            clock.clone(),
+            settings,
+        );
         let job = build::job(&*clock, SHOP);
         let chunks: Vec<String> = (0..CHUNKS).map(|id| format!("{{\"_id\":\"{id}\",\"v\":1}}\n")).collect();
         let chunks: Vec<_> = (0..)
@@ -188,6 +258,7 @@ impl Source {
         Self {
             function,
             server,
+            records,
             limits,
             job: job.id,
             invocations,
@@ -261,6 +332,10 @@ async fn ten_hours_of_each_outage() {
         (Fault::Throttled(Duration::from_secs(600)), &[900, 125, 121]),
         (Fault::Silent(Duration::from_secs(30)), &[900, 125, 121]),
         (Fault::Silent(Duration::from_secs(2_000)), &[900, 125, 121]),
+        (Fault::PluginStopped, &[900, 121]),
+        // Fault of before: 10,903 deliveries in five seconds.
+        (Fault::Claims(StoreErrorKind::Transient), &[900, 121]),
+        (Fault::Claims(StoreErrorKind::Permanent), &[900, 121]),
     ] {
         for timeout in timeouts {
             let what = format!("{fault:?}, a function of {timeout} s");
@@ -271,6 +346,11 @@ async fn ten_hours_of_each_outage() {
                 (0, 0),
                 "{what}"
             );
+            if fault == Fault::PluginStopped {
+                let breaker = source.function.stores.breakers.list(Some(SHOP)).await.unwrap().remove(0);
+                assert_eq!(breaker.code, "plugin-failure");
+                assert_eq!(breaker.message, "plug-in rules@1.0.0 was stopped: cannot (broken)");
+            }
 
             // The operator acts, just after the function has found out that nothing has changed: on the server, or on a function
             // that has no time to begin.
@@ -347,8 +427,14 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     );
     let job = source.snapshot().await;
     assert_eq!((job.status, job.completed_chunks), (JobStatus::Failed, CHUNKS));
-    let message = &job.samples[0].message;
-    assert!(is_named(message), "{message}");
+    let lookup = Key::new(format!("JOB#{}", job.job.id), "RECORD");
+    let locator = source.records.get(&lookup).await.unwrap().unwrap();
+    let of_record = Key::new(locator.text("record_pk").unwrap(), locator.text("record_sk").unwrap());
+    let record = source.records.get(&of_record).await.unwrap().unwrap();
+    let messages =
+        [&job.samples[0].message, job.failure_message().unwrap(), record.text("error_message").unwrap()];
+    assert!(messages.into_iter().all(is_named), "{messages:?}");
+    assert_eq!(record.text("error_code"), Some("index-refused"));
 
     source.server.fault.send_replace(Fault::None);
     // Dead letters are invisible for a while after they were listed.
@@ -361,6 +447,6 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     source.invoke_for(Duration::from_secs(60)).await;
     let job = source.snapshot().await;
     let expected = Counts { processed: CHUNKS.into(), ..Counts::default() };
-    assert_eq!((job.status, job.counts, job.error_message), (JobStatus::Completed, expected, None));
+    assert_eq!((job.status, job.counts, job.failure_message()), (JobStatus::Completed, expected, None));
     assert_eq!(source.dead_letters().await, 0);
 }

@@ -203,6 +203,34 @@ async fn a_dead_ingest_is_told_and_taken_over() {
     assert_eq!(harness.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
 }
 
+/// Each index of each shop has its own.
+#[tokio::test(start_paused = true)]
+async fn an_ingest_keeps_those_of_other_indexes_and_shops_waiting_for_nothing() {
+    let harness = Harness::new(0).await;
+    let begin = async |job: &Job| {
+        acquire_ingest_on(harness.table.clone(), harness.clock.clone(), MONTH, job, MINUTE).await.unwrap()
+    };
+    let started = harness.clock.now();
+    let first = begin(&harness.job).await;
+    let others = [
+        Job { index_name: "other".to_owned(), ..harness.job.clone() },
+        Job { shop_id: "other".to_owned(), ..harness.job.clone() },
+        // Neither name may run into the other.
+        Job { shop_id: "sho".to_owned(), index_name: "pproducts".to_owned(), ..harness.job.clone() },
+    ];
+    for other in &others {
+        let guard = begin(other).await;
+        assert_eq!(harness.clock.now(), started, "{} of {}", other.index_name, other.shop_id);
+        guard.end().await.unwrap();
+    }
+    let same = tokio::time::timeout(BOUND, begin(&harness.job)).await;
+    assert!(same.is_err() && !first.lost().is_cancelled(), "the same index waits");
+    first.end().await.unwrap();
+    let released = harness.clock.now();
+    begin(&harness.job).await;
+    assert_eq!(harness.clock.now(), released);
+}
+
 /// A process whose clock is a day ahead has died, as an ingest, as a sweeper and as a worker.
 #[tokio::test(start_paused = true)]
 async fn what_a_wrong_clock_holds_for_a_day_is_taken_over_at_once() {

@@ -50,6 +50,11 @@ impl Model {
         records
     }
 
+    /// All of its items.
+    pub(crate) fn items(&self) -> Vec<Item> {
+        self.items.lock().unwrap().values().cloned().collect()
+    }
+
     /// Number and bytes of its items.
     pub(crate) fn size(&self) -> (usize, usize) {
         let items = self.items.lock().unwrap();

@@ -109,13 +109,12 @@ pub(super) fn release(
     Ok(tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])?)
 }
 
+pub(super) const RELEASE_ORPHANED: &str = "UPDATE chunk SET state = 'PENDING', lease_until = 0
+        WHERE job_id IN (SELECT id FROM job WHERE completed < chunks) AND state = 'RUNNING'";
+
 /// Releases every chunk that is being worked on. The attempt counts: the chunk may have crashed its worker. Jobs are few beside the
 /// chunks that are kept of them.
 pub(crate) fn release_orphaned(tx: &Transaction<'_>) -> Result<(), Cause> {
-    tx.execute(
-        "UPDATE chunk SET state = 'PENDING', lease_until = 0
-        WHERE job_id IN (SELECT id FROM job WHERE completed < chunks) AND state = 'RUNNING'",
-        [],
-    )?;
+    tx.execute(RELEASE_ORPHANED, [])?;
     Ok(())
 }

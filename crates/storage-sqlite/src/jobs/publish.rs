@@ -161,18 +161,26 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{lease::RELEASE_ORPHANED, snapshot::UNFINISHED},
+        *,
+    };
     use host_sqlite::Database;
 
-    /// Fault of before: each new job of a shop read all that it had had.
+    /// Faults of before: each new job of a shop read all that it had had, and a start took seconds after a year.
     #[tokio::test]
     async fn what_looks_for_open_jobs_reads_their_indexes_alone() {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::open(&dir.path().join("host.db")).unwrap();
-        for (sql, index) in [(WAITING_LANES, "job_open"), (SUPERSEDE, "job_open")] {
+        for (sql, index) in [
+            (WAITING_LANES, "job_open"),
+            (SUPERSEDE, "job_open"),
+            (UNFINISHED, "job_unfinished"),
+            (RELEASE_ORPHANED, "job_open"),
+        ] {
             let explain = move |tx: &Transaction<'_>| {
                 let mut statement = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-                let steps = statement.raw_bind_parameter(1, "shop").map(|()| statement.raw_query())?;
+                let steps = statement.raw_query();
                 Ok(steps.mapped(|row| row.get::<_, String>("detail")).collect::<Result<Vec<_>, _>>()?)
             };
             let plan = database.read(explain).await.unwrap().join("\n");

@@ -24,7 +24,22 @@ pub(super) fn one(tx: &Transaction<'_>, job_id: &str) -> Result<Option<JobSnapsh
     let mut rows = statement.query([job_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let samples = samples::of_jobs(tx, &[job_id.to_owned()])?.remove(job_id).unwrap_or_default();
-    Ok(Some(JobSnapshot { samples, ..snapshot(row)? }))
+    let snapshot = snapshot(row)?;
+    Ok(Some(JobSnapshot { samples, quarantined: quarantined(tx, &snapshot)?, ..snapshot }))
+}
+
+/// Why the first chunk of a job was quarantined that is, if the job has ended.
+fn quarantined(tx: &Transaction<'_>, snapshot: &JobSnapshot) -> Result<Option<String>, Cause> {
+    if snapshot.ended_at.is_none() || snapshot.counts.failed == 0 {
+        return Ok(None);
+    }
+    let mut find = tx.prepare_cached(
+        "SELECT message FROM (
+            SELECT seq, CASE WHEN json_valid(outcome) THEN outcome ->> '$.quarantined.message' END AS message
+            FROM chunk WHERE job_id = ?1 AND counted = 1)
+        WHERE message IS NOT NULL ORDER BY seq LIMIT 1",
+    )?;
+    Ok(find.query_row([snapshot.job.id.as_str()], |row| row.get(0)).optional()?)
 }
 
 pub(super) fn chunk(tx: &Transaction<'_>, row: &ChunkKey) -> Result<Option<ChunkRef>, Cause> {
@@ -88,6 +103,7 @@ fn query(
     let mut samples = samples::of_jobs(tx, &ids)?;
     for snapshot in &mut snapshots {
         snapshot.samples = samples.remove(snapshot.job.id.as_str()).unwrap_or_default();
+        snapshot.quarantined = quarantined(tx, snapshot)?;
     }
     Ok(snapshots)
 }
@@ -134,17 +150,20 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
         ended_at: ended_at.map(time::from_column).transpose()?,
         error_message: row.get(12)?,
         last_error: last_error.as_deref().map(from_envelope).transpose()?,
+        quarantined: None,
     })
 }
+
+/// Without the plus, SQLite reads all jobs of the shop, which saves it a sort.
+pub(super) const UNFINISHED: &str = "SELECT job FROM job
+        WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL ORDER BY +created_at DESC, rowid DESC";
 
 pub(super) fn unfinished(
     tx: &Transaction<'_>,
     shop_id: &str,
     fingerprint: Digest,
 ) -> Result<Option<Job>, Cause> {
-    let mut statement = tx
-        .prepare_cached("SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL")?;
-    let mut unfinished: Vec<Job> = Vec::new();
+    let mut statement = tx.prepare_cached(UNFINISHED)?;
     for job in
         statement.query_map(params![shop_id, fingerprint.to_string()], |row| row.get::<_, String>(0))?
     {

@@ -25,6 +25,7 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
     assert!(jobs.complete(&old, &quarantined()).await.unwrap().is_counted());
     let failed = snapshot(backend, &job.id).await;
     assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
+    assert_eq!((failed.failure_message(), &failed.error_message), (Some("It differs."), &None));
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
 
     // Neither a chunk that was written, nor one that is not there, nor one that was never redriven so often.
@@ -37,6 +38,7 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
         let open = snapshot(backend, &job.id).await;
         assert_eq!((open.status, open.ended_at, open.completed_chunks), (JobStatus::InProgress, None, 1));
         assert_eq!(open.counts, Counts { processed: 10, ..Counts::default() });
+        assert_eq!(open.failure_message(), None);
         assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
     }
     // The worker that quarantined it is late.
@@ -48,12 +50,48 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
     assert!(jobs.complete(&new, &processed(10)).await.unwrap().is_counted());
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
+    assert_eq!(ended.failure_message(), None);
     assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
     assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.clock.now())));
     for redrive_count in 0..2 {
         assert_eq!(jobs.redrive(&job.id, 1, redrive_count).await.unwrap(), None);
     }
     assert_eq!(snapshot(backend, &job.id).await, ended);
+}
+
+/// Whatever failed before in it, and more of that than a job has samples of.
+pub async fn a_job_says_why_a_chunk_of_it_is_quarantined(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let items = || ChunkOutcome {
+        counts: Counts { processed: 1, failed: 25, ..Counts::default() },
+        samples: vec![entry(EntryClass::Failed, "It has no title."); 25],
+        ..processed(0)
+    };
+    let job = backend.job_with_chunks(3).await;
+    jobs.seal(&job.id, &seal(3)).await.unwrap();
+    complete(&**jobs, &job.id, 0, &items()).await;
+    complete(&**jobs, &job.id, 1, &quarantined()).await;
+    assert_eq!(snapshot(backend, &job.id).await.failure_message(), None, "it has not ended");
+    complete(&**jobs, &job.id, 2, &items()).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.failure_message()), (JobStatus::Failed, Some("It differs.")));
+    let listed = jobs.list(Some(&job.shop_id), 1).await.unwrap();
+    assert_eq!(listed[0].failure_message(), Some("It differs."));
+    // It is redriven, and written; what failed in the others is no reason why the job failed as a whole.
+    assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1));
+    complete(&**jobs, &job.id, 1, &processed(10)).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.failure_message()), (JobStatus::Failed, None));
+    // The seal may come last, and an operator's words stand before the others.
+    let job = backend.job_with_chunks(1).await;
+    complete(&**jobs, &job.id, 0, &quarantined()).await;
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.failure_message(), Some("It differs."));
+    let job = backend.job_with_chunks(1).await;
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    assert!(jobs.cancel(&job.id, "enough").await.unwrap());
+    complete(&**jobs, &job.id, 0, &quarantined()).await;
+    assert_eq!(snapshot(backend, &job.id).await.failure_message(), Some("enough"));
 }
 
 pub async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {

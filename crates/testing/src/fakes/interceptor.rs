@@ -19,6 +19,8 @@ pub enum IndexCall<'a> {
     Update(&'a [Write]),
     /// [`Index::delete`].
     Delete(&'a [Removal]),
+    /// [`Index::list`], with its limit.
+    List(usize),
 }
 
 /// Watches, delays or fails the calls of an index.
@@ -119,7 +121,11 @@ impl<I: Index, T: Interceptor> Index for Intercepted<I, T> {
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
-        self.index.list(target, after, limit).await
+        let call = IndexCall::List(limit);
+        self.interceptor.before(call).await?;
+        let listed = self.index.list(target, after, limit).await?;
+        self.interceptor.after(call, &[]).await?;
+        Ok(listed)
     }
 
     async fn remove_shop(&self, target: &WriteTarget) -> Result<Option<u64>, IndexError> {

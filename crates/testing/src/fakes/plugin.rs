@@ -9,14 +9,20 @@ use host_core::{
     },
 };
 use serde_json::{Map, Value};
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 /// A plug-in whose answers follow from words in what it is given.
 ///
 /// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
 /// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it reads a
 /// product's text as ids and makes an empty document of each; it refuses the text `bad`, and is stopped by the text `stop`.
-pub struct FakePlugin(PluginManifest);
+pub struct FakePlugin {
+    manifest: PluginManifest,
+    is_stopped: AtomicBool,
+}
 
 impl Default for FakePlugin {
     /// With the version field `v`.
@@ -28,23 +34,29 @@ impl Default for FakePlugin {
 impl FakePlugin {
     /// A fake plug-in that compares versions by this field.
     pub fn with_version_field(name: &str) -> Self {
-        Self(PluginManifest {
+        let manifest = PluginManifest {
             name: "rules".to_owned(),
             version: "1.0.0".to_owned(),
             platform: "shopify".to_owned(),
             grouping: Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] },
             config_schema: "{}".to_owned(),
             version_fields: vec![name.to_owned()],
-        })
+        };
+        Self { manifest, is_stopped: AtomicBool::new(false) }
+    }
+
+    /// Stops it as a validator, or has it answer again.
+    pub fn set_stopped(&self, is_stopped: bool) {
+        self.is_stopped.store(is_stopped, Relaxed);
     }
 
     fn failure(&self, stopped: bool, before: Vec<(Product, ProductOutcome)>) -> BatchFailure {
         let (code, message) = ("broken".to_owned(), "cannot".to_owned());
-        BatchFailure { plugin: self.0.reference(), code, message, stopped, before }
+        BatchFailure { plugin: self.manifest.reference(), code, message, stopped, before }
     }
 
     fn compare_versions(&self, incoming: &Map<String, Value>, stored: &Map<String, Value>) -> Ordering {
-        let field = self.0.version_fields[0].as_str();
+        let field = self.manifest.version_fields[0].as_str();
         let key = |version: &Map<String, Value>| {
             let value = version.get(field);
             (value.and_then(Value::as_i64), value.and_then(Value::as_str).map(str::to_owned))
@@ -65,7 +77,7 @@ fn issue(severity: Severity, code: &str) -> Issue {
 #[async_trait]
 impl Transform for FakePlugin {
     fn manifest(&self) -> &PluginManifest {
-        &self.0
+        &self.manifest
     }
 
     async fn transform(
@@ -98,12 +110,13 @@ impl Transform for FakePlugin {
 #[async_trait]
 impl Validate for FakePlugin {
     fn manifest(&self) -> &PluginManifest {
-        &self.0
+        &self.manifest
     }
 
     async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
-        if documents.iter().any(|document| document.fields.contains("fatal")) {
-            return Err(self.failure(false, Vec::new()));
+        let is_stopped = self.is_stopped.load(Relaxed);
+        if is_stopped || documents.iter().any(|document| document.fields.contains("fatal")) {
+            return Err(self.failure(is_stopped, Vec::new()));
         }
         let verdict = |document: TransformedDocument| {
             let has = |word| document.fields.contains(word);
@@ -123,7 +136,7 @@ impl Validate for FakePlugin {
 #[async_trait]
 impl Version for FakePlugin {
     fn manifest(&self) -> &PluginManifest {
-        &self.0
+        &self.manifest
     }
 
     async fn compare(

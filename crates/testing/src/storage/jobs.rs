@@ -94,7 +94,12 @@ impl JobRecord {
             ended_at: self.ended_at,
             error_message: self.error_message.clone(),
             last_error: self.last_error.clone(),
+            quarantined: self.quarantined().filter(|_| self.ended_at.is_some()),
         }
+    }
+
+    fn quarantined(&self) -> Option<String> {
+        self.outcomes().find_map(|outcome| outcome.quarantined.as_ref()).map(|reason| reason.message.clone())
     }
 
     fn end(&mut self, now: Timestamp) {

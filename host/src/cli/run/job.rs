@@ -62,7 +62,7 @@ impl Run<'_> {
             modified_at: origin.modified_at,
         };
         let stores = backend.stores();
-        request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)
+        request.find_or_create(stores.jobs.as_ref(), &self.clock).await.map_err(store_failure)
     }
 
     /// The plug-ins that judge documents and compare versions, each with its configuration.

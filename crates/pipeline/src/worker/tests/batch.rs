@@ -86,11 +86,12 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     assert!(letters[0].message.contains("as the script says"), "{:?}", letters[0]);
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.failed, job.completed_chunks), (JobStatus::Failed, 12, 12));
-    let message = &job.samples[0].message;
-    assert!(
-        message.contains("stopped since 2026-01-01") && message.contains("as the script says"),
-        "{message}"
-    );
+    for message in [&job.samples[0].message, job.failure_message().unwrap()] {
+        assert!(
+            message.contains("stopped since 2026-01-01") && message.contains("as the script says"),
+            "{message}"
+        );
+    }
 
     // The cause is fixed: the next chunk that may be tried closes the breaker.
     harness.index.state().script.clear();
@@ -99,7 +100,7 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     host_resume(&harness).await;
     harness.invoke_for(Duration::from_secs(60)).await;
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
-    assert_eq!((job.status, job.counts, job.error_message), (JobStatus::Completed, counts(12), None));
+    assert_eq!((job.status, job.counts, job.failure_message()), (JobStatus::Completed, counts(12), None));
 }
 
 /// Nothing tried the index for two days, and its cause is gone since: the chunks that wait for the result of the one that is tried

@@ -167,6 +167,35 @@ async fn a_breaker_that_is_open_for_too_long_sends_what_is_met_to_the_dead_lette
     assert_eq!(harness.stores.queue.dead_letters(SHOP).await.unwrap().len(), 6);
 }
 
+/// The host stops a plug-in that keeps failing: no chunk is at fault.
+#[tokio::test(start_paused = true)]
+async fn a_plug_in_that_is_stopped_stops_the_index_and_uses_up_no_attempt() {
+    let harness = Harness::new();
+    let Worker { stores, index, clock, settings, .. } = harness.worker.as_ref();
+    let (plugin, index) = (Arc::new(FakePlugin::default()), index.clone());
+    let worker = Worker::new(stores.clone(), index, plugin.clone(), plugin.clone(), clock.clone(), *settings);
+    let harness = Harness { worker: Arc::new(worker), ..harness };
+    plugin.set_stopped(true);
+    let id = publish(&harness, true).await;
+    two_workers(&harness, Duration::from_secs(3_600)).await;
+    let opened = breaker(&harness).await.expect("it is stored");
+    assert_eq!((opened.code.as_str(), &opened.job_id), ("plugin-failure", &id));
+    assert_eq!(opened.message, "plug-in rules@1.0.0 was stopped: cannot (broken)");
+    assert!((60..=70).contains(&opened.probes), "{} in an hour", opened.probes);
+    let job = snapshot(&harness, &id).await;
+    assert_eq!((job.completed_chunks, job.last_error.unwrap().code.as_str()), (0, "plugin-failure"));
+    assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+    // A person's loop says so and ends.
+    let stop = harness.run(&id).await.unwrap_err();
+    assert_eq!((stop.error.code(), stop.attempts), ("plugin-failure", 1));
+
+    plugin.set_stopped(false);
+    two_workers(&harness, Duration::from_secs(130)).await;
+    let job = snapshot(&harness, &id).await;
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(6)));
+    assert_eq!(breaker(&harness).await, None);
+}
+
 /// A worker of the same queues that writes another index.
 fn of_another_target(harness: &Harness) -> Arc<Worker> {
     let index = Arc::new(FakeIndex::default());

@@ -1,0 +1,166 @@
+//! How much a run holds at a time.
+
+use super::*;
+use crate::reconcile::{index_side, ledger_side, run};
+use host_core::{
+    model::LastRefusal,
+    storage::{IngestGuard, Ledger, RecordChange, StoreError},
+};
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// The largest call of each kind.
+#[derive(Debug, Default)]
+struct Largest {
+    stored: AtomicUsize,
+    list: AtomicUsize,
+    ledger_page: AtomicUsize,
+    ledger_records: AtomicUsize,
+}
+
+#[async_trait]
+impl Interceptor for Largest {
+    async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
+        match call {
+            IndexCall::Stored(ids) => self.stored.fetch_max(ids.len(), Relaxed),
+            IndexCall::List(limit) => self.list.fetch_max(limit, Relaxed),
+            other => panic!("a reconciliation does not change the index: {other:?}"),
+        };
+        Ok(())
+    }
+}
+
+struct Pages {
+    ledger: Arc<dyn Ledger>,
+    largest: Arc<Largest>,
+}
+
+#[async_trait]
+impl Ledger for Pages {
+    async fn get(
+        &self,
+        scope: &LedgerScope,
+        products: &[ProductId],
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
+        self.largest.ledger_records.fetch_max(products.len(), Relaxed);
+        self.ledger.get(scope, products).await
+    }
+
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
+        self.largest.ledger_records.fetch_max(records.len(), Relaxed);
+        self.ledger.put(scope, records).await
+    }
+
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
+        self.largest.ledger_records.fetch_max(changes.len(), Relaxed);
+        self.ledger.replace(scope, changes).await
+    }
+
+    async fn refuse(
+        &self,
+        scope: &LedgerScope,
+        refusals: &[(ProductId, LastRefusal)],
+    ) -> Result<(), StoreError> {
+        self.ledger.refuse(scope, refusals).await
+    }
+
+    async fn page(
+        &self,
+        scope: &LedgerScope,
+        after: Option<&ProductId>,
+        limit: usize,
+    ) -> Result<Vec<LedgerRecord>, StoreError> {
+        self.largest.ledger_page.fetch_max(limit, Relaxed);
+        self.ledger.page(scope, after, limit).await
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        self.ledger.remove_shop(shop_id, dry_run).await
+    }
+}
+
+/// The shop's storage with that ledger.
+struct Watched {
+    storage: Memory,
+    ledger: Arc<Pages>,
+}
+
+#[async_trait]
+impl Storage for Watched {
+    fn stores(&self) -> Stores {
+        Stores { ledger: self.ledger.clone(), ..self.storage.stores() }
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        self.storage.register().await
+    }
+
+    fn has_active_worker(&self) -> bool {
+        self.storage.has_active_worker()
+    }
+
+    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
+        self.storage.has_active_ingest(job).await
+    }
+
+    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
+        self.storage.acquire_ingest(job).await
+    }
+
+    async fn run_maintenance(&self) -> Infallible {
+        self.storage.run_maintenance().await
+    }
+
+    fn location(&self) -> String {
+        self.storage.location()
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_holds_a_page_of_documents_at_a_time() {
+    let shop = Shop::with_products().await;
+    // Of each kind of difference more than a page has.
+    const NUMBER: usize = 2 * index_side::PAGE + 1;
+    let mut records = Vec::new();
+    for number in 0..NUMBER {
+        let id = format!("known-{number:06}");
+        let product = ProductId::new(format!("gid/{id}")).unwrap();
+        let mut record = LedgerRecord::new(product, JobId::new("first").unwrap(), shop.clock.now());
+        record.state = ProductState::Live;
+        record.add_document(document(&id));
+        if number % 3 == 0 {
+            record.add_document(document(&format!("missing-{number:06}")));
+        }
+        records.push(record);
+        shop.hold(&id, 1, "first");
+        shop.hold(&format!("unknown-{number:06}"), 1, "first");
+    }
+    shop.stores().ledger.put(&shop.scope(), &records).await.unwrap();
+
+    let largest = Arc::new(Largest::default());
+    let ledger = Arc::new(Pages { ledger: shop.stores().ledger, largest: largest.clone() });
+    let storage = Watched { storage: shop.storage.clone(), ledger };
+    let index = Intercepted { index: FakeIndex::default(), interceptor: largest.clone() };
+    *index.index.state() = std::mem::take(&mut *shop.index.state());
+    let reconcile =
+        Reconcile { storage: &storage, index: &index, ..shop.reconcile(ReconcileMode::All, false) };
+    let settings = RemovalSettings { bounds: ChunkBounds { documents: 10, bytes: 9_999 }, lanes: 4 };
+    let (mut reported, number) = (0, NUMBER as u64);
+    let found = reconcile.repair(settings, |_| reported += 1).await.unwrap();
+    assert_eq!((found.missing, found.unknown), (number.div_ceil(3), number));
+    assert_eq!(reported, found.differences());
+    let repair = found.repair.unwrap();
+    assert_eq!((repair.marked_missing, repair.recorded), (number.div_ceil(3), number));
+
+    let of = |largest: &AtomicUsize| largest.load(Relaxed);
+    assert_eq!(of(&largest.stored), run::LOOKUP_BATCH, "{largest:?}");
+    assert_eq!(of(&largest.list), index_side::PAGE, "{largest:?}");
+    assert_eq!(of(&largest.ledger_page), ledger_side::PAGE, "{largest:?}");
+    assert!(of(&largest.ledger_records) <= index_side::PAGE, "{largest:?}");
+}
