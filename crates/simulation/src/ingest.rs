@@ -114,7 +114,7 @@ impl<W: World> Simulation<W> {
             exported_at: Some(at),
             modified_at: None,
         };
-        let job = request.find_or_create(&*self.stores.jobs, &*clock).await.unwrap();
+        let job = request.find_or_create(&*self.stores.jobs, &clock).await.unwrap();
         let refused = products.iter().filter(|(_, state)| plugin.refuses(state));
         let refused: BTreeMap<u64, State> = refused.map(|(number, state)| (*number, state.clone())).collect();
         self.coverage.add(Event::Refused, refused.len() as u64);

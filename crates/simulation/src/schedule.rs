@@ -20,6 +20,7 @@ use host_pipeline::{
     worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive},
 };
 use host_testing::{
+    build,
     fakes::{FakeIndex, FakePlugin, Next},
     next_random,
 };
@@ -405,7 +406,7 @@ impl<W: World> Simulation<W> {
         };
         self.oracle.lose_ledger();
         ledger.remove_shop(SHOP, false).await.unwrap();
-        ledger.put(&scope, &kept).await.unwrap();
+        build::store_records(&*ledger, &scope, &kept).await;
     }
 
     /// After a ledger was lost, it and the index are made to agree; the next full sync then makes the index what the shop is.

@@ -154,9 +154,8 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
     })
 }
 
-/// Without the plus, SQLite reads all jobs of the shop, which saves it a sort.
 pub(super) const UNFINISHED: &str = "SELECT job FROM job
-        WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL ORDER BY +created_at DESC, rowid DESC";
+        WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL";
 
 pub(super) fn unfinished(
     tx: &Transaction<'_>,
@@ -164,6 +163,7 @@ pub(super) fn unfinished(
     fingerprint: Digest,
 ) -> Result<Option<Job>, Cause> {
     let mut statement = tx.prepare_cached(UNFINISHED)?;
+    let mut unfinished: Vec<Job> = Vec::new();
     for job in
         statement.query_map(params![shop_id, fingerprint.to_string()], |row| row.get::<_, String>(0))?
     {

@@ -56,7 +56,7 @@ async fn everything_that_is_written_carries_its_schema() {
     let refusal = LastRefusal::of(&entry(EntryClass::Failed, "so"), &job);
     let record = |product| LedgerRecord::new(product, job.id.clone(), now);
     let with_refusal = LedgerRecord { refusal: Some(refusal.clone()), ..record(put) };
-    ledger.put(&scope, &[with_refusal]).await.unwrap();
+    build::store_records(&*ledger, &scope, &[with_refusal]).await;
     let change = RecordChange { before: None, after: record(replaced) };
     assert_eq!(ledger.replace(&scope, &[change]).await.unwrap(), [true]);
     ledger.refuse(&scope, &[(refused, refusal)]).await.unwrap();

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, LastRefusal, LedgerRecord, ProductId, Seal},
     storage::{
-        AttemptError, Breaker, BreakerScope, Breakers, ChunkLease, ChunkOutcome, Chunks, Claim, Completion,
-        DeadLetter, Delivery, IndexDocument, IngestGuard, JobRemover, JobSnapshot, Jobs, LeasedDeadLetter,
-        Ledger, LedgerScope, Put, QuarantineReason, Queue, Receipt, RecordChange, Release, Settings,
-        ShopRemoval, Storage, StoreError, StoreErrorKind, Stores, UnreadableMessage,
+        AttemptError, Backlog, Breaker, BreakerScope, Breakers, ChunkLease, ChunkOutcome, Chunks, Claim,
+        Cleared, Completion, DeadLetter, Delivery, IndexDocument, IngestGuard, JobRemover, JobSnapshot, Jobs,
+        LeasedDeadLetter, Ledger, LedgerScope, Put, QuarantineReason, Queue, Receipt, RecordChange, Release,
+        Settings, ShopIndex, ShopRemoval, Storage, StoreError, StoreErrorKind, Stores, UnreadableMessage,
     },
 };
 use std::{
@@ -84,6 +84,7 @@ gate!(Jobs as "jobs" {
     get(id: &JobId) -> Option<JobSnapshot>;
     has_ended(id: &JobId) -> bool;
     list(shop_id: Option<&str>, limit: usize) -> Vec<JobSnapshot>;
+    list_open(shop_id: Option<&str>, limit: usize) -> Vec<JobSnapshot>;
     supersede(job: &Job) -> Vec<JobId>;
     cancel(id: &JobId, message: &str) -> bool;
     record_error(id: &JobId, error: &AttemptError) -> ();
@@ -97,6 +98,7 @@ gate!(Jobs as "jobs" {
     complete(lease: &ChunkLease, outcome: &ChunkOutcome) -> Completion;
     redrive(id: &JobId, seq: u32, redrive_count: u32) -> Option<u32>;
     reports(id: &JobId) -> Vec<String>;
+    indexes(shop_id: &str) -> Vec<ShopIndex>;
     shop_removal(shop_id: &str) -> Option<ShopRemoval>;
     put_shop_removal(shop_id: &str, removal: &ShopRemoval) -> ();
     remove_shop(shop_id: &str, dry_run: bool) -> u64;
@@ -114,9 +116,11 @@ gate!(Queue as "queue" {
     dead_letter(receipt: &Receipt, reason: &QuarantineReason) -> bool;
     expedite(shop_id: &str) -> bool;
     depth(shop_id: &str) -> u64;
+    backlog(shop_ids: &[String], others: bool) -> Backlog;
     dead_letters(shop_id: &str) -> Vec<DeadLetter>;
     unreadable(shop_id: &str) -> Vec<UnreadableMessage>;
     receive_dead_letters(shop_id: &str, visibility: Duration) -> Vec<LeasedDeadLetter>;
+    resend(dead_letter: &DeadLetter) -> bool;
     remove_shop(shop_id: &str, dry_run: bool) -> u64;
 } fn receive_limit(&self) -> Option<u32> {
     self.store.receive_limit()
@@ -131,7 +135,6 @@ gate!(Settings as "settings" {
 
 gate!(Ledger as "ledger" {
     get(scope: &LedgerScope, products: &[ProductId]) -> Vec<Option<LedgerRecord>>;
-    put(scope: &LedgerScope, records: &[LedgerRecord]) -> ();
     replace(scope: &LedgerScope, changes: &[RecordChange]) -> Vec<bool>;
     refuse(scope: &LedgerScope, refusals: &[(ProductId, LastRefusal)]) -> ();
     page(scope: &LedgerScope, after: Option<&ProductId>, limit: usize) -> Vec<LedgerRecord>;
@@ -141,8 +144,10 @@ gate!(Ledger as "ledger" {
 gate!(Breakers as "breakers" {
     get(scope: &BreakerScope) -> Option<Breaker>;
     replace(expected: Option<&Breaker>, breaker: &Breaker) -> bool;
-    close(scope: &BreakerScope) -> Option<Breaker>;
+    close(scope: &BreakerScope, cleared: Cleared) -> Option<Breaker>;
     list(shop_id: Option<&str>) -> Vec<Breaker>;
+    last_cleared(shop_id: &str) -> Vec<Breaker>;
+    remove_shop(shop_id: &str) -> ();
 });
 
 /// A storage behind a gate, which also asks before `storage.acquire_ingest`.

@@ -48,11 +48,6 @@ impl Ledger for Pages {
         self.ledger.get(scope, products).await
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
-        self.largest.ledger_records.fetch_max(records.len(), Relaxed);
-        self.ledger.put(scope, records).await
-    }
-
     async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
         self.largest.ledger_records.fetch_max(changes.len(), Relaxed);
         self.ledger.replace(scope, changes).await
@@ -141,7 +136,7 @@ async fn it_holds_a_page_of_documents_at_a_time() {
         shop.hold(&id, 1, "first");
         shop.hold(&format!("unknown-{number:06}"), 1, "first");
     }
-    shop.stores().ledger.put(&shop.scope(), &records).await.unwrap();
+    build::store_records(&*shop.stores().ledger, &shop.scope(), &records).await;
 
     let largest = Arc::new(Largest::default());
     let ledger = Arc::new(Pages { ledger: shop.stores().ledger, largest: largest.clone() });
