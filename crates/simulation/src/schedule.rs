@@ -353,16 +353,11 @@ impl<W: World> Simulation<W> {
         }
     }
 
-    /// Redrives the dead letters of one job while nothing waits: those of jobs with other numbers of lanes would be worked beside them, and
-    /// this index, which checks no preconditions, might keep the older one (`docs/order.md`).
+    /// Redrives all dead letters that may be.
     async fn redrive(&mut self) {
         let letters = self.stores.queue.dead_letters(SHOP).await.unwrap();
         self.coverage.add(Event::DeadLettered, letters.len() as u64);
-        let Some(first) = letters.first() else { return };
-        if self.stores.queue.depth(SHOP).await.unwrap() > 0 {
-            return;
-        }
-        let filter = DeadLetterFilter { job: Some(first.chunk.job_id.clone()), ..Default::default() };
+        let filter = DeadLetterFilter::default();
         let redriven = redrive(&self.stores, &self.clock, SHOP, &filter).await.unwrap();
         self.coverage.add(Event::Redriven, redriven.sent.len() as u64);
     }

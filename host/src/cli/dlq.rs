@@ -283,21 +283,30 @@ async fn redrive(
             redriven.sent.extend(of_shop.sent);
             redriven.done.extend(of_shop.done);
             redriven.orphaned.extend(of_shop.orphaned);
+            redriven.held_back.extend(of_shop.held_back);
         }
     }
-    let Redriven { sent, done, orphaned } = &redriven;
+    let Redriven { sent, done, orphaned, held_back } = &redriven;
     if global.output == OutputFormat::Json {
         return print_json(&serde_json::json!({
             "dry_run": dry_run,
             "redriven": named(sent),
             "done": named(done),
             "orphaned": named(orphaned),
+            "held_back": named(held_back),
         }));
     }
     let mut text = String::new();
     lines(&mut text, if dry_run { "would send" } else { "sent" }, sent);
     lines(&mut text, "was done before:", done);
     lines(&mut text, "skipped, job not found:", orphaned);
+    lines(&mut text, "held back:", held_back);
+    if !held_back.is_empty() {
+        text.push_str(
+            "chunks of another job wait in another number of lanes, where one change could overtake another: run this again \
+             when they are done\n",
+        );
+    }
     if !dry_run && !sent.is_empty() {
         let mut jobs = Vec::new();
         for id in sent.iter().map(|letter| &letter.chunk.job_id).collect::<BTreeSet<_>>() {

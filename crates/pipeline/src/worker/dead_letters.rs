@@ -7,8 +7,9 @@ use futures::StreamExt;
 use host_core::{
     clock::SharedClock,
     error::chain,
+    index::TargetId,
     model::{Job, JobId},
-    storage::{DeadLetter, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
+    storage::{DeadLetter, JobSnapshot, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -52,6 +53,9 @@ pub struct Redriven {
     pub done: Vec<DeadLetter>,
     /// Their jobs are no longer known. They are still there.
     pub orphaned: Vec<DeadLetter>,
+    /// Chunks of another job of their index wait in another number of lanes, where one could overtake the other (`docs/order.md`). They
+    /// are still there, and the same call sends them once those chunks are done.
+    pub held_back: Vec<DeadLetter>,
 }
 
 /// Sends the chunks of dead letters again: they no longer count as failed, and their jobs end once more. A repeated call
@@ -63,6 +67,7 @@ pub async fn redrive(
     filter: &DeadLetterFilter,
 ) -> Result<Redriven, StoreError> {
     let mut redriven = Redriven::default();
+    let mut lanes = lanes_in_use(stores, shop_id).await?;
     let send = async |dead_letter: DeadLetter, job: Option<Arc<Job>>| {
         if stores.queue.resend(&dead_letter).await? {
             redriven.sent.push(dead_letter);
@@ -72,6 +77,11 @@ pub async fn redrive(
             redriven.orphaned.push(dead_letter);
             return Ok(false);
         };
+        let in_use = lanes.entry((job.target.clone(), job.index_name.clone())).or_insert(job.lanes);
+        if *in_use != job.lanes {
+            redriven.held_back.push(dead_letter);
+            return Ok(false);
+        }
         let chunk = &dead_letter.chunk;
         match stores.jobs.redrive(&chunk.job_id, chunk.seq, dead_letter.redrive_count).await? {
             Some(redrive_count) => {
@@ -84,6 +94,16 @@ pub async fn redrive(
     };
     each(stores, clock, shop_id, filter, send).await?;
     Ok(redriven)
+}
+
+/// The number of lanes in which chunks of a shop's indexes wait.
+async fn lanes_in_use(
+    stores: &Stores,
+    shop_id: &str,
+) -> Result<HashMap<(TargetId, String), u16>, StoreError> {
+    let open = stores.jobs.list_open(Some(shop_id), usize::MAX).await?;
+    let waiting = open.into_iter().filter(|open| open.completed_chunks < open.chunks);
+    Ok(waiting.map(|JobSnapshot { job, .. }| ((job.target, job.index_name), job.lanes)).collect())
 }
 
 /// Removes dead letters. Their chunks stay counted as failed.

@@ -1,13 +1,20 @@
-//! Lanes side by side: as much faster as the target allows, and every product in its order.
+//! Lanes side by side: as much faster as the target allows, and every product in its order; redrives included.
 
 use super::{FakePlugin, Harness, RunUntil, SHOP, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, FinishedChunk, PendingLine};
+use crate::{
+    ingest::chunk::{ChunkBounds, Chunker, FinishedChunk, PendingLine},
+    worker::{DeadLetterFilter, redrive},
+};
 use async_trait::async_trait;
 use host_core::{
     index::IndexError,
-    model::{DocumentId, JobStatus, Operation, ProductId},
+    model::{DocumentId, Job, JobId, JobStatus, Operation, ProductId},
+    storage::DeadLetter,
 };
-use host_testing::fakes::{FakeIndex, IndexCall, Intercepted, Interceptor};
+use host_testing::{
+    build,
+    fakes::{FakeIndex, IndexCall, Intercepted, Interceptor, Next},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -108,4 +115,31 @@ async fn a_product_that_changes_all_the_time_is_written_in_its_order() {
         let busy = &written[&DocumentId::new("busy").unwrap()];
         assert_eq!(*busy, (1..=i64::from(UPDATES)).collect::<Vec<_>>(), "{lanes} lanes");
     }
+}
+
+/// Fault of before: they were worked side by side, and an index without preconditions kept the older version of a product.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_of_jobs_in_other_numbers_of_lanes_are_redriven_one_job_after_the_other() {
+    let harness = Harness::new();
+    let mut jobs = Vec::new();
+    for (name, lanes) in [("first", 1), ("second", 4), ("third", 4)] {
+        let job = Job { id: JobId::new(name).unwrap(), lanes, ..build::job(&*harness.clock, SHOP) };
+        build::publish(&harness.stores, &job, &[(0, Operation::AddDocuments, "{\"_id\":\"1\",\"v\":1}\n")])
+            .await;
+        harness.script([Next::Panic]);
+        assert_eq!(harness.run(&job.id).await.unwrap().status, JobStatus::Failed);
+        jobs.push(job.id);
+    }
+    let redrive = async || {
+        let redriven =
+            redrive(&harness.stores, &harness.clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
+        let jobs_of = |letters: Vec<DeadLetter>| {
+            letters.into_iter().map(|letter| letter.chunk.job_id).collect::<Vec<_>>()
+        };
+        (jobs_of(redriven.sent), jobs_of(redriven.held_back))
+    };
+    assert_eq!(redrive().await, (jobs[..1].to_vec(), jobs[1..].to_vec()));
+    assert_eq!(redrive().await, (vec![], jobs[1..].to_vec()), "a chunk of the first job still waits");
+    harness.run(&jobs[0]).await.unwrap();
+    assert_eq!(redrive().await, (jobs[1..].to_vec(), vec![]));
 }
