@@ -190,6 +190,7 @@ impl DynamoJobs {
         // Entries of jobs that have ended are removed by the sweep.
         open.retain(JobSnapshot::is_open);
         open.sort_by(JobSnapshot::by_index);
+        open.truncate(limit);
         Ok(open)
     }
 
