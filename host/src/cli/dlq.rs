@@ -275,16 +275,16 @@ async fn redrive(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let mut redriven = Redriven::default();
-    if dry_run {
-        redriven.sent = list_dead_letters(stores, shops, filter).await.map_err(store_failure)?;
-    } else {
-        for shop in shops {
-            let of_shop = worker::redrive(stores, &clock(), shop, filter).await.map_err(store_failure)?;
-            redriven.sent.extend(of_shop.sent);
-            redriven.done.extend(of_shop.done);
-            redriven.orphaned.extend(of_shop.orphaned);
-            redriven.held_back.extend(of_shop.held_back);
-        }
+    for shop in shops {
+        let of_shop = match dry_run {
+            true => worker::plan_redrive(stores, shop, filter).await,
+            false => worker::redrive(stores, &clock(), shop, filter).await,
+        };
+        let of_shop = of_shop.map_err(store_failure)?;
+        redriven.sent.extend(of_shop.sent);
+        redriven.done.extend(of_shop.done);
+        redriven.orphaned.extend(of_shop.orphaned);
+        redriven.held_back.extend(of_shop.held_back);
     }
     let Redriven { sent, done, orphaned, held_back } = &redriven;
     if global.output == OutputFormat::Json {
@@ -302,9 +302,11 @@ async fn redrive(
     lines(&mut text, "skipped, job not found:", orphaned);
     lines(&mut text, "held back:", held_back);
     if !held_back.is_empty() {
-        text.push_str(
-            "chunks of another job wait in another number of lanes, where one change could overtake another: run this again \
-             when they are done\n",
+        let _ = writeln!(
+            text,
+            "chunks of another job wait in another number of lanes, where one change could overtake another: run this again when \
+             they are done; `host status{}` shows them",
+            options(global)
         );
     }
     if !dry_run && !sent.is_empty() {

@@ -181,8 +181,12 @@ impl Forget<'_> {
             Some(removal) if removal.is_open() => (Some(removal), None),
             ended => (None, ended),
         };
-        // A call whose answer was lost is repeated: its receipt says what there was.
+        // A call whose answer was lost is repeated: its receipt says what there was. What came late, and is counted nowhere, goes.
         if let Some(receipt) = ended.filter(|_| jobs.is_empty() && counts == ShopCounts::default()) {
+            stores.queue.remove_shop(shop, false).await?;
+            stores.breakers.remove_shop(shop).await?;
+            self.storage.erase().await?;
+            self.storage.flush().await?;
             return Ok(Forgotten { receipt, left: Vec::new() });
         }
         // Ledger and jobs go after documents, and say whose these are.
@@ -211,6 +215,8 @@ impl Forget<'_> {
         for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_exclusive) {
             stores.settings.delete(&of_shop.index_name).await?;
         }
+        // A worker whose chunk ended the last job may have closed a breaker since.
+        stores.breakers.remove_shop(shop).await?;
         // The names of indexes, which may be the shop's, are erased with the rest.
         let nameless = ShopRemoval { indexes: Vec::new(), ..begun };
         stores.jobs.put_shop_removal(shop, &nameless).await?;

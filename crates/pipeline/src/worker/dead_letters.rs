@@ -9,10 +9,10 @@ use host_core::{
     error::chain,
     index::TargetId,
     model::{Job, JobId},
-    storage::{DeadLetter, JobSnapshot, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
+    storage::{DeadLetter, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -67,7 +67,7 @@ pub async fn redrive(
     filter: &DeadLetterFilter,
 ) -> Result<Redriven, StoreError> {
     let mut redriven = Redriven::default();
-    let mut lanes = lanes_in_use(stores, shop_id).await?;
+    let mut in_use = LanesInUse::of(stores, shop_id).await?;
     let send = async |dead_letter: DeadLetter, job: Option<Arc<Job>>| {
         if stores.queue.resend(&dead_letter).await? {
             redriven.sent.push(dead_letter);
@@ -77,11 +77,11 @@ pub async fn redrive(
             redriven.orphaned.push(dead_letter);
             return Ok(false);
         };
-        let in_use = lanes.entry((job.target.clone(), job.index_name.clone())).or_insert(job.lanes);
-        if *in_use != job.lanes {
+        if in_use.are_others_than(&job) {
             redriven.held_back.push(dead_letter);
             return Ok(false);
         }
+        in_use.add(&job);
         let chunk = &dead_letter.chunk;
         match stores.jobs.redrive(&chunk.job_id, chunk.seq, dead_letter.redrive_count).await? {
             Some(redrive_count) => {
@@ -96,14 +96,68 @@ pub async fn redrive(
     Ok(redriven)
 }
 
-/// The number of lanes in which chunks of a shop's indexes wait.
-async fn lanes_in_use(
+/// What [`redrive`] would do now. Which chunks are done is not looked up: their dead letters count as sent.
+pub async fn plan_redrive(
     stores: &Stores,
     shop_id: &str,
-) -> Result<HashMap<(TargetId, String), u16>, StoreError> {
-    let open = stores.jobs.list_open(Some(shop_id), usize::MAX).await?;
-    let waiting = open.into_iter().filter(|open| open.completed_chunks < open.chunks);
-    Ok(waiting.map(|JobSnapshot { job, .. }| ((job.target, job.index_name), job.lanes)).collect())
+    filter: &DeadLetterFilter,
+) -> Result<Redriven, StoreError> {
+    let mut jobs: HashMap<JobId, Option<Job>> = HashMap::new();
+    let mut selected = Vec::new();
+    for dead_letter in stores.queue.dead_letters(shop_id).await? {
+        if !filter.matches(&dead_letter) {
+            continue;
+        }
+        let id = &dead_letter.chunk.job_id;
+        if !jobs.contains_key(id) {
+            jobs.insert(id.clone(), stores.jobs.get(id).await?.map(|snapshot| snapshot.job));
+        }
+        selected.push(dead_letter);
+    }
+    let job_of = |dead_letter: &DeadLetter| jobs.get(&dead_letter.chunk.job_id).and_then(Option::as_ref);
+    selected.sort_by_key(|dead_letter| job_of(dead_letter).map(|job| (job.sequence, job.created_at)));
+    let (mut planned, mut in_use) = (Redriven::default(), LanesInUse::of(stores, shop_id).await?);
+    for dead_letter in selected {
+        match job_of(&dead_letter) {
+            _ if dead_letter.external.is_some() => planned.sent.push(dead_letter),
+            None => planned.orphaned.push(dead_letter),
+            Some(job) if in_use.are_others_than(job) => planned.held_back.push(dead_letter),
+            Some(job) => {
+                in_use.add(job);
+                planned.sent.push(dead_letter);
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// In how many lanes chunks of a shop's indexes wait.
+#[derive(Default)]
+struct LanesInUse(HashMap<(TargetId, String), BTreeSet<u16>>);
+
+impl LanesInUse {
+    async fn of(stores: &Stores, shop_id: &str) -> Result<Self, StoreError> {
+        let mut in_use = Self::default();
+        for open in stores.jobs.list_open(Some(shop_id), usize::MAX).await? {
+            if open.completed_chunks < open.chunks {
+                in_use.add(&open.job);
+            }
+        }
+        Ok(in_use)
+    }
+
+    fn add(&mut self, job: &Job) {
+        // Jobs of older versions do not say.
+        if job.lanes > 0 {
+            self.0.entry((job.target.clone(), job.index_name.clone())).or_default().insert(job.lanes);
+        }
+    }
+
+    /// Whether chunks of the job's index wait in another number of lanes than the job's, where one could overtake another.
+    fn are_others_than(&self, job: &Job) -> bool {
+        let in_use = self.0.get(&(job.target.clone(), job.index_name.clone()));
+        job.lanes > 0 && in_use.is_some_and(|in_use| in_use.iter().any(|lanes| *lanes != job.lanes))
+    }
 }
 
 /// Removes dead letters. Their chunks stay counted as failed.

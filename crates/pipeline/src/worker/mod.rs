@@ -41,7 +41,7 @@ pub use batch::Deadlines;
 pub use breaker::resume;
 pub use cancel_job::{Cancelled, cancel};
 pub use chunk_error::ChunkError;
-pub use dead_letters::{DeadLetterFilter, Redriven, discard, redrive};
+pub use dead_letters::{DeadLetterFilter, Redriven, discard, plan_redrive, redrive};
 pub use failure_policy::{FailureAction, failure_action};
 
 use host_core::{

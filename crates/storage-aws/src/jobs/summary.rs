@@ -81,7 +81,9 @@ impl DynamoJobs {
             return Ok(end);
         }
         // All of a chunk's items failed for one reason, which says more than that of a single one.
-        if let Some(Quarantined { code, message }) = quarantined {
+        if let Some(Quarantined { code, message }) = quarantined
+            && counts.failed > 0
+        {
             return Ok(with_error(end, message, code).set(name::QUARANTINED, 1i64));
         }
         end = end.remove(name::QUARANTINED);

@@ -3,7 +3,7 @@
 use super::{FakePlugin, Harness, RunUntil, SHOP, Worker, WorkerSettings};
 use crate::{
     ingest::chunk::{ChunkBounds, Chunker, FinishedChunk, PendingLine},
-    worker::{DeadLetterFilter, redrive},
+    worker::{DeadLetterFilter, Redriven, plan_redrive, redrive},
 };
 use async_trait::async_trait;
 use host_core::{
@@ -131,12 +131,17 @@ async fn dead_letters_of_jobs_in_other_numbers_of_lanes_are_redriven_one_job_aft
         jobs.push(job.id);
     }
     let redrive = async || {
-        let redriven =
-            redrive(&harness.stores, &harness.clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
-        let jobs_of = |letters: Vec<DeadLetter>| {
-            letters.into_iter().map(|letter| letter.chunk.job_id).collect::<Vec<_>>()
+        let (stores, all) = (&harness.stores, DeadLetterFilter::default());
+        let of = |redriven: Redriven| {
+            let jobs_of = |letters: Vec<DeadLetter>| {
+                letters.into_iter().map(|letter| letter.chunk.job_id).collect::<Vec<_>>()
+            };
+            (jobs_of(redriven.sent), jobs_of(redriven.held_back))
         };
-        (jobs_of(redriven.sent), jobs_of(redriven.held_back))
+        let planned = of(plan_redrive(stores, SHOP, &all).await.unwrap());
+        let redriven = of(redrive(stores, &harness.clock, SHOP, &all).await.unwrap());
+        assert_eq!(planned, redriven);
+        redriven
     };
     assert_eq!(redrive().await, (jobs[..1].to_vec(), jobs[1..].to_vec()));
     assert_eq!(redrive().await, (vec![], jobs[1..].to_vec()), "a chunk of the first job still waits");
