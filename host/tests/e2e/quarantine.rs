@@ -185,6 +185,9 @@ fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_pr
         "json",
         "--plugin",
         fixed.to_str().unwrap(),
+        // The evil plug-in takes each version for newer.
+        "--plugin",
+        guest("default-validator").to_str().unwrap(),
     ]);
     assert_eq!(replayed.code, Some(3), "{replayed:?}");
     let replayed = replayed.json();
