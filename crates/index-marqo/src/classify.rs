@@ -73,7 +73,7 @@ pub(super) fn classify(observed: Observed<'_>) -> AnswerClass {
     }
 }
 
-const CHECK_KEY: &str = "give the index's settings an API key that may write to it: `host settings put`";
+const CHECK_KEY: &str = "give the index's settings an API key that may write to it: `host settings put INDEX --api-key-file FILE`";
 const CHECK_INDEX: &str = "create the index on the server, or name another one";
 const CHECK_ENDPOINT: &str =
     "point the endpoint of the index's settings to a Marqo server: `host settings put`";

@@ -142,7 +142,7 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
             }
             DlqCommand::Discard { choice, all, dry_run } => {
                 let filter = choice.filter(&config, &stores).await?;
-                must_choose(&filter, all, "removed")?;
+                must_choose(&filter, all || dry_run, "removed")?;
                 discard(global, &stores, &shops, &filter, dry_run).await?;
                 backend.flush().await?;
             }
