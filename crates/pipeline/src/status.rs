@@ -27,7 +27,7 @@ pub struct ShopStatus {
     pub shop_id: String,
     /// Messages in its queue, in flight or not.
     pub messages: u64,
-    /// Its dead letters.
+    /// Its dead letters, of all its indexes: a shop has one queue.
     pub dead_letters: u64,
     /// Its indexes, the worst first.
     pub indexes: Vec<IndexStatus>,
@@ -50,14 +50,15 @@ pub struct IndexStatus {
 type Rank = (Reverse<bool>, Option<Timestamp>, Reverse<u64>, Timestamp);
 
 impl Status {
-    /// Whether a person has something to do: work is stopped, or there are dead letters.
+    /// Whether a person has something to do: work is stopped, or there are dead letters. That there are none says nothing of the
+    /// [shops left out](Self::shops_left_out).
     pub fn needs_action(&self) -> bool {
         self.shops.iter().any(|shop| shop.dead_letters > 0 || shop.stopped_since().is_some())
     }
 
-    /// Whether nothing is open, stopped or a dead letter.
+    /// Whether everything was looked at, and nothing is open, stopped or a dead letter.
     pub fn is_quiet(&self) -> bool {
-        self.shops.iter().all(ShopStatus::is_quiet) && !self.more_jobs
+        self.shops.iter().all(ShopStatus::is_quiet) && !self.more_jobs && self.shops_left_out == 0
     }
 }
 

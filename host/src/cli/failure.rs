@@ -17,7 +17,7 @@ pub enum Exit {
     /// has more documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
     /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ. Of
-    /// `status`: work on an index is stopped, or there are dead letters.
+    /// `status`: work on an index is stopped, or there are dead letters in the queues that it looked at; it says if there are others.
     Conflict = 3,
     /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and `plugin diff`: a
     /// fixture failed, an item was refused, or something differs.

@@ -2,7 +2,10 @@
 
 use super::{Global, context::store_failure, failure::Failure};
 use clap::ValueEnum;
-use host_core::{model::Job, storage::Stores};
+use host_core::{
+    model::{Job, PluginRef},
+    storage::{JobSnapshot, StoreError, Stores},
+};
 use host_plugin_host::{Plugins, Role};
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -38,17 +41,19 @@ pub(super) fn same_plugins<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Strin
     )
 }
 
-/// Warns of an open job with another plug-in than the worker's, which may then have other validators as well.
+/// Open jobs that are read for a warning.
+const MAX_JOBS: usize = 20;
+
+/// Warns of an open job with another plug-in than the worker's, which may then have other validators as well. Looks at the first jobs
+/// only: it delays each start of a worker.
 pub(super) async fn warn_of_other_plugin(
     stores: &Stores,
     shop: Option<&str>,
     plugins: &Plugins,
 ) -> Result<(), Failure> {
     let Some(ours) = plugins.plugin_ref(Role::Transform) else { return Ok(()) };
-    let jobs = stores.jobs.list_open(shop, usize::MAX).await.map_err(store_failure)?;
-    let other = jobs.iter().rev().find(|job| !job.status.has_ended() && job.job.plugin.digest != ours.digest);
-    if let Some(job) = other {
-        let (id, theirs) = (&job.job.id, &job.job.plugin);
+    let other = job_of_other_plugin(stores, shop, &ours).await.map_err(store_failure)?;
+    if let Some(Job { id, plugin: theirs, .. }) = other {
         eprintln!(
             "warning: the documents of job {id} were made by {}@{} ({}), and this worker runs {}@{} ({}): they are written \
              as they are, and checked by this worker's validators",
@@ -56,4 +61,39 @@ pub(super) async fn warn_of_other_plugin(
         );
     }
     Ok(())
+}
+
+async fn job_of_other_plugin(
+    stores: &Stores,
+    shop: Option<&str>,
+    ours: &PluginRef,
+) -> Result<Option<Job>, StoreError> {
+    let jobs = stores.jobs.list_open(shop, MAX_JOBS).await?;
+    let is_other = |open: &JobSnapshot| !open.status.has_ended() && open.job.plugin.digest != ours.digest;
+    Ok(jobs.into_iter().rfind(is_other).map(|open| open.job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::{clock::SharedClock, model::Digest};
+    use host_testing::{VirtualClock, build, storage::Memory};
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_reads_a_bounded_number_of_jobs() {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let stores = Memory::new(clock.clone()).stores();
+        let ours = build::job(&*clock, "shop").plugin;
+        let create = async |shop: String, plugin: PluginRef| {
+            stores.jobs.create(&Job { plugin, ..build::job(&*clock, &shop) }).await.unwrap()
+        };
+        for number in 0..MAX_JOBS {
+            create(format!("shop-{number:02}"), ours.clone()).await;
+        }
+        let theirs = PluginRef { digest: Digest::of(b"theirs"), ..ours.clone() };
+        let last = create("shop-z".to_owned(), theirs).await;
+        assert_eq!(job_of_other_plugin(&stores, Some("shop-z"), &ours).await.unwrap(), Some(last));
+        assert_eq!(job_of_other_plugin(&stores, None, &ours).await.unwrap(), None);
+    }
 }

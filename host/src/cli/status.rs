@@ -25,7 +25,7 @@ use std::{fmt::Write, slice, time::Duration};
 /// The object that `status` prints. Programs rely on its keys.
 #[derive(Serialize)]
 struct StatusView<'a> {
-    /// Whether work is stopped or there are dead letters: exit code 3.
+    /// Whether work is stopped or there are dead letters, as far as was looked: exit code 3.
     needs_action: bool,
     shops: Vec<ShopView<'a>>,
     /// Whether there are more open jobs than are listed.
@@ -38,6 +38,7 @@ struct StatusView<'a> {
 struct ShopView<'a> {
     shop_id: &'a str,
     messages: u64,
+    /// Those of all its indexes.
     dead_letters: u64,
     /// The command that tells why there are dead letters.
     next: Option<String>,
@@ -53,7 +54,7 @@ struct IndexView<'a> {
     /// When the oldest job was created of which not all chunks are written.
     waiting_since: Option<Timestamp>,
     jobs: Vec<OpenJobView<'a>>,
-    /// The command that makes work go on, or tells why it does not.
+    /// The command that makes work go on, or tells why it does not; where only a worker is missing, how work goes on, in words.
     next: Option<String>,
 }
 
@@ -102,7 +103,6 @@ pub(super) fn run(global: &Global) -> CliResult {
             OutputFormat::Json => print_json(&screen.view(&status))?,
             OutputFormat::Text => print(&screen.text(&status, shop))?,
         }
-        screen.print_left_out(&status);
         Ok(if status.needs_action() { Exit::Conflict } else { Exit::Completed })
     })
 }
@@ -172,7 +172,7 @@ impl StatusScreen {
             next: match (&index.stopped, failing) {
                 (Some(_), _) => Some(self.resume(shop_id, &index.index_name)),
                 (None, Some(job)) => Some(self.show_job(job)),
-                (None, None) => None,
+                (None, None) => index.jobs.iter().find_map(|job| self.idle_hint(job)).map(str::to_owned),
             },
         }
     }
@@ -189,18 +189,25 @@ impl StatusScreen {
         format!("host jobs show {}{}", job.job.id, self.options)
     }
 
+    fn idle_hint(&self, job: &JobSnapshot) -> Option<&str> {
+        let hint = self.idle.iter().find(|(id, _)| *id == job.job.id.as_str());
+        hint.map(|(_, hint)| hint.as_str())
+    }
+
     fn text(&self, status: &Status, shop: Option<&str>) -> String {
         let mut text = String::new();
-        if status.is_quiet() {
-            let nothing = "o job is open, nothing is stopped, no dead letters.";
+        if status.is_quiet() || (status.shops.is_empty() && !status.more_jobs) {
+            let nothing = "o job is open, nothing is stopped, no dead letters";
+            let place = if status.shops_left_out > 0 { " in the queues that were looked at" } else { "" };
             let _ = match shop {
-                Some(shop) => writeln!(text, "{shop}: n{nothing}"),
-                None => writeln!(text, "N{nothing}"),
+                Some(shop) => writeln!(text, "{shop}: n{nothing}{place}."),
+                None => writeln!(text, "N{nothing}{place}."),
             };
         }
         for shop in &status.shops {
             self.shop_text(&mut text, shop);
         }
+        self.left_out_text(&mut text, status);
         text
     }
 
@@ -267,7 +274,7 @@ impl StatusScreen {
             let command = self.show_job(job);
             let _ = writeln!(text, "             last error {at:.0}: {said}; `{command}`");
         }
-        if let Some((_, hint)) = self.idle.iter().find(|(id, _)| *id == created.id.as_str()) {
+        if let Some(hint) = self.idle_hint(job) {
             let _ = writeln!(text, "             no worker runs: {hint}");
         }
     }
@@ -281,18 +288,20 @@ impl StatusScreen {
         duration(Duration::try_from(at.duration_since(self.now)).unwrap_or_default())
     }
 
-    fn print_left_out(&self, status: &Status) {
+    /// What was not looked at, on which nothing above says anything.
+    fn left_out_text(&self, text: &mut String, status: &Status) {
+        let options = &self.options;
         if status.more_jobs {
-            eprintln!(
-                "there are more open jobs: `host status --shop SHOP{}` shows those of one shop",
-                self.options
+            let _ = writeln!(
+                text,
+                "there are more open jobs: `host status --shop SHOP{options}` shows those of one shop"
             );
         }
         if status.shops_left_out > 0 {
-            eprintln!(
-                "the queues of {} without an open job were not looked at: `host dlq list{}` looks at all of them",
-                pluralize(status.shops_left_out, "shop"),
-                self.options
+            let shops = pluralize(status.shops_left_out, "shop");
+            let _ = writeln!(
+                text,
+                "the queues of {shops} without an open job were not looked at: `host dlq list{options}` looks at all of them"
             );
         }
     }
@@ -313,5 +322,48 @@ impl<'a> OpenJobView<'a> {
             created_at: job.job.created_at,
             last_error: job.last_error.as_ref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::clock::SharedClock;
+    use host_testing::{VirtualClock, build, storage::Memory};
+    use std::sync::Arc;
+
+    fn screen(idle: Vec<(String, String)>) -> StatusScreen {
+        StatusScreen {
+            options: String::new(),
+            stopped_after: Duration::ZERO,
+            now: Timestamp::UNIX_EPOCH,
+            idle,
+        }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_never_said_to_be_well() {
+        let text = |status: &Status| screen(Vec::new()).text(status, None);
+        let all = text(&Status::default());
+        assert_eq!(all, "No job is open, nothing is stopped, no dead letters.\n");
+        assert_eq!(
+            text(&Status { shops_left_out: 9_500, ..Status::default() }),
+            "No job is open, nothing is stopped, no dead letters in the queues that were looked at.\n\
+             the queues of 9,500 shops without an open job were not looked at: `host dlq list` looks at all of them\n"
+        );
+        let more_jobs = text(&Status { more_jobs: true, ..Status::default() });
+        assert!(more_jobs.starts_with("there are more open jobs: "), "{more_jobs}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_only_a_worker_is_missing_the_object_says_what_is_next_as_the_text_does() {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let stores = Memory::new(clock.clone()).stores();
+        let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
+        let screen = screen(vec![(job.id.to_string(), "`host run`".to_owned())]);
+        let found = status(&stores, None, None).await.unwrap();
+        let shown = screen.index_view("shop", &found.shops[0].indexes[0]);
+        assert_eq!(shown.next.as_deref(), Some("`host run`"));
+        assert!(screen.text(&found, None).contains("no worker runs: `host run`"));
     }
 }

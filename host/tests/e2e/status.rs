@@ -85,6 +85,7 @@ fn an_open_job_is_shown_with_its_progress_and_what_makes_it_go_on() {
     assert_eq!((&shown["needs_action"], &index["stopped"]), (&false.into(), &Value::Null));
 
     let [resume] = &commands(&told.stdout)[..] else { panic!("{told:?}") };
+    assert_eq!(commands(index["next"].as_str().unwrap()), std::slice::from_ref(resume), "{shown}");
     // It works until it is interrupted.
     let mut worker = test_dir.command(&resume.split(' ').skip(1).collect::<Vec<_>>());
     let mut worker = worker.arg("--plugin").arg(&*SHOPIFY).spawn().unwrap();

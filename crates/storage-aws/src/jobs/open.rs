@@ -138,25 +138,17 @@ impl DynamoJobs {
         Ok(found)
     }
 
-    /// The records that the index names, of a shop or of all, at most `limit`. Writes nothing: in an environment that has no index yet,
-    /// all records are read instead.
-    pub(super) async fn look_up_open_records(
+    /// Where the records are that the index names, of a shop or of all; none in an environment that has no index yet. Writes nothing.
+    pub(super) async fn look_up_open_keys(
         &self,
         shop_id: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Item>, TableError> {
+    ) -> Result<Option<Vec<Key>>, TableError> {
         if !self.has_index.load(Relaxed) && self.table.get(&schema::open_jobs_listed()).await?.is_none() {
-            return match shop_id {
-                Some(shop_id) => self.records_of_shop(shop_id, None).await,
-                None => self.all_records(usize::MAX).await,
-            };
+            return Ok(None);
         }
         let prefix = shop_id.map_or_else(|| schema::OPEN_JOBS.to_owned(), schema::open_of_shop);
         let items = self.table.query(schema::OPEN, &prefix, false, None).await?;
-        let entries = items.iter().map(OpenJob::of).collect::<Result<Vec<_>, _>>()?;
-        let keys: Vec<Key> = entries.into_iter().take(limit).map(|open| open.record).collect();
-        // One without a record is being created.
-        Ok(self.table.get_batch(&keys).await?.into_iter().flatten().collect())
+        items.iter().map(|item| OpenJob::of(item).map(|open| open.record)).collect::<Result<_, _>>().map(Some)
     }
 
     /// The records of a shop's open jobs with this fingerprint.

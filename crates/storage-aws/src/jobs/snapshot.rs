@@ -5,7 +5,7 @@ use super::{
     completion::{CLASSES, PER_CLASS},
     from_envelope, from_json, from_micros, name, schema,
 };
-use crate::table::{Item, TableError};
+use crate::table::{Item, Key, TableError};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
     model::{ChunkRef, Counts, Digest, EntryClass, Job, JobId, JobStatus, ReportEntry},
@@ -182,15 +182,38 @@ impl DynamoJobs {
         shop_id: Option<&str>,
         limit: usize,
     ) -> Result<Vec<JobSnapshot>, TableError> {
-        let records = self.look_up_open_records(shop_id, limit).await?;
-        let snapshots: Vec<_> =
-            readable(&records).into_iter().map(|record| self.snapshot_without_samples(record)).collect();
-        let snapshots = futures::stream::iter(snapshots).buffered(AT_ONCE);
-        let mut open: Vec<JobSnapshot> = snapshots.try_collect().await?;
-        // Entries of jobs that have ended are removed by the sweep.
-        open.retain(JobSnapshot::is_open);
+        let mut open = match (self.look_up_open_keys(shop_id).await?, shop_id) {
+            (Some(keys), _) => self.open_among(&keys, limit).await?,
+            (None, Some(shop_id)) => self.open_of(&self.records_of_shop(shop_id, None).await?).await?,
+            (None, None) => self.open_of(&self.all_records(usize::MAX).await?).await?,
+        };
         open.sort_by(JobSnapshot::by_index);
         open.truncate(limit);
+        Ok(open)
+    }
+
+    /// The open jobs of the first of these records, until there are `limit`: any number of entries may be of none, because its job has
+    /// ended, its record has expired or is being created, or a newer version wrote it.
+    async fn open_among(&self, keys: &[Key], limit: usize) -> Result<Vec<JobSnapshot>, TableError> {
+        let mut open = Vec::new();
+        for keys in keys.chunks(limit.max(1)) {
+            if open.len() >= limit {
+                break;
+            }
+            let records: Vec<Item> = self.table.get_batch(keys).await?.into_iter().flatten().collect();
+            open.extend(self.open_of(&records).await?);
+        }
+        Ok(open)
+    }
+
+    /// The open jobs of these records.
+    async fn open_of(&self, records: &[Item]) -> Result<Vec<JobSnapshot>, TableError> {
+        let snapshots: Vec<_> =
+            readable(records).into_iter().map(|record| self.snapshot_without_samples(record)).collect();
+        let mut open: Vec<JobSnapshot> =
+            futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await?;
+        // Entries of jobs that have ended are removed by the sweep.
+        open.retain(JobSnapshot::is_open);
         Ok(open)
     }
 

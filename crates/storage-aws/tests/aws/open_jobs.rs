@@ -263,6 +263,39 @@ async fn who_only_looks_at_open_jobs_makes_no_index() {
     }
 }
 
+/// Fault of before: entries were cut to the limit before those of no open job were left out.
+#[tokio::test(start_paused = true)]
+async fn entries_of_no_open_job_hide_none() {
+    let harness = Harness::new();
+    // This makes the index.
+    harness.sweeper().sweep().await.unwrap();
+    let ended = harness.job("a", 0).await;
+    for shop in ["b", "c", "d", "e"] {
+        harness.job(shop, 0).await;
+    }
+    let entries = harness.table.query("OPEN", "SHOP#", false, None).await.unwrap();
+    let record = |at: usize| {
+        let key = |name: &str| entries[at].text(name).unwrap().to_owned();
+        Key::new(key("record_pk"), key("record_sk"))
+    };
+    // A crash left the entry of a job that has ended.
+    harness.jobs.cancel(&ended.id, "so").await.unwrap();
+    let entry = Key::new("OPEN", entries[0].text("sk").unwrap());
+    let entry = Update::new(entry).set("open_job", ended.id.as_str()).set("shop_id", "a");
+    let entry = entry.set("record_pk", record(0).pk.as_str()).set("record_sk", record(0).sk.as_str());
+    harness.table.update(&entry).await.unwrap();
+    // The next one's record has expired, and a newer version wrote the third.
+    assert!(harness.table.delete(&record(1)).await.unwrap());
+    harness.table.update(&Update::new(record(2)).set("status", "NEWER")).await.unwrap();
+    assert_eq!(harness.entries().await.len(), 5);
+
+    for (limit, expected) in [(1, &["d"][..]), (2, &["d", "e"]), (9, &["d", "e"]), (0, &[])] {
+        let listed = harness.another().list_open(None, limit).await.unwrap();
+        let shops: Vec<_> = listed.into_iter().map(|found| found.job.shop_id).collect();
+        assert_eq!(shops, expected, "{limit}");
+    }
+}
+
 /// A process of an older version creates jobs without entries.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_an_older_version_creates_later_is_entered_within_a_day() {
