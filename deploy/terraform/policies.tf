@@ -79,7 +79,7 @@ resource "aws_iam_policy" "work" {
 }
 
 # Everything that `host shop forget` needs, and more than anything else may do: it lists and removes the queues of a shop and reads all
-# of the table of products.
+# of the tables of products and jobs.
 data "aws_iam_policy_document" "forget" {
   source_policy_documents = [data.aws_iam_policy_document.shared.json]
 
@@ -97,10 +97,10 @@ data "aws_iam_policy_document" "forget" {
     resources = ["*"]
   }
   statement {
-    # A record says which shop's it is, and no index does.
+    # A record says which shop's it is, and no index does; a shop's jobs were numbered, and no index says which other shops' were.
     sid       = "Reading"
     actions   = ["dynamodb:Scan"]
-    resources = [aws_dynamodb_table.products.arn]
+    resources = [aws_dynamodb_table.products.arn, aws_dynamodb_table.jobs.arn]
   }
 }
 

@@ -16,9 +16,7 @@ use super::{
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
-    schema, state,
-    summary::Quarantined,
-    to_envelope, to_json,
+    schema, state, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -103,8 +101,8 @@ impl DynamoJobs {
             .add("deleted", deleted)
             .when(Condition::NotContains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
-        if let Some(reason) = &outcome.quarantined {
-            add = add.set(name::QUARANTINED, Quarantined::of(reason).to_text());
+        if outcome.quarantined.is_some() {
+            add = add.add_member(name::QUARANTINED_CHUNKS, member);
         }
         let (segment, is_new) = match self.table.update(&add).await? {
             Updated::Applied(segment) => (segment, true),

@@ -3,14 +3,14 @@
 //! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
 use super::{
-    DynamoJobs,
-    completion::is_full,
-    micros, name, of_existing, schema,
-    snapshot::counts_of,
-    summary::{Quarantined, with_counts},
+    DynamoJobs, completion::is_full, from_envelope, micros, name, of_existing, schema, snapshot::counts_of,
+    summary::with_counts,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
-use host_core::model::{Counts, JobId, JobStatus, Seal};
+use host_core::{
+    model::{Counts, JobId, JobStatus, Seal},
+    storage::{ChunkOutcome, QuarantineReason},
+};
 
 /// Number of segments of a job with so many chunks.
 pub(super) fn segments(chunks: u32) -> i64 {
@@ -67,11 +67,23 @@ impl DynamoJobs {
             return Ok(None);
         }
         let mut totals = Totals { counts: seal.ingest_counts, quarantined: None };
-        for segment in found {
-            totals.counts += counts_of(&segment);
-            totals.quarantined = totals.quarantined.or_else(|| Quarantined::of_segment(&segment));
+        for segment in &found {
+            totals.counts += counts_of(segment);
+        }
+        let mut quarantined = found.iter().flat_map(|segment| segment.numbers(name::QUARANTINED_CHUNKS));
+        if let Some(first) = quarantined.next() {
+            totals.quarantined =
+                self.reason_of(id, u32::try_from(*first).map_err(TableError::corrupt)?).await?;
         }
         Ok(Some(totals))
+    }
+
+    /// Why a chunk is quarantined, as its row says; none if this version does not read it. Where a redrive has just taken it, the end
+    /// is rejected.
+    async fn reason_of(&self, id: &JobId, seq: u32) -> Result<Option<QuarantineReason>, TableError> {
+        let row = self.table.get(&schema::chunk(id, seq)).await?;
+        let outcome = row.and_then(|row| from_envelope::<ChunkOutcome>(&row, name::OUTCOME).ok());
+        Ok(outcome.and_then(|outcome| outcome.quarantined))
     }
 }
 
@@ -79,8 +91,8 @@ impl DynamoJobs {
 pub(super) struct Totals {
     /// The counts of all items.
     pub(super) counts: Counts,
-    /// Why a chunk is quarantined, if one is.
-    pub(super) quarantined: Option<Quarantined>,
+    /// Why the first quarantined chunk is, if one is.
+    pub(super) quarantined: Option<QuarantineReason>,
 }
 
 /// The record is as it was read, in all that decides about the end.

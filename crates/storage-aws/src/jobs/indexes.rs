@@ -3,6 +3,7 @@
 use super::{DynamoJobs, from_envelope, name, schema};
 use crate::table::{Item, Key, TableError, Update};
 use host_core::{index::TargetId, model::Job, storage::LedgerScope};
+use std::collections::BTreeSet;
 
 impl DynamoJobs {
     /// Enters the index of a job, unless the item that numbered the job says that it is entered.
@@ -22,7 +23,8 @@ impl DynamoJobs {
         self.table.update(&note).await.map(drop)
     }
 
-    /// What jobs of all shops are known to write to. Of the shop, also what older versions numbered jobs of.
+    /// What jobs of all shops are known to write to. Jobs of older versions that have expired left only the items that numbered them:
+    /// of these, all of the shop, and one of another shop for an index that would be the shop's alone without it.
     pub(super) async fn known_indexes(&self, shop_id: &str) -> Result<Vec<LedgerScope>, TableError> {
         let entries = self.table.query(schema::INDEXES, "", false, None).await?;
         let text = |item: &Item, name| item.text(name).unwrap_or_default().to_owned();
@@ -44,11 +46,35 @@ impl DynamoJobs {
                 continue;
             };
             if known.iter().all(|scope| scope.shop_id != shop_id || scope.index_name != index_name) {
-                let (shop_id, index_name) = (shop_id.to_owned(), index_name.to_owned());
-                known.push(LedgerScope { shop_id, target: TargetId::default(), index_name });
+                known.push(numbered_scope(shop_id, index_name));
+            }
+        }
+        let is_own = |scope: &LedgerScope| scope.shop_id == shop_id;
+        let own = known.iter().filter(|scope| is_own(scope)).map(|scope| scope.index_name.clone());
+        for index_name in own.collect::<BTreeSet<_>>() {
+            if known.iter().all(|scope| is_own(scope) || scope.index_name != index_name) {
+                let other = self.another_shop_of(&index_name, shop_id).await?;
+                known.extend(other.map(|other| numbered_scope(&other, &index_name)));
             }
         }
         Ok(known)
+    }
+
+    /// Another shop for whose index of this name jobs were numbered. Reads the whole table, unless it finds one earlier.
+    async fn another_shop_of(&self, index_name: &str, shop_id: &str) -> Result<Option<String>, TableError> {
+        let (sk, own) = (schema::sequence_of(index_name), schema::shop(shop_id));
+        let mut after = None;
+        loop {
+            let (keys, next) = self.table.scan("sk", &sk, after).await?;
+            let mut others = keys.iter().filter(|key| key.pk != own);
+            if let Some(other) = others.find_map(|key| key.pk.strip_prefix(schema::SHOP)) {
+                return Ok(Some(other.to_owned()));
+            }
+            if next.is_none() {
+                return Ok(None);
+            }
+            after = next;
+        }
     }
 
     /// Removes the entries of a shop.
@@ -58,5 +84,14 @@ impl DynamoJobs {
         entries.retain(|entry| entry.text("shop_id") == Some(shop_id));
         let key = |entry: &Item| Some(Key::new(entry.text("pk")?, entry.text("sk")?));
         self.table.delete_batch(&entries.iter().filter_map(key).collect::<Vec<_>>()).await
+    }
+}
+
+/// The index of a shop, of which only the item is known that numbered its jobs.
+fn numbered_scope(shop_id: &str, index_name: &str) -> LedgerScope {
+    LedgerScope {
+        shop_id: shop_id.to_owned(),
+        target: TargetId::default(),
+        index_name: index_name.to_owned(),
     }
 }

@@ -59,6 +59,7 @@ mod name {
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
     pub(super) const QUARANTINED: &str = "quarantined";
+    pub(super) const QUARANTINED_CHUNKS: &str = "quarantined_chunks";
     pub(super) const REDRIVEN: &str = "redriven";
     pub(super) const REMOVAL: &str = "removal";
     pub(super) const REVISION: &str = "revision";

@@ -63,7 +63,7 @@ impl DynamoJobs {
         let member = i64::from(seq);
         let uncount = of_existing(schema::segment(id, seq / schema::SEGMENT))
             .remove_member(name::COMPLETED, member)
-            .remove(name::QUARANTINED)
+            .remove_member(name::QUARANTINED_CHUNKS, member)
             .add_member(name::REDRIVEN, redriven(seq, redrive_count))
             .when(Condition::Contains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));

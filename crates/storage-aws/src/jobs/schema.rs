@@ -5,7 +5,7 @@
 //! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record; the only item with `job_id`, by which `GSI_JobLookup` finds it |
 //! | `JOB#{job}` | `RECORD` | where the record is |
 //! | `JOB#{job}` | `CHUNK#{seq}` | a chunk row |
-//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what a redrive has undone of them |
+//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted and which of them are quarantined, their counts, and what a redrive has undone of them |
 //! | `JOB#{job}` | `SAMPLE#{class}#{seq}`, `REPORT#{seq}` | samples and report key of a counted chunk |
 //! | `JOB#{job}` | `SEAL#{digest}#{n}` | the seal as text, in parts |
 //! | `OPEN` | `SHOP#{shop}#INDEX#{index}#JOB#{job}` | a job that has not ended, or has chunks that are not counted |
@@ -116,8 +116,11 @@ pub(super) fn open_jobs_listed() -> Key {
     Key::new(OPEN, "LISTED")
 }
 
+/// What the partitions of shops begin with.
+pub(super) const SHOP: &str = "SHOP#";
+
 pub(super) fn shop(shop_id: &str) -> String {
-    format!("SHOP#{shop_id}")
+    format!("{SHOP}{shop_id}")
 }
 
 pub(super) const PLATFORMS: &str = "PLATFORM#";
@@ -128,8 +131,13 @@ pub(super) fn platform(job: &Job) -> Key {
 
 pub(super) const SEQUENCES: &str = "SEQUENCE#";
 
+/// The sort key of the item that numbers the jobs of an index of this name, the same for all shops.
+pub(super) fn sequence_of(index_name: &str) -> String {
+    format!("{SEQUENCES}{index_name}")
+}
+
 pub(super) fn sequence(job: &Job) -> Key {
-    Key::new(shop(&job.shop_id), format!("{SEQUENCES}{}", job.index_name))
+    Key::new(shop(&job.shop_id), sequence_of(&job.index_name))
 }
 
 /// The partition of the indexes of all shops.

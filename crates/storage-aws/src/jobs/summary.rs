@@ -5,7 +5,7 @@ use super::{
     DynamoJobs,
     completion::{PER_CLASS, within},
     end::Totals,
-    from_json, name, of_existing, schema, to_json,
+    name, of_existing, schema, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -13,7 +13,7 @@ use host_core::{
     model::{Counts, EntryClass, JobId, ReportEntry, Seal},
     storage::QuarantineReason,
 };
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::de::IgnoredAny;
 
 /// Bytes of the details of a class.
 const MAX_DETAIL_BYTES: usize = 8 << 10;
@@ -81,7 +81,7 @@ impl DynamoJobs {
             return Ok(end);
         }
         // All of a chunk's items failed for one reason, which says more than that of a single one.
-        if let Some(Quarantined { code, message }) = quarantined
+        if let Some(QuarantineReason { code, message, .. }) = quarantined
             && counts.failed > 0
         {
             return Ok(with_error(end, message, code).set(name::QUARANTINED, 1i64));
@@ -98,30 +98,6 @@ impl DynamoJobs {
             }
             _ => end.remove(name::ERROR_MESSAGE).remove(name::ERROR_CODE),
         })
-    }
-}
-
-/// Why a chunk of a segment is quarantined, as the segment and the end of the job's record repeat it.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Quarantined {
-    code: String,
-    message: String,
-}
-
-impl Quarantined {
-    pub(super) fn of(reason: &QuarantineReason) -> Self {
-        let QuarantineReason { code, message, .. } = reason;
-        let message = &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)];
-        Self { code: code.clone(), message: message.to_owned() }
-    }
-
-    /// As a segment has it.
-    pub(super) fn to_text(&self) -> String {
-        to_json(self)
-    }
-
-    pub(super) fn of_segment(segment: &Item) -> Option<Self> {
-        from_json(segment, name::QUARANTINED).ok()
     }
 }
 

@@ -205,6 +205,38 @@ async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
     }
 }
 
+/// Fault of before: settings and API key went that another shop needs, whose jobs had all expired, and were of a version that listed
+/// no indexes.
+#[tokio::test(start_paused = true)]
+async fn an_index_is_shared_while_another_shop_has_numbered_jobs_of_it() {
+    const OTHER: &str = "other.myshopify.com";
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let table = Arc::new(table::Model::default());
+    let jobs = jobs_on(table.clone(), clock.clone(), MONTH);
+    let is_exclusive = async |shop_id| {
+        let found = jobs.indexes(shop_id).await.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].is_exclusive
+    };
+    let create = async |shop_id, index_name: &str| {
+        let job = Job { index_name: index_name.to_owned(), ..job(&*clock, shop_id) };
+        jobs.create(&job).await.unwrap();
+    };
+    create(OTHER, "products").await;
+    create("third.myshopify.com", "products2").await;
+    clock.sleep(400 * DAY).await;
+    table.expire(clock.now());
+    for entry in table.query("INDEXES", "", false, None).await.unwrap() {
+        table.delete(&Key::new("INDEXES", entry.text("sk").unwrap())).await.unwrap();
+    }
+    create(SHOP, "products").await;
+    assert!(!is_exclusive(SHOP).await, "jobs of the other shop are known by their number only");
+    assert!(!is_exclusive(OTHER).await);
+    assert!(is_exclusive("third.myshopify.com").await, "another name is another index");
+    jobs.remove_shop(OTHER, false).await.unwrap();
+    assert!(is_exclusive(SHOP).await, "the other shop is gone");
+}
+
 /// DynamoDB removes what has expired within days, in any order. Fault of before: one such job, and none of the shop was listed.
 #[tokio::test(start_paused = true)]
 async fn a_job_whose_record_outlives_its_seal_is_in_the_way_of_nothing() {

@@ -50,6 +50,8 @@ struct Fault {
 struct Faults {
     fault: Mutex<Option<Fault>>,
     calls: AtomicUsize,
+    /// What another process writes just before a job's record goes.
+    late: Mutex<Option<Update>>,
 }
 
 impl Faults {
@@ -94,6 +96,10 @@ impl Table for FaultyTable {
     }
 
     async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        let late = self.1.late.lock().unwrap().take_if(|_| key.pk.starts_with("PLATFORM#"));
+        if let Some(late) = late {
+            self.0.update(&late).await?;
+        }
         self.1.of_table(self.0.delete(key)).await
     }
 
@@ -320,4 +326,17 @@ async fn a_removal_that_fails_at_any_call_is_finished_by_the_next() {
         }
     }
     assert!(failed > 50, "{failed} calls failed");
+}
+
+/// A worker remembers what it cleared after the breaker is closed, which may be after the removal of breakers.
+#[tokio::test(start_paused = true)]
+async fn what_a_worker_clears_during_the_removal_goes_too() {
+    let world = World::new().await;
+    let cleared = Key::new("BREAKERS", format!("CLEARED#SHOP#{SHOP}#INDEX#{}", index_name(SHOP)));
+    let late = Update::new(cleared).set("breaker", "{}");
+    *world.faults.late.lock().unwrap() = Some(late);
+    let counts = world.forget().counts().await.unwrap();
+    world.forget().run(counts).await.unwrap();
+    assert!(world.faults.late.lock().unwrap().is_none(), "it was written");
+    world.check("cleared late").await;
 }

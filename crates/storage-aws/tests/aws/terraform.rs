@@ -132,6 +132,7 @@ fn only_the_policy_to_forget_shops_lets_queues_and_tables_be_removed_and_scanned
     for action in ["sqs:DeleteQueue", "sqs:ListQueues", "sqs:ListQueueTags", "dynamodb:Scan"] {
         assert!(forget.contains(&format!("\"{action}\"")), "{action}");
     }
+    assert!(forget.contains("[aws_dynamodb_table.products.arn, aws_dynamodb_table.jobs.arn]"));
     for action in ["sqs:DeleteQueue", "dynamodb:Scan"] {
         assert_eq!(policies.matches(&format!("\"{action}\"")).count(), 1, "{action}");
     }

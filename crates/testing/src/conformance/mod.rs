@@ -141,6 +141,7 @@ macro_rules! storage_tests {
             redrive::a_redriven_chunk_counts_anew_and_its_job_ends_once_more,
             redrive::a_chunk_is_quarantined_and_redriven_again_and_again,
             redrive::a_job_says_why_a_chunk_of_it_is_quarantined,
+            redrive::a_job_says_why_the_chunks_of_it_that_were_not_redriven_are_quarantined,
             redrive::a_chunk_that_was_not_quarantined_is_only_sent_again,
             redrive::a_job_that_ended_without_a_seal_stays_ended,
             jobs::the_first_error_stays_with_a_chunk,

@@ -9,11 +9,15 @@ use host_core::{
 
 /// All ten items of a chunk failed.
 fn quarantined() -> ChunkOutcome {
+    quarantined_because("It differs.")
+}
+
+fn quarantined_because(message: &str) -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
-        samples: vec![entry(EntryClass::Failed, "It differs.")],
-        quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
+        samples: vec![entry(EntryClass::Failed, message)],
+        quarantined: Some(QuarantineReason::new("bad-checksum", message)),
     }
 }
 
@@ -92,6 +96,27 @@ pub async fn a_job_says_why_a_chunk_of_it_is_quarantined(backend: &Backend) {
     assert!(jobs.cancel(&job.id, "enough").await.unwrap());
     complete(&**jobs, &job.id, 0, &quarantined()).await;
     assert_eq!(snapshot(backend, &job.id).await.failure_message(), Some("enough"));
+}
+
+/// Fault of before: redriving one of them erased the reasons of the others.
+pub async fn a_job_says_why_the_chunks_of_it_that_were_not_redriven_are_quarantined(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
+    jobs.seal(&job.id, &seal(4)).await.unwrap();
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    // The first of them speaks, in whatever order they failed.
+    for seq in [2, 1, 3] {
+        complete(&**jobs, &job.id, seq, &quarantined_because(&format!("Chunk {seq} differs."))).await;
+    }
+    let says = async || snapshot(backend, &job.id).await.failure_message().map(str::to_owned);
+    assert_eq!(says().await.as_deref(), Some("Chunk 1 differs."));
+    for (seq, expected) in [(1, Some("Chunk 2 differs.")), (3, Some("Chunk 2 differs.")), (2, None)] {
+        assert_eq!(jobs.redrive(&job.id, seq, 0).await.unwrap(), Some(1));
+        assert_eq!(says().await, None, "it has not ended");
+        complete(&**jobs, &job.id, seq, &processed(10)).await;
+        assert_eq!(says().await.as_deref(), expected, "after chunk {seq}");
+    }
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.counts.processed), (JobStatus::Completed, 40));
 }
 
 pub async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {
