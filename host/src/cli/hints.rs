@@ -76,7 +76,7 @@ async fn job_of_other_plugin(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::{clock::SharedClock, model::Digest};
+    use host_core::{clock::SharedClock, model::Digest, storage::Storage};
     use host_testing::{VirtualClock, build, storage::Memory};
     use std::sync::Arc;
 

@@ -21,6 +21,7 @@ pub mod chunks;
 pub mod index;
 pub mod jobs;
 pub mod ledger;
+pub mod open_jobs;
 pub mod properties;
 pub mod queue;
 pub mod redrive;
@@ -150,8 +151,8 @@ macro_rules! storage_tests {
             jobs::jobs_of_an_index_are_numbered,
             jobs::lanes_change_when_no_chunk_waits,
             jobs::an_interrupted_job_is_found_by_its_fingerprint,
-            jobs::of_interrupted_jobs_the_last_one_is_found_whatever_clocks_say,
-            jobs::open_jobs_are_listed_by_shop_index_and_sequence,
+            open_jobs::of_interrupted_jobs_the_last_one_is_found_whatever_clocks_say,
+            open_jobs::open_jobs_are_listed_by_shop_index_and_sequence,
             jobs::jobs_are_listed_newest_first,
             jobs::a_chunk_is_added_once,
             jobs::the_first_claim_starts_the_job,
