@@ -126,7 +126,7 @@ async fn dead_letters_of_jobs_in_other_numbers_of_lanes_are_redriven_one_job_aft
         let job = Job { id: JobId::new(name).unwrap(), lanes, ..build::job(&*harness.clock, SHOP) };
         build::publish(&harness.stores, &job, &[(0, Operation::AddDocuments, "{\"_id\":\"1\",\"v\":1}\n")])
             .await;
-        harness.script([Next::Panic]);
+        harness.script([Next::Panic, Next::Panic]);
         assert_eq!(harness.run(&job.id).await.unwrap().status, JobStatus::Failed);
         jobs.push(job.id);
     }
