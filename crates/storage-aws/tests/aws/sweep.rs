@@ -219,7 +219,7 @@ async fn an_ingest_keeps_those_of_other_indexes_and_shops_waiting_for_nothing() 
         Job { shop_id: "sho".to_owned(), index_name: "pproducts".to_owned(), ..harness.job.clone() },
     ];
     for other in &others {
-        let guard = begin(other).await;
+        let guard = tokio::time::timeout(BOUND, begin(other)).await.expect("it waits");
         assert_eq!(harness.clock.now(), started, "{} of {}", other.index_name, other.shop_id);
         guard.end().await.unwrap();
     }
