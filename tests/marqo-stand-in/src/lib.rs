@@ -4,7 +4,7 @@
 //! use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 //!
 //! let stand_in = StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() })?;
-//! stand_in.set_faults(&[FaultRule::new(Fault::ResetAfter).on(Operation::Add).next(1)]);
+//! stand_in.set_faults(&[FaultRule::new(Fault::ResetAfterApply).on(Operation::Add).next(1)]);
 //! // … let a client index into `stand_in.url()` …
 //! assert!(stand_in.documents("shop").is_empty());
 //! assert!(stand_in.requests().is_empty());
