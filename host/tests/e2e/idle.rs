@@ -1,4 +1,4 @@
-//! What `host work` costs of a core while nobody has work for it. Measured, not asserted: the figures of docs/aws.md.
+//! What `host work` costs of a core while no shop has work for it. Measured, not asserted.
 
 use crate::{
     aws::{Cloud, Server, block_on, terminate},
