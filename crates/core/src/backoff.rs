@@ -37,6 +37,7 @@ mod tests {
         for (attempts, seconds) in
             [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 40), (32, 40), (u32::MAX, 40)]
         {
+            // The random number is reduced modulo the upper bound + 1, in microseconds.
             let longest = seconds * 1_000_000;
             assert_eq!(BACKOFF.delay(attempts, longest), Duration::from_secs(seconds), "attempt {attempts}");
             assert_eq!(BACKOFF.delay(attempts, longest + 1), Duration::ZERO, "attempt {attempts}");

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 
-/// By how much the clocks of two processes may differ before one of them is not believed: each may be wrong by a day.
+/// A time that is further in the future than this comes from a wrong clock and is ignored: the clock of the process
+/// that wrote the time and that of the process that reads it may each be wrong by a day.
 pub const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(2 * 86_400);
 
 /// Time, sleep and randomness.
@@ -12,7 +13,7 @@ pub const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(2 * 86_400);
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> Timestamp;
-    /// Returns after the duration; may be cancelled.
+    /// Returns after the duration. The caller may drop the future earlier.
     async fn sleep(&self, duration: Duration);
     /// Fresh random bits, for names and jitter; not for secrets.
     fn random(&self) -> u64;

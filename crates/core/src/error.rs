@@ -1,4 +1,4 @@
-//! Error messages.
+//! Formats an error together with its causes.
 
 /// Formats an error and its sources on one line, separated by colons, for logs and records.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Formats a duration: `12 s`, `3 min`, `2 h`.
+/// Formats a duration, rounded to one unit: `12 s` (below 90 s), `3 min` (below 90 min), `2 h`.
 pub fn duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..90 => format!("{seconds} s"),
@@ -25,7 +25,7 @@ pub fn bytes(bytes: u64) -> String {
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
     groups.join(",")
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_units_and_separators() {
+    fn numbers_have_units_nouns_and_separators() {
         assert_eq!(
             (count(0), count(999), count(1_000), count(1_234_567)),
             ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())

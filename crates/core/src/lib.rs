@@ -1,12 +1,14 @@
-//! The domain of host: plain data, the ports to storage, index and plug-ins, the clock, and the names of metrics.
+//! The domain of host, the program that writes a shop's product export into a search index or a relational catalog:
+//! plain data, the ports (traits) of storage, index and plug-ins, the clock, and the names of metrics.
 //!
-//! Every other crate may use this one; it uses none of them, does no I/O and knows no backend. [`model`] holds the data;
-//! [`storage`], [`index`] and [`plugin`] hold the traits that backends implement.
+//! Every other crate may use this one. Of the workspace it uses only `host-index-rules`; it does no I/O and knows no
+//! backend. [`model`] holds the data; [`storage`], [`index`] and [`plugin`] hold the traits that backends implement.
 //!
 //! ```
 //! use host_core::model::{Counts, Document, JobStatus, Product};
 //!
-//! // A plug-in makes documents of products. A document is one line of a chunk, with an id that is safe in URLs.
+//! // A plug-in makes documents of products. A document is one line of a chunk: the unit of queueing, retry and counts.
+//! // Its id is safe in URLs.
 //! let product = Product { text: r#"{"id":"7","title":"Mug"}"#.to_owned(), line: 1, id: Some("7".to_owned()) };
 //! let document = Document::from_line(r#"{"_id":"7","title":"Mug","variants":[{"id":"71"}]}"#)?;
 //! assert_eq!(Some(document.id.as_str()), product.id.as_deref());

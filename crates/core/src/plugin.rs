@@ -1,24 +1,26 @@
-//! The port to plug-ins: the roles that the pipeline asks for, whatever contract version and engine implement them.
+//! The port to plug-ins: one trait per role that a plug-in can have (transform, validate, version), whatever version of
+//! the contract and which engine implement it. A plug-in is a WebAssembly component; a *trap* is a crash inside it.
 
 use crate::model::{DocumentId, Issue, PluginManifest, Product, ReportEntry};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-/// A document that a plug-in made, checked by the host.
+/// A document that a plug-in made, checked by host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransformedDocument {
-    /// Identity in the index.
+    /// Id in the index.
     pub id: DocumentId,
     /// JSON object text on one line, without `_id`; begins with `{` and ends with `}`, and is `{}` if empty.
     pub fields: String,
 }
 
-/// A removal that a plug-in asked for, checked by the host.
+/// A removal that a plug-in asked for, checked by host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransformedRemoval {
-    /// Identity in the index.
+    /// Id in the index.
     pub id: DocumentId,
-    /// JSON object text on one line with the version fields, of the same form.
+    /// JSON object text on one line with the version fields of the removal, of the form of
+    /// [`TransformedDocument::fields`].
     pub version: String,
 }
 
@@ -31,7 +33,8 @@ pub struct ProductOutcome {
     pub removals: Vec<TransformedRemoval>,
     /// What the plug-in remarked, errors included.
     pub issues: Vec<Issue>,
-    /// Set if the product is refused: by an issue with severity error, by a trap, or because the answer broke the contract.
+    /// Set if the product is refused: because of an issue with severity error, a trap, or an answer that broke the
+    /// contract.
     pub refused: Option<Refusal>,
 }
 
@@ -42,51 +45,53 @@ pub struct Refusal {
     pub code: String,
     /// One sentence for a person.
     pub message: String,
-    /// JSON Pointer into the item.
+    /// JSON Pointer to the place in the item; `None` if the refusal concerns the whole item.
     pub path: Option<String>,
-    /// Backtrace and last log lines of a trap, as the report's details.
+    /// For the report: the backtrace and the last log lines of a trap, otherwise empty.
     pub details: Map<String, Value>,
 }
 
-/// What the incoming version is, seen from the stored one.
+/// How the version of an incoming document compares with that of the stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionOrdering {
-    /// Newer than what is stored.
+    /// The incoming version is newer.
     Newer,
-    /// The same version.
+    /// Both are the same version.
     Same,
-    /// Older than what is stored.
+    /// The incoming version is older.
     Older,
 }
 
-/// Version fields of an incoming and of a stored document.
+/// Version fields (such as `updated_at`) of an incoming and of a stored document, in this order.
 pub type VersionPair = (Map<String, Value>, Map<String, Value>);
 
-/// A batch could not be handled at all: the plug-in said so, or it broke the contract in a way that concerns no single
-/// item. The same batch would fail again. Or the plug-in was stopped, and so would every other batch.
+/// A batch could not be handled at all: the plug-in returned an error for all of it, broke the contract in a way that
+/// concerns no single item, or was stopped. The same batch would fail again; once the plug-in is stopped, every other
+/// batch fails too.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("plug-in {plugin} {}: {message} ({code})", if *stopped { "was stopped" } else { "failed on a whole batch" })]
 pub struct BatchFailure {
-    /// `name@version`.
+    /// The plug-in, as `name@version`.
     pub plugin: String,
-    /// Stable kebab-case name.
+    /// Stable kebab-case name of the reason.
     pub code: String,
     /// One sentence for a person.
     pub message: String,
     /// Whether the plug-in was stopped because it kept failing: nothing is wrong with the batch.
     pub stopped: bool,
-    /// The first products of the batch and their outcomes before it failed, in a transform.
+    /// The first products of the batch with their outcomes, as far as a transform came before it failed; otherwise
+    /// empty.
     pub before: Vec<(Product, ProductOutcome)>,
 }
 
-/// The transform role.
+/// The transform role: makes documents and removals of products.
 #[async_trait]
 pub trait Transform: Send + Sync {
     /// The plug-in's manifest.
     fn manifest(&self) -> &PluginManifest;
 
-    /// Transforms a batch; one outcome a product, in their order. A product that makes the plug-in trap is found by
-    /// bisecting and refused alone.
+    /// Transforms a batch; one outcome per product, in their order. A product that makes the plug-in trap is found by
+    /// bisecting the batch and refused alone.
     async fn transform(&self, products: Vec<Product>)
     -> Result<Vec<(Product, ProductOutcome)>, BatchFailure>;
 }
@@ -100,23 +105,24 @@ pub struct Verdict {
     pub refused: Option<Refusal>,
 }
 
-/// The validate role.
+/// The validate role: judges documents before they are written.
 #[async_trait]
 pub trait Validate: Send + Sync {
     /// The plug-in's manifest.
     fn manifest(&self) -> &PluginManifest;
 
-    /// Judges a batch; one verdict a document, in their order.
+    /// Judges a batch; one verdict per document, in their order.
     async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure>;
 }
 
-/// The version role.
+/// The version role: tells which of two versions of a document is newer.
 #[async_trait]
 pub trait Version: Send + Sync {
     /// The plug-in's manifest.
     fn manifest(&self) -> &PluginManifest;
 
-    /// Compares pairs of (incoming, stored) version fields; one answer a pair, in their order.
+    /// Compares pairs of (incoming, stored) version fields; one answer per pair, in their order. A pair that the
+    /// plug-in cannot compare has a refusal as its answer.
     async fn compare(
         &self,
         pairs: Vec<VersionPair>,

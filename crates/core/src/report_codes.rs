@@ -1,5 +1,6 @@
-//! Every code that reports, dead letters and `last_error` can hold. `docs/reference/report-codes.md` is generated from this list;
-//! a test compares it with the sources.
+//! Every code that reports, dead letters and the `last_error` of a job can hold. `docs/reference/report-codes.md` is
+//! generated from this list; the test `host/tests/reference/report_codes.rs` compares the list with the places in the
+//! code that make codes.
 
 /// A code and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,8 +9,9 @@ pub struct ReportCode {
     pub code: &'static str,
     /// The part of the program that reports it.
     pub origin: Origin,
-    /// The effect. On an item: `failed`, `skipped`, `conflict`, `warning`. On a chunk: `retried`, `dropped`, `dead letter`. `stops`: the
-    /// ingest ends, or all work on the index waits until the cause is fixed (`docs/counting.md`).
+    /// The effect. On an item (a document, a removal, or a line or product that became neither): `failed`, `skipped`,
+    /// `conflict`, `warning`. On a chunk (the unit in which a worker writes items): `retried`, `dropped`, `dead
+    /// letter`. `stops`: the ingest ends, or all work on the index waits until the cause is fixed (`docs/counting.md`).
     pub effect: &'static str,
     /// What happened.
     pub meaning: &'static str,
@@ -57,7 +59,7 @@ const fn code(origin: Origin, code: &'static str, effect: &'static str, meaning:
     ReportCode { code, origin, effect, meaning }
 }
 
-/// The effect of codes with which a chunk is quarantined.
+/// The effect of codes with which a chunk is quarantined: counted as failed, its message moved to the dead letters.
 const DEAD_LETTER: &str = "dead letter";
 
 /// Whether an entry with this code stands for a chunk that is among the dead letters.
@@ -69,7 +71,7 @@ pub fn is_dead_letter(code: &str) -> bool {
 pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Export, "line-too-long", "skipped", "The line is longer than `ingest.max_line_bytes`."),
     code(Origin::Export, "invalid-utf8", "skipped", "The line is not UTF-8."),
-    code(Origin::Export, "invalid-json", "skipped", "The line, or a line of a stored chunk, is not JSON."),
+    code(Origin::Export, "invalid-json", "skipped", "The line of the export, or of a stored chunk, is not JSON."),
     code(
         Origin::Export,
         "truncated-line",
@@ -85,17 +87,22 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "skipped",
         "The plug-in made neither a document nor a removal of the product.",
     ),
-    code(Origin::Export, "export-unreadable", "stops", "A source cannot be read, or its grouping is wrong."),
+    code(
+        Origin::Export,
+        "export-unreadable",
+        "stops",
+        "A source cannot be read to its end, or with `--grouping adjacent` a line does not follow its product.",
+    ),
     code(
         Origin::Export,
         "chunk-differs",
         "stops",
-        "A chunk differs from that of an earlier attempt: the plug-in is not deterministic, or the source changed.",
+        "A chunk differs from the one that an earlier attempt of the same job stored: the plug-in is not deterministic, or the source changed.",
     ),
     code(Origin::Export, "store-failure", "stops", "The storage failed while chunks were published."),
-    code(Origin::Export, "shop-removed", "stops", "The shop is being removed, or was after the job began."),
+    code(Origin::Export, "shop-removed", "stops", "The shop is being removed, or was removed after the job began."),
     code(Origin::Export, "taken-over", "stops", "Another process ingests for this shop and index."),
-    code(Origin::Plugin, "plugin-trap", "failed", "The plug-in trapped on this item alone."),
+    code(Origin::Plugin, "plugin-trap", "failed", "The plug-in trapped (crashed) on this item alone."),
     code(
         Origin::Plugin,
         "plugin-timeout",
@@ -169,7 +176,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "conflict",
         "A newer version of the product does not have this document any more.",
     ),
-    code(Origin::Worker, "rewritten", "conflict", "The document was changed after its removal was planned."),
+    code(
+        Origin::Worker,
+        "rewritten",
+        "conflict",
+        "Another job wrote the document after its removal was planned; it was not removed.",
+    ),
     code(
         Origin::Worker,
         "cancelled",
@@ -182,7 +194,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "failed",
         "An update names a document that the index does not have.",
     ),
-    code(Origin::Index, "invalid-variant", "failed", "The catalog cannot hold a variant of the document."),
+    code(
+        Origin::Index,
+        "invalid-variant",
+        "failed",
+        "The relational catalog (SQLite or PostgreSQL) cannot hold a variant of the document.",
+    ),
     code(
         Origin::Index,
         "partial-document",
@@ -218,61 +235,61 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "bucket-not-allowed",
         DEAD_LETTER,
-        "Another program's message names a bucket that `aws.source_buckets` does not list.",
+        "A message that a program other than host sent names a bucket that `aws.source_buckets` does not list.",
     ),
     code(
         Origin::Chunk,
         "key-of-other-shop",
         DEAD_LETTER,
-        "Another program's message names an object of our bucket that is not in the folder of its shop.",
+        "A message that a program other than host sent names an object of host's own bucket that is not in the folder of its shop.",
     ),
     code(
         Origin::Chunk,
         "queue-of-other-shop",
         DEAD_LETTER,
-        "Another program's message is not in the queue of the shop that it names.",
+        "A message that a program other than host sent is not in the queue of the shop that it names.",
     ),
     code(
         Origin::Chunk,
         "object-missing",
         DEAD_LETTER,
-        "The object that another program's message names is not there.",
+        "The object that a message of a program other than host names is not there.",
     ),
     code(
         Origin::Chunk,
         "object-refused",
         DEAD_LETTER,
-        "The bucket does not let the worker read the object that another program's message names.",
+        "The bucket does not let the worker read the object that a message of a program other than host names.",
     ),
     code(
         Origin::Chunk,
         "object-too-large",
         DEAD_LETTER,
-        "The object that another program's message names has more than 256 MB.",
+        "The object that a message of a program other than host names has more than 256 MB.",
     ),
     code(
         Origin::Chunk,
         "object-replaced",
         DEAD_LETTER,
-        "Another object was copied under the key that another program's message names.",
+        "host copied the object that a message of a program other than host names, and has since found another object under the same key.",
     ),
     code(
         Origin::Chunk,
         "job-has-ended",
         DEAD_LETTER,
-        "The job that another program's message names has ended and takes no more chunks.",
+        "The job that a message of a program other than host names has ended and takes no more chunks.",
     ),
     code(
         Origin::Chunk,
         "unreadable-message",
         "retried",
-        "A newer version or another program wrote the message; it stays in the queue, and its group behind it.",
+        "A newer version of host or another program wrote the message; it stays in the queue, and the messages of its group (shop and lane) wait behind it.",
     ),
     code(
         Origin::Chunk,
         "unreadable-record",
         "retried",
-        "A newer version or another program wrote the record of the chunk; the attempt is not counted.",
+        "A newer version of host or another program wrote the record of the chunk; the attempt is not counted.",
     ),
     code(Origin::Chunk, "store-unavailable", "retried", "The storage cannot be reached, or is too busy."),
     code(
@@ -286,7 +303,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "index-refused",
         "stops",
-        "The index refuses the request: authentication, settings or model; of a catalog also a full disk.",
+        "The index refuses the request: authentication, settings or model; with a relational catalog also a full disk.",
     ),
     code(Origin::Chunk, "lease-lost", "dropped", "Another worker has claimed the chunk."),
     code(

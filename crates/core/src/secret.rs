@@ -1,9 +1,10 @@
-//! Secrets, redacted in logs and output.
+//! Secrets, such as API keys, redacted in logs and output.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A string that is neither logged nor printed. Serialization writes it in full, for the stores and requests that need it.
+/// A string that `Debug` redacts and that has no `Display`. Serialization writes it in full, for the storage and the
+/// requests that need it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);

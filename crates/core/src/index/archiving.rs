@@ -1,4 +1,5 @@
-//! Whether documents that a full sync did not have may leave an index.
+//! Decides whether documents may be archived (taken out of an index) because a full sync did not have them. A full sync
+//! is a job whose export holds the whole shop (`--full`).
 
 use crate::{
     format::pluralize,
@@ -10,9 +11,10 @@ use std::fmt;
 /// How many documents may leave an index after one full sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimit {
-    /// Most of the active products, in percent; more looks like half an export.
+    /// The largest share of the active products that one sync may archive, in percent. A larger share suggests that the
+    /// export is incomplete.
     pub max_percent: u8,
-    /// Overrides every refusal that can be overridden, this limit among them.
+    /// Whether the operator overrides (`--force`) every refusal that can be overridden, this limit among them.
     pub force: bool,
 }
 
@@ -22,7 +24,7 @@ impl ArchiveLimit {
         self.force && refusal.is_overridable()
     }
 
-    /// The refusal if so many may not leave the index.
+    /// The refusal if `missing` of `active` products may not be archived at once.
     pub fn refusal(self, missing: u64, active: u64) -> Option<TooManyMissing> {
         let Self { max_percent, force } = self;
         let is_too_many = missing * 100 > active * u64::from(max_percent);
@@ -33,25 +35,25 @@ impl ArchiveLimit {
 /// Why nothing is archived after a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveRefusal {
-    /// The export was not said to be the whole shop.
+    /// The user did not say that the job's export is the whole shop.
     NotFull,
-    /// Its export was not read to the end.
+    /// The job's export was not read to the end.
     NotSealed,
-    /// Not all of its chunks are written.
+    /// Not all chunks of the job are written.
     NotEnded,
-    /// It was cancelled: its export may be wrong.
+    /// The job was cancelled: its export may be wrong.
     Cancelled,
-    /// Lines could not be read: the export may be truncated.
+    /// This many lines could not be read: the export may be truncated.
     RejectedLines(u64),
-    /// Lines belong to products that are not in the export.
+    /// This many lines (orphans) belong to products that are not in the export.
     Orphans(u64),
-    /// It had no products.
+    /// The export had no products.
     Empty,
-    /// Another job is being ingested into the same index; what it has is not known yet.
+    /// This other job is being ingested into the same index; which products it has is not known yet.
     Ingesting(JobId),
-    /// The plug-in refused so many products that have no id, so which documents are theirs is not known.
+    /// The plug-in refused this many products without an id, so it is not known which documents are theirs.
     Unidentified(u64),
-    /// Too many products are missing.
+    /// Too large a share of the products is missing.
     Share(TooManyMissing),
 }
 
@@ -123,13 +125,13 @@ impl ArchiveRefusal {
         match job.status {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
-            // A sealed job has such a message only if it was cancelled.
+            // A job whose export was read to the end has such a message only if it was cancelled.
             _ if job.error_message.is_some() => Some(Self::Cancelled),
-            // Before what may be overridden: the whole shop is never archived.
+            // Checked before the refusals that may be overridden: the whole shop is never archived.
             _ if products == 0 => Some(Self::Empty),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),
             _ if orphans > 0 => Some(Self::Orphans(orphans)),
-            // What failed stays: its products are known.
+            // Failed products do not prevent it: the export had them, so their documents are not archived.
             JobStatus::Completed | JobStatus::Conflict | JobStatus::Failed => None,
         }
     }

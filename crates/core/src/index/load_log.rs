@@ -1,4 +1,4 @@
-//! The port for indexes that keep a record of each load.
+//! The port for indexes that keep a record of each load, as the relational catalog does in its table `loads`.
 
 use super::{IndexError, WriteTarget};
 use crate::storage::JobSnapshot;
@@ -7,8 +7,8 @@ use async_trait::async_trait;
 /// An index that records the jobs that loaded it, for those who query it.
 #[async_trait]
 pub trait LoadLog: Send + Sync {
-    /// Records how a job ended and how many documents were archived after it, with a note on why not all were. The second call
-    /// adds to the number and replaces the rest.
+    /// Records how a job ended, how many documents were archived after it, and in `note` why archiving was refused or
+    /// incomplete. A second call for the same job adds to `archived` and replaces the rest.
     async fn record_load(
         &self,
         target: &WriteTarget,

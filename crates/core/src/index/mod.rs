@@ -1,4 +1,8 @@
-//! The port to the index that documents are written to.
+//! The port to the index that documents are written to: a search index (Marqo) or a relational catalog (SQLite or
+//! PostgreSQL).
+//!
+//! A document's *version* is the set of its version fields, such as `updated_at`: those by which a plug-in tells which
+//! of two versions of a document is newer.
 
 use crate::model::{Document, DocumentId, Job};
 use async_trait::async_trait;
@@ -15,17 +19,17 @@ pub use target_id::TargetId;
 /// Version and origin of a document that the index holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredVersion {
-    /// The version fields that it has.
+    /// Its version fields; empty if it has none.
     pub version: Map<String, Value>,
-    /// Digest of its content without the version fields, as the host computed it.
+    /// Digest of its content without the version fields, as host computed it; `None` if another program wrote it.
     pub content_hash: Option<String>,
-    /// The job that wrote it.
+    /// The job that wrote it; `None` if another program wrote it.
     pub job_id: Option<String>,
     /// Whether it is archived: kept, but in no list, count or search. A write makes it active again.
     pub is_archived: bool,
 }
 
-/// A document to write, with the host's internal fields.
+/// A document to write, with what host stores beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// The document.
@@ -34,7 +38,7 @@ pub struct Write {
     pub version: Map<String, Value>,
     /// Digest of its content without the version fields.
     pub content_hash: String,
-    /// What the index must still hold.
+    /// What the index must hold for the write to take place.
     pub precondition: Precondition,
 }
 
@@ -43,9 +47,10 @@ pub struct Write {
 pub struct Removal {
     /// The document.
     pub id: DocumentId,
-    /// What the index must still hold.
+    /// What the index must hold for the removal to take place.
     pub precondition: Precondition,
-    /// Whether an index that can is to archive it instead: a full sync did not have it, and nothing else says that it is gone.
+    /// Whether an index that can archive documents is to do that instead of deleting this one: it was only missing from
+    /// a full sync (an export of the whole shop), and nothing else says that it is gone.
     pub archives: bool,
 }
 
@@ -56,8 +61,9 @@ impl Removal {
     }
 }
 
-/// Precondition of a write or removal (optimistic locking). A backend that can check it returns [`Outcome::Conflict`] where it
-/// does not hold, so that of several writers the newest version wins; others ignore it.
+/// Precondition of a write or removal (optimistic locking). A backend that can check it returns [`Outcome::Conflict`]
+/// where it does not hold, so that of several writers the newest version wins; a backend that cannot, such as Marqo,
+/// ignores it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Precondition {
     /// The index may hold anything.
@@ -69,10 +75,11 @@ pub enum Precondition {
     Matches(StoredVersion),
 }
 
-/// The shop and index that a call is about, and the job that writes; which server or database that is in says [`TargetId`].
+/// The shop and index that a call is about, and the job that writes. [`TargetId`] says on which server or in which
+/// database the index is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteTarget {
-    /// The shop; a catalog keeps its products apart by it.
+    /// The shop. A relational catalog keeps the products of shops apart by it.
     pub shop_id: String,
     /// Name of the index.
     pub index_name: String,
@@ -90,17 +97,17 @@ impl WriteTarget {
 /// The outcome of one document of a write or delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the index as wanted, or gone from it.
+    /// The document was written, or, after a removal, is not in the index.
     Done,
     /// The index refuses this document however often it is tried.
     Refused {
-        /// Stable kebab-case name.
+        /// Stable kebab-case name of the reason, for scripts.
         code: String,
-        /// The index's own words.
+        /// The reason in the index's own words.
         message: String,
     },
-    /// The precondition does not hold because another writer was faster; nothing was done. The caller reads the stored version
-    /// and decides again.
+    /// The precondition does not hold because another writer was faster; nothing was done. The caller reads the stored
+    /// version and decides again.
     Conflict,
 }
 
@@ -110,66 +117,71 @@ pub enum Outcome {
 pub struct IndexError {
     /// What was being done, to what.
     pub action: String,
-    /// Whether it may succeed later without a change.
+    /// Whether the same call may succeed later without anybody changing anything.
     pub transient: bool,
     /// The backend's own error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again. Each implementation
-/// retries its own requests; what it returns as transient may be retried once more by the caller, later.
+/// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again. Each
+/// implementation retries its own requests; what it returns as transient may be retried once more by the caller, later.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// Which index this is.
+    /// Which server or database this is.
     fn id(&self) -> TargetId;
 
-    /// Address of the server that holds the target's documents, for diagnosis; none where [`id`](Self::id) says it, or where it
-    /// is not known.
+    /// Address of the server that holds the target's documents, for diagnosis; `None` where [`id`](Self::id) contains
+    /// it, or where it is not known.
     async fn server(&self, _target: &WriteTarget) -> Option<String> {
         None
     }
 
-    /// Completes when calls of this process wait for a server that cannot be reached, with the reason; at once if some do, as far as
-    /// is known. Never where calls do not wait. May be cancelled.
+    /// Completes, with the reason, once calls of this process wait for a server that cannot be reached; immediately if
+    /// some wait already. Never completes in implementations whose calls do not wait. May be cancelled.
     async fn unreachable(&self, _target: &WriteTarget) -> IndexError {
         std::future::pending().await
     }
 
-    /// Whether writes can begin: everything is set up and answers. An error that is not transient needs an operator.
+    /// Checks that writes can begin: the server or database answers, and the index is set up. An error that is not
+    /// transient needs an operator.
     async fn check(&self, target: &WriteTarget) -> Result<(), IndexError>;
 
-    /// Versions of the documents that the index holds, one entry an id, in one round trip.
+    /// Versions of the documents that the index holds, one entry per id and in their order, `None` for a document that
+    /// it does not hold; in one round trip.
     async fn stored(
         &self,
         target: &WriteTarget,
         ids: &[DocumentId],
     ) -> Result<Vec<Option<StoredVersion>>, IndexError>;
 
-    /// Adds or replaces documents with distinct ids; one outcome a document.
+    /// Adds or replaces documents with distinct ids; one outcome per document, in their order.
     async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
-    /// Puts the given fields into documents that the index holds, ids distinct; one outcome a document. Fields that are
-    /// not given stay. A document that is not there is refused with the code `document-not-found`, never created.
+    /// Sets the given fields of documents with distinct ids that the index holds; one outcome per document, in their
+    /// order. Other fields stay. A document that is not there is refused with the code `document-not-found`, never
+    /// created.
     async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
-    /// Removes or archives documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
+    /// Removes or archives documents with distinct ids; one outcome per removal, in their order, `Done` also for
+    /// documents that were not there.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
 
-    /// Removes all that it has of the target's shop, in indexes of all names, archived documents and records of loads included; returns
-    /// the number of documents. None if it does not keep shops apart: then the caller removes documents one by one. Idempotent.
+    /// Removes everything that it holds of the target's shop, in indexes of all names, archived documents and records
+    /// of loads included; returns the number of documents. `None` if it does not keep shops apart: then the caller
+    /// removes documents one by one. Idempotent.
     async fn remove_shop(&self, _target: &WriteTarget) -> Result<Option<u64>, IndexError> {
         Ok(None)
     }
 
-    /// The document as stored, `_id` and internal fields included.
+    /// The document as stored, `_id` and the fields that host adds included; `None` if there is none.
     async fn get(
         &self,
         target: &WriteTarget,
         id: &DocumentId,
     ) -> Result<Option<Map<String, Value>>, IndexError>;
 
-    /// Ids in their order, after `after`, at most `limit`.
+    /// Ids of stored documents in ascending order, those after `after` (`None`: from the first), at most `limit`.
     async fn list(
         &self,
         target: &WriteTarget,
@@ -177,21 +189,22 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError>;
 
-    /// Most documents of which [`list`](Self::list) can be asked; it fails where there are more. None: any number.
+    /// The largest number of documents that [`list`](Self::list) can list; it fails where an index has more. `None`:
+    /// any number.
     fn list_limit(&self) -> Option<u64> {
         None
     }
 
-    /// Whether it keeps the documents of shops apart by itself, so that all documents of a target are of its shop. In other indexes
-    /// the job that wrote a document says whose it is.
+    /// Whether it keeps the documents of shops apart by itself, so that all documents of a target are of its shop. In
+    /// other implementations the job that wrote a document tells which shop it belongs to.
     fn is_per_shop(&self) -> bool {
         false
     }
 
-    /// Number of documents.
+    /// Number of documents of the target, archived ones not included.
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError>;
 
-    /// Where jobs are recorded in the index; none if it keeps no such record.
+    /// The record of the jobs that loaded the index; `None` if it keeps no such record.
     fn load_log(&self) -> Option<&dyn LoadLog> {
         None
     }

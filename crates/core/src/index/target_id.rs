@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which server or database a job writes to: a kind of index, and which one of that kind where a shop may have several. Within it,
-/// [`WriteTarget`](super::WriteTarget) names the shop's index. Holds no secret.
+/// Which server or database a job writes to: the kind of index (`marqo`, or `catalog`, the relational catalog), and
+/// which one of that kind where a shop may have several. Within it, [`WriteTarget`](super::WriteTarget) names the
+/// shop's index. Holds no secret.
 ///
-/// It is stored as text, `marqo` or `catalog:postgres://db:5432/shop`. Records of older versions name the kind alone
-/// (`catalog`), or nothing.
+/// It is stored as text, `marqo` or `catalog:postgres://db:5432/shop`. Records of older versions of host name the kind
+/// alone (`catalog`), or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct TargetId {
@@ -26,12 +27,13 @@ impl TargetId {
         Self { kind: kind.into(), instance: Some(instance.into()) }
     }
 
-    /// The kind of index, as the setting `target` names it; empty in records that are older than the choice.
+    /// The kind of index, as the setting `target` names it; empty in records of versions that knew one kind only.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Whether a job with this target may be written to `index`. A part that the job's record does not name matches any.
+    /// Whether a job with this target may be written to `index`. A part that the job's record does not name matches
+    /// any.
     pub fn includes(&self, index: &Self) -> bool {
         (self.kind.is_empty() || self.kind == index.kind)
             && (self.instance.is_none() || self.instance == index.instance)
@@ -80,8 +82,8 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_written_to_its_index_and_older_records_to_any_that_they_do_not_exclude() {
-        let index = |text: &str| TargetId::from(text);
+    fn a_job_includes_its_own_target_and_an_older_record_each_one_that_it_does_not_exclude() {
+        let id = |text: &str| TargetId::from(text);
         for (job, target, is_included) in [
             ("catalog:embedded", "catalog:embedded", true),
             ("catalog:embedded", "catalog:postgres://db:5432/shop", false),
@@ -92,7 +94,7 @@ mod tests {
             ("", "marqo", true),
             ("", "catalog:embedded", true),
         ] {
-            assert_eq!(index(job).includes(&index(target)), is_included, "`{job}` and `{target}`");
+            assert_eq!(id(job).includes(&id(target)), is_included, "`{job}` and `{target}`");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Chunks: the unit of queueing, retry and counting (`docs/counting.md`).
+//! Chunks: the unit of queueing, retry and counting (`docs/counting.md`). A chunk is a stored JSON Lines object with
+//! some of a job's documents or removals; a queue message refers to it.
 
 use crate::model::{Digest, JobId, job::folder};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Operation {
     /// Add the documents, or replace those that exist.
     AddDocuments,
-    /// Remove the documents; a line holds an id and the version fields of the removal.
+    /// Remove the documents; a line holds an id and the version fields (such as `updated_at`) of the removal.
     DeleteDocuments,
     /// Set the given fields of existing documents.
     UpdateDocuments,
@@ -36,7 +37,8 @@ pub struct ChunkRef {
     pub job_id: JobId,
     /// Number within the job, from 0, without gaps.
     pub seq: u32,
-    /// The lane of all its documents; chunks of one lane are processed in order.
+    /// The lane of all its documents: chunks of one lane of an index are processed in order, and all documents of a
+    /// product are in one lane.
     pub lane: u16,
     /// What to do with the documents.
     pub operation: Operation,
@@ -56,8 +58,10 @@ impl ChunkRef {
         format!("{}/chunk_{seq:04}.jsonl", folder(platform, shop_id, job_id))
     }
 
-    /// The storage key of the report of the claim with this fencing token, beside the chunk. Each claim has its own, so that a worker
-    /// that has lost the chunk cannot replace the report of the one that completes it; the outcome says which one counts.
+    /// The storage key of the report that a worker writes about the chunk, beside the chunk's object. The fencing token
+    /// is the number of the worker's claim of the chunk. Each claim has its own report, so that a worker that has lost
+    /// the chunk cannot replace the report of the one that completes it; the chunk's outcome names the report that
+    /// counts.
     pub fn report_key(&self, fencing_token: u64) -> String {
         match self.key.strip_suffix(&format!("chunk_{:04}.jsonl", self.seq)) {
             Some(folder) => format!("{folder}report_{:04}_{fencing_token}.ndjson", self.seq),

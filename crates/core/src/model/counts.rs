@@ -3,22 +3,24 @@
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// Items by outcome. An item is what a job counts: a document, a removal, or a product or line of the export that became neither.
-/// Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and `deleted` are parts of `processed`.
+/// Items by outcome. An item is what a job counts: a document, a removal, or a product or line of the export that
+/// became neither. Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and
+/// `deleted` are parts of `processed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// The index is as the item wants it: it has the document, or no longer has the removed one.
+    /// The index has the item's document, or no longer has the document that the item removes.
     pub processed: u64,
-    /// The index held the same content already, so the item was not written.
+    /// The part of `processed` that was not written, because the index held the same content already.
     pub unchanged: u64,
     /// Refused by the plug-in, the validator or the index.
     pub failed: u64,
-    /// Never became a document: unreadable lines and orphans.
+    /// Never became a document: unreadable lines, lines whose product is not in the export (orphans), and products of
+    /// which the plug-in made nothing.
     pub skipped: u64,
-    /// Older than the version in the index.
+    /// Not written, because the index holds a newer version, or other content of the same version.
     pub conflict: u64,
-    /// Removed from the index.
+    /// The part of `processed` that was removed from the index.
     pub deleted: u64,
 }
 

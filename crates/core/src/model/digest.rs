@@ -25,7 +25,7 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
-    /// The first 64 bits, as a hash that is stable across releases.
+    /// The first 64 bits as a number: a hash that is the same in all releases of host.
     pub fn prefix(&self) -> u64 {
         self.0[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }

@@ -1,4 +1,6 @@
-//! Documents and their ids.
+//! Documents, their ids, and the chunk lines that hold them. A chunk line is one line of the JSON Lines object that a
+//! worker processes: a document or a removal, with reserved `_mq_…` fields that tell the worker about the document's
+//! product.
 
 use crate::model::{Digest, ProductId};
 pub use host_index_rules::InvalidDocumentId;
@@ -6,29 +8,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{collections::BTreeSet, fmt};
 
-/// The reserved field with an array of objects that a catalog loads as SKUs; search indexes never get it.
+/// The reserved field with an array of objects that the relational catalog (SQLite or PostgreSQL) loads as SKUs; a
+/// search index never gets it.
 pub const VARIANTS: &str = "variants";
 
-/// The reserved field of a removal that the host itself decided on: the id of the job that wrote the document. The document is kept if
-/// another job has written it since.
+/// The reserved field of a removal that host itself decided on: the id of the job that wrote the document. The document
+/// is kept if another job has written it since.
 pub const JOB_ID_FIELD: &str = "_mq_job_id";
 
-/// The reserved field of a removal that the host itself decided on: `false` removes the document even from an index that archives.
+/// The reserved field of a removal that host itself decided on: `false` deletes the document even from an index that
+/// could archive it (keep it outside all lists, counts and searches).
 pub const ARCHIVES_FIELD: &str = "_mq_archives";
 
-/// The reserved field of a chunk line with the id of the document's product, where that is another than the document's. It
-/// never reaches an index.
+/// The reserved field of a chunk line with the id of the document's product, where that differs from the document's id.
+/// It never reaches an index.
 pub const PRODUCT: &str = "_mq_product";
 
-/// The reserved field of a removal of one document whose product stays: `true`.
+/// The reserved field of a removal that concerns one document while its product stays in the index: `true`.
 pub const PRODUCT_STAYS: &str = "_mq_product_stays";
 
-/// The reserved field of a product's last document in a job: an array of the ids of its other documents. Any other document
-/// of the product that is in the index is removed.
+/// The reserved field of a product's last document in a job: an array of the ids of its other documents. Any other
+/// document of the product that is in the index is removed.
 pub const SIBLINGS: &str = "_mq_siblings";
 
-/// The reserved field of a product's last document in a job: the digest of what it was made of, by which a later job knows that the
-/// product is unchanged.
+/// The reserved field of a product's last document in a job: the digest of the product's lines in the export, the
+/// plug-ins and their configuration. A later job with the same digest knows that the product is unchanged.
 pub const SOURCE_DIGEST: &str = "_mq_source";
 
 /// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
@@ -127,7 +131,7 @@ impl Document {
         self.fields.get(VARIANTS).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Weight of the document in a batch: 1 + number of variants.
+    /// Weight of the document where batches are cut by weight: 1 + number of variants.
     pub fn batch_weight(&self) -> usize {
         1 + self.variants().len()
     }
@@ -136,32 +140,34 @@ impl Document {
 /// A line of a chunk: a document or a removal, and the product that it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkLine {
-    /// The document, without what the host says of its product.
+    /// The document, without the reserved fields that tell about its product.
     pub document: Document,
-    /// The product; lines of older versions, which name none, are separate products.
+    /// The product. A line that names none, as those of older versions of host, is a product of its own with the
+    /// document's id.
     pub product: ProductId,
     /// Whether a removal concerns this document alone and not its product.
     pub product_stays: bool,
-    /// Ids of the product's other documents, if this line says which they are.
+    /// Ids of the product's other documents; `None` if this is not the product's last line in the job, or if the list
+    /// is invalid.
     pub siblings: Option<BTreeSet<DocumentId>>,
-    /// The digest of what the product's documents were made of, beside `siblings`.
+    /// Digest of what the product's documents were made of ([`SOURCE_DIGEST`]); `None` as for `siblings`.
     pub source_digest: Option<Digest>,
 }
 
 impl ChunkLine {
-    /// Parses a line.
+    /// Parses a line. A reserved field with an invalid value counts as missing.
     ///
     /// # Errors
     /// The line is not a JSON object or has no valid `_id`.
     pub fn parse(line: &str) -> Result<Self, InvalidDocument> {
         let mut document = Document::from_line(line)?;
-        let named = match document.fields.remove(PRODUCT) {
+        let named_product = match document.fields.remove(PRODUCT) {
             Some(Value::String(id)) => ProductId::new(id).ok(),
             _ => None,
         };
-        let product = named.unwrap_or_else(|| ProductId::from(&document.id));
-        let of_one_document = document.fields.remove(PRODUCT_STAYS) == Some(Value::Bool(true));
-        let product_stays = of_one_document || document.fields.contains_key(JOB_ID_FIELD);
+        let product = named_product.unwrap_or_else(|| ProductId::from(&document.id));
+        let is_of_one_document = document.fields.remove(PRODUCT_STAYS) == Some(Value::Bool(true));
+        let product_stays = is_of_one_document || document.fields.contains_key(JOB_ID_FIELD);
         let siblings = match document.fields.remove(SIBLINGS) {
             Some(Value::Array(ids)) => ids.into_iter().map(|id| serde_json::from_value(id).ok()).collect(),
             _ => None,
@@ -189,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_name_its_product() {
+    fn a_line_may_name_its_product_siblings_and_source() {
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_product":"gid://shopify/Product/1","v":1}"#).unwrap();
         assert_eq!((line.product.as_str(), line.product_stays), ("gid://shopify/Product/1", false));
         assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
@@ -205,14 +211,14 @@ mod tests {
         // A list with an invalid id is ignored as a whole.
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["2","a/b"]}"#).unwrap();
         assert_eq!(line.siblings, None);
-        for (old, product_stays) in [
+        for (text, product_stays) in [
             (r#"{"_id":"1"}"#, false),
             (r#"{"_id":"1","_mq_product":7}"#, false),
             (r#"{"_id":"1","_mq_product_stays":true}"#, true),
             (r#"{"_id":"1","_mq_job_id":"j"}"#, true),
         ] {
-            let line = ChunkLine::parse(old).unwrap();
-            assert_eq!((line.product.as_str(), line.product_stays), ("1", product_stays), "{old}");
+            let line = ChunkLine::parse(text).unwrap();
+            assert_eq!((line.product.as_str(), line.product_stays), ("1", product_stays), "{text}");
         }
     }
 

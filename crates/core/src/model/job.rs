@@ -1,4 +1,6 @@
-//! Jobs: a job is one sync of one shop.
+//! Jobs: a job is one sync of one shop into one index. Ingest reads the export and publishes chunks of documents;
+//! workers write the chunks; once ingest has sealed the job (fixed the number of its chunks) and all are counted, the
+//! job ends.
 
 use crate::{
     index::TargetId,
@@ -8,7 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Globally unique id of a job: a UUID, or what the caller chose, 1 to 100 characters of `[A-Za-z0-9._-]`.
+/// Globally unique id of a job: a UUID, or what the caller chose: 1 to 100 characters of `[A-Za-z0-9._-]`, the first
+/// not a dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(String);
@@ -17,8 +20,8 @@ impl JobId {
     /// Validates an id; `None` if it is empty, longer than 100 characters or unsuitable for a storage key.
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        (!id.is_empty() && id.len() <= 100 && id.chars().all(fits) && !id.starts_with('.'))
+        let is_allowed = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+        (!id.is_empty() && id.len() <= 100 && id.chars().all(is_allowed) && !id.starts_with('.'))
             .then_some(Self(id))
     }
 
@@ -44,15 +47,15 @@ pub enum JobStatus {
     InProgress,
     /// Ended: every item was processed or skipped.
     Completed,
-    /// Ended: some items were older than the index, none failed.
+    /// Ended: no item failed, but some were in conflict, such as older than what the index holds.
     Conflict,
-    /// Ended: some items failed.
+    /// Ended: some items failed, or the job was cancelled or superseded.
     Failed,
 }
 
 impl JobStatus {
-    /// The status of a job that ended with these counts: FAILED if any item failed, else CONFLICT if any was in conflict,
-    /// else COMPLETED.
+    /// The status of a job that ended with these counts: FAILED if any item failed, else CONFLICT if any was in
+    /// conflict, else COMPLETED.
     pub fn from_final_counts(counts: &Counts) -> Self {
         match counts {
             Counts { failed: 1.., .. } => Self::Failed,
@@ -81,11 +84,11 @@ impl JobStatus {
 /// Identity of a plug-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
-    /// Name from the manifest.
+    /// Name, as the plug-in's manifest (its description of itself) says.
     pub name: String,
-    /// Version from the manifest.
+    /// Version, as its manifest says.
     pub version: String,
-    /// Digest of the component's bytes.
+    /// Digest of the bytes of its WebAssembly component.
     pub digest: Digest,
 }
 
@@ -94,43 +97,47 @@ pub struct PluginRef {
 pub struct Job {
     /// Id of the job.
     pub id: JobId,
-    /// Platform of the plug-in, `shopify`.
+    /// Platform whose exports the plug-in reads: `shopify`.
     pub platform: String,
-    /// The shop, `example.myshopify.com`.
+    /// The shop: `example.myshopify.com`.
     pub shop_id: String,
     /// Name of the index that the job writes.
     pub index_name: String,
-    /// Which index that is; empty in records that are older than the choice.
+    /// The server or database that the index is in; empty in records of versions that knew one only.
     #[serde(default)]
     pub target: TargetId,
     /// What the job as a whole does; removals are in separate chunks with their own operation.
     pub operation: Operation,
     /// Time of creation, by the clock of the process that created it.
     pub created_at: Timestamp,
-    /// Which of the jobs of its shop and index it is, from 1: storage numbers them. 0 before that, and in records of older versions.
+    /// Number of the job among those of its shop and index, from 1, which storage assigns. 0 before that, and in
+    /// records of older versions of host.
     #[serde(default)]
     pub sequence: u64,
-    /// When the export was taken from the shop, as far as is known.
+    /// When the export was taken from the shop; `None` where that is not known.
     #[serde(default)]
     pub exported_at: Option<Timestamp>,
-    /// Number of lanes that its chunks are in. Storage decides it, because all chunks of an index that wait must be in the same
-    /// ones. 0 in records of older versions.
+    /// Number of lanes that its documents are distributed over (chunks of one lane are processed in order). Storage
+    /// decides it, because all chunks of an index that wait must be distributed over the same number. 0 in records of
+    /// older versions.
     #[serde(default)]
     pub lanes: u16,
-    /// The plug-in with the transform role.
+    /// The plug-in that transforms products into documents.
     pub plugin: PluginRef,
-    /// Digest of everything that determines the chunks: source, configuration, plug-in. A job with the same fingerprint
-    /// that has not ended is resumed.
+    /// Digest of everything that determines the chunks: sources, configuration, plug-in. A run with the fingerprint of
+    /// a job that has not ended continues that job.
     pub fingerprint: Digest,
     /// The sources of the export, as the user named them.
     pub sources: Vec<String>,
     /// How to treat a document with the stored version and other content.
     #[serde(default)]
     pub same_version: SameVersion,
-    /// Digest of all that makes documents of a product's lines: plug-ins and their configuration. None in records of older versions.
+    /// Digest of everything that makes documents of a product's lines: plug-ins and their configuration. `None` in
+    /// records of older versions.
     #[serde(default)]
     pub transform_digest: Option<Digest>,
-    /// Whether products that the ledger knows to be unchanged are counted without being made into documents again.
+    /// Whether products that are unchanged according to the ledger (what host remembers of each product) are counted
+    /// without being made into documents again.
     #[serde(default)]
     pub skips_unchanged: bool,
     /// Whether the export holds the whole shop, so that missing products are archived at the end
@@ -145,7 +152,8 @@ pub(super) fn folder(platform: &str, shop_id: &str, job_id: &JobId) -> String {
 }
 
 impl Job {
-    /// Whether it was created after another job of its index. Jobs of older versions have no number, and are before all others.
+    /// Whether it was created after another job of its index. Jobs of older versions of host, which have no number,
+    /// come before all others.
     pub fn is_after(&self, other: &Self) -> bool {
         (self.sequence, self.created_at) > (other.sequence, other.created_at)
     }
@@ -167,7 +175,7 @@ pub enum SameVersion {
     Write,
 }
 
-/// What ingest stores when it seals a job: no chunk can be added afterwards. A job can end only once it is sealed, because until then ingest may add chunks.
+/// What ingest stores when it seals a job: no chunk can be added afterwards. A job can end only once it is sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// Number of chunks.
@@ -181,13 +189,14 @@ pub struct Seal {
     pub source: SourceStats,
     /// The first refused items, at most 20 of each class.
     pub samples: Vec<ReportEntry>,
-    /// Storage keys of the reports with all refused items, in order.
+    /// Storage keys of ingest's reports, which hold all refused items in order.
     pub reports: Vec<String>,
-    /// Quarantined products, kept for a replay with a corrected plug-in.
+    /// Totals of the products that are kept for a replay with a corrected plug-in (`host plugin replay`).
     #[serde(default)]
     pub quarantine: QuarantinedProducts,
-    /// Digest of the object that lists the ids of the products and documents in the chunks. With it, the chunks are not needed once the
-    /// job has ended. None in records of older versions, and of jobs that the host did not ingest.
+    /// Digest of the storage object that lists the ids of the products and documents in the chunks. Where there is such
+    /// a list, the chunks are not needed once the job has ended. `None` in records of older versions, and of jobs whose
+    /// chunks a program other than host published.
     #[serde(default)]
     pub ids: Option<Digest>,
 }
@@ -197,7 +206,7 @@ pub struct Seal {
 pub struct QuarantinedProducts {
     /// Products kept.
     pub products: u64,
-    /// Products not kept, because the quarantine was full.
+    /// Products not kept, because as many were kept as the settings allow.
     pub left_out: u64,
     /// Number of storage objects with the kept products.
     pub objects: u32,
@@ -214,7 +223,7 @@ pub struct SourceStats {
     pub bytes: u64,
     /// Lines that are not UTF-8 or not a JSON object.
     pub rejected_lines: u64,
-    /// Lines whose parent is missing from the export.
+    /// Lines whose product is missing from the export.
     pub orphans: u64,
     /// How lines were grouped into products: `whole-lines`, `adjacent` or `spill` (`docs/grouping.md`).
     pub grouping: String,

@@ -1,4 +1,6 @@
-//! What the host remembers of a product between two jobs (`docs/ledger.md`).
+//! What host remembers of a product between two jobs, in a *ledger* for each index of each shop (`docs/ledger.md`). A
+//! *version* here is the set of a document's version fields, such as `updated_at`, as a JSON object; an empty one is
+//! unknown.
 
 use crate::{
     model::{Digest, DocumentId, EntryClass, Job, JobId, JobRecency, ReportEntry},
@@ -12,8 +14,8 @@ use std::{
     fmt,
 };
 
-/// Id of a product as its source spells it: 1 to 512 bytes without control characters. A product without such an id goes by
-/// its first document's.
+/// Id of a product as its source spells it: 1 to 512 bytes without control characters. For a product without such an
+/// id, the id of its first document takes its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ProductId(String);
@@ -23,8 +25,10 @@ pub struct ProductId(String);
 #[error("`{0}` is not a product id; it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
 pub struct InvalidProductId(String);
 
-/// Storage sorts by the id, and DynamoDB's sort keys have at most 1,024 bytes.
+/// In DynamoDB the id is a sort key, which has at most 1,024 bytes; half of them is ample for an id.
 const MAX_ID_BYTES: usize = 512;
+/// Characters of an invalid id that an error shows.
+const MAX_SHOWN_CHARACTERS: usize = 80;
 
 impl ProductId {
     /// Validates an id.
@@ -34,7 +38,7 @@ impl ProductId {
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidProductId> {
         let id = id.into();
         if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
-            return Err(InvalidProductId(id.chars().take(80).collect()));
+            return Err(InvalidProductId(id.chars().take(MAX_SHOWN_CHARACTERS).collect()));
         }
         Ok(Self(id))
     }
@@ -46,7 +50,7 @@ impl ProductId {
 }
 
 impl From<&DocumentId> for ProductId {
-    /// The product of a document that belongs to no other.
+    /// The product of a document that names none: it has the document's id.
     fn from(id: &DocumentId) -> Self {
         Self(id.as_str().to_owned())
     }
@@ -72,18 +76,20 @@ impl TryFrom<String> for ProductId {
     }
 }
 
-/// Where a product is.
+/// Whether the index has a product, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProductState {
     /// The index has documents of it.
     Live,
-    /// A removal took it out of the index: a tombstone. What is not newer than the removal does not come back.
+    /// A removal of the product took it out of the index: a tombstone. Only a version newer than the removal comes
+    /// back.
     Removed,
-    /// It has no document in the index, but no removal said so of the product: a full sync did not have it, or its documents
-    /// were removed one by one. Older versions do not come back; the same version may.
+    /// It has no document in the index any more, though the product was not removed: it was missing from a full sync
+    /// (an export of the whole shop), or its documents were removed one by one. An older version does not come back;
+    /// the same version may.
     Absent,
-    /// None of its documents has been in the index: see the refusal.
+    /// None of its documents has been in the index; its refusal says why.
     Refused,
 }
 
@@ -96,32 +102,34 @@ pub struct LastRefusal {
     pub code: String,
     /// One sentence for people, at most 2 KB.
     pub message: String,
-    /// The job that said so first.
+    /// The job that first left it out for this reason.
     pub job_id: JobId,
     /// When that job was created.
     pub at: Timestamp,
-    /// That job's number in its index: the refusal of a later job outlasts what an earlier one writes.
+    /// That job's number in its index, 0 in records of older versions of host. What a job with a lower number writes
+    /// does not clear the refusal.
     #[serde(default)]
     pub sequence: u64,
 }
 
-/// Longest message that is kept.
+/// Longest message that is kept, so that a record stays small.
 const MAX_MESSAGE_BYTES: usize = 2 << 10;
 
 impl LastRefusal {
-    /// Keeps a job's report entry.
+    /// The refusal that a job's report entry states.
     pub fn of(entry: &ReportEntry, job: &Job) -> Self {
         let message = truncated(&entry.message).to_owned();
         let (job_id, at, sequence) = (job.id.clone(), job.created_at, job.sequence);
         Self { class: entry.class, code: entry.code.clone(), message, job_id, at, sequence }
     }
 
-    /// Whether this is the refusal that is stored already; what cannot be read is none.
+    /// Whether this repeats the refusal that is stored as `earlier` (JSON). A stored text that cannot be read is no
+    /// refusal.
     pub fn repeats_stored(&self, earlier: Option<&str>) -> bool {
         earlier.and_then(|text| serde_json::from_str(text).ok()).is_some_and(|earlier| self.repeats(&earlier))
     }
 
-    /// Whether this is the same refusal again: then the first one is kept, which says since when.
+    /// Whether this is the same refusal again. Then the earlier one is kept, because it says since when.
     pub fn repeats(&self, earlier: &Self) -> bool {
         (self.class, &self.code, &self.message) == (earlier.class, &earlier.code, &earlier.message)
     }
@@ -136,45 +144,52 @@ fn truncated(message: &str) -> &str {
 pub struct LedgerRecord {
     /// The product.
     pub product: ProductId,
-    /// Where it is.
+    /// Whether the index has it.
     pub state: ProductState,
-    /// Its documents in the index; of one that has left the index, those that it had.
+    /// Its documents in the index; for a product that has left the index, the documents that it had.
     pub documents: BTreeSet<DocumentId>,
-    /// Whether it has more documents than a record holds.
+    /// Whether the product has more documents than `documents` holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub documents_left_out: bool,
-    /// Documents that left the product while it stayed, with the version of it that did not have them; at most 50.
+    /// Documents that left the product while it stayed, each with the version of the product that no longer had it; at
+    /// most 50.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gone: BTreeMap<DocumentId, Map<String, Value>>,
-    /// The version of the product in which a job last named all of its documents. Others of an older version are not its own.
+    /// The version of the product in which a job last named all of its documents. A document that is not in `documents`
+    /// and comes in an older version is not the product's any more.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub complete_version: Map<String, Value>,
-    /// Version fields of what was written last, or of the removal.
+    /// Version of what was written last, or of the removal.
     #[serde(default)]
     pub version: Map<String, Value>,
-    /// Digest of what its documents were made of, if the index has exactly these since: an export with the same lines, transformed in
-    /// the same way, changes nothing.
+    /// Digest of what its documents were made of (its lines in the export, the plug-ins and their configuration), as
+    /// long as the index holds exactly these documents: an export with the same digest changes nothing. `None`
+    /// otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<Digest>,
-    /// The job that said so.
+    /// The job that last changed the record.
     pub job_id: JobId,
-    /// When.
+    /// When it changed the record.
     pub at: Timestamp,
-    /// The order of that job; none in records of older versions, which are before all others.
+    /// The place of that job among the jobs of its index; `None` in records of older versions of host, which come
+    /// before all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<JobRecency>,
-    /// Why it was left out last; none once it was accepted again. Stored beside the record.
+    /// Why the product or a document of it was left out last; `None` once it was accepted again. Stored beside the
+    /// record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
 }
 
-/// Limits of what a record keeps, so that it costs little to read and write. A product with more documents is found by its other
-/// ones; a version that is longer decides nothing.
+/// Most documents that a record names. This and the limits below keep a record cheap to read and write.
 const MAX_DOCUMENTS: usize = 2_000;
+/// Most bytes of document ids that a record names.
 const MAX_DOCUMENT_BYTES: usize = 32 << 10;
+/// Longest version as JSON, in bytes. A longer one is not kept, and counts as unknown.
 const MAX_VERSION_BYTES: usize = 4 << 10;
+/// Most documents that a record remembers as gone.
 const MAX_GONE: usize = 50;
-/// Versions of documents that are gone are many, and shorter than this or not kept.
+/// Longest version of a document that is gone, in bytes: there may be [`MAX_GONE`] of them. A longer one is not kept.
 const MAX_GONE_VERSION_BYTES: usize = 256;
 
 impl LedgerRecord {
@@ -209,8 +224,8 @@ impl LedgerRecord {
         (only_refused.as_ref() != Some(self)).then(|| Self { refusal: None, ..self.clone() })
     }
 
-    /// The record of stored texts, each with its schema number: what is known of the product, which is nothing if it was only
-    /// ever refused, and its last refusal.
+    /// The record of stored texts, each with its schema number: what is known of the product, which is nothing if it
+    /// was only ever refused, and its last refusal.
     ///
     /// # Errors
     /// A text is not what this version writes.
@@ -256,8 +271,8 @@ impl LedgerRecord {
         }
     }
 
-    /// Notes that the index does not have these documents, though the record says so: the next sync writes them again, while what is
-    /// older than the record does not come back.
+    /// Notes that the index does not have these documents, though the record says so: the next sync writes them again,
+    /// while what is older than the record does not come back.
     pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
         self.source_digest = None;
         if self.documents.is_subset(missing) {
@@ -357,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_without_documents_is_absent() {
+    fn a_product_that_loses_its_last_document_is_absent() {
         let ids = ["1", "2"].map(|id| DocumentId::new(id).unwrap());
         let mut product = record();
         product.state = ProductState::Live;
@@ -369,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_changes_is_not_that_of_its_source_any_more() {
+    fn a_record_that_changes_no_longer_counts_as_unchanged() {
         let (one, two) = (DocumentId::new("1").unwrap(), DocumentId::new("2").unwrap());
         let digest = Digest::of(b"source");
         let mut product = record();
@@ -402,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_state_is_named() {
+    fn the_error_for_an_unknown_state_names_it() {
         let text = serde_json::to_string(&record()).unwrap().replace("refused", "hibernating");
         let error = serde_json::from_str::<LedgerRecord>(&text).unwrap_err().to_string();
         assert!(error.contains("hibernating"), "{error}");

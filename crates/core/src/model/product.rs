@@ -1,15 +1,17 @@
-//! The data exchanged with plug-ins, independent of the contract's version.
+//! The data exchanged with plug-ins, the same for all versions of the contract (the WIT interfaces between host and
+//! plug-ins).
 
 use serde::{Deserialize, Serialize};
 
 /// A complete product of the export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
-    /// Its lines as JSON Lines without a trailing newline: its own record first, then its descendants in export order.
+    /// Its lines as JSON Lines without a trailing newline: first the product's own line, then those of its descendants
+    /// (such as variants) in export order.
     pub text: String,
     /// Number of its first line in the source, from 1.
     pub line: u64,
-    /// The product's id as the export spells it, if it has one.
+    /// The product's id as the export spells it; `None` if its line has none.
     pub id: Option<String>,
 }
 
@@ -19,11 +21,11 @@ pub struct Product {
 pub enum Grouping {
     /// Every line is a product.
     WholeLines,
-    /// A line names its parent.
+    /// A line that belongs to another line names that one as its parent; a line without a parent is a product.
     ByParent {
         /// JSON Pointer to a line's own id.
         id: String,
-        /// JSON Pointers to the parent's id; the first that exists is used.
+        /// JSON Pointers to the parent's id; the first that leads to a value other than null is used.
         parents: Vec<String>,
     },
 }
@@ -35,13 +37,13 @@ pub struct PluginManifest {
     pub name: String,
     /// Semantic version.
     pub version: String,
-    /// Platform of the exports that it reads, such as `shopify`; empty without a transform role.
+    /// Platform of the exports that it reads, such as `shopify`; empty if it does not transform products.
     pub platform: String,
     /// How lines form products.
     pub grouping: Grouping,
     /// JSON Schema of its configuration.
     pub config_schema: String,
-    /// Document fields that the version role compares.
+    /// Document fields by which the plug-in tells which of two versions of a document is newer: `updated_at`.
     pub version_fields: Vec<String>,
 }
 
@@ -52,7 +54,7 @@ impl PluginManifest {
     }
 }
 
-/// The consequence of an issue.
+/// The consequence of an [`Issue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -71,6 +73,6 @@ pub struct Issue {
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// JSON Pointer into the item.
+    /// JSON Pointer to the place in the item; `None` if the issue concerns the whole item.
     pub path: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! Report entries: why items were skipped, refused, in conflict, or processed with a warning.
+//! Report entries: why items (documents, removals, products, export lines) were skipped, refused, in conflict, or
+//! processed with a warning.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 pub enum EntryClass {
     /// The item never became a document.
     Skipped,
-    /// The item was refused.
+    /// The plug-in, the validator or the index refused the item.
     Failed,
     /// Write protection refused the item: an older or equal version, or a removed product.
     Conflict,
@@ -20,25 +21,26 @@ pub enum EntryClass {
 /// One line of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportEntry {
-    /// The class.
+    /// What became of the item.
     pub class: EntryClass,
-    /// Id of the document, if the item became one.
+    /// Id of the document; `None` if the item never became one.
     #[serde(default)]
     pub document_id: Option<String>,
-    /// Number of the line in the source, from 1, if known.
+    /// Number of the item's (first) line in its source, from 1; `None` where that is not known.
     #[serde(default)]
     pub line: Option<u64>,
     /// Stable name of the reason, in kebab-case.
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// JSON Pointer into the item.
+    /// JSON Pointer to the place in the item; `None` if the entry concerns the whole item.
     #[serde(default)]
     pub path: Option<String>,
-    /// The plug-in that reported it, as `name@version`; `None` if the host did.
+    /// The plug-in that reported it, as `name@version`; `None` if host itself did.
     #[serde(default)]
     pub plugin: Option<String>,
-    /// Details: source, byte offset, excerpt, both versions of a conflict, the backtrace of a trap.
+    /// Details, by their names: source, byte offset, excerpt, both versions of a conflict, the backtrace of a plug-in's
+    /// trap.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Value>,
 }

@@ -1,7 +1,9 @@
+//! The error of one attempt of a worker at a chunk (some of a job's documents), or of an ingest, as storage keeps it.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt at a chunk failed.
+/// Why an attempt at a chunk, or an ingest, failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {
     /// Stable kebab-case name.
@@ -10,14 +12,16 @@ pub struct AttemptError {
     pub message: String,
     /// The causes, outermost first.
     pub causes: Vec<String>,
-    /// Which attempt it was.
+    /// Which attempt at the chunk it was, from 1; always 1 for an ingest.
     pub attempt: u32,
-    /// When.
+    /// When the attempt failed.
     pub at: Timestamp,
 }
 
-/// Limits of what is kept: an error is stored twice on a row with little room.
+/// Longest message or cause that is kept, in bytes: a chunk's row holds two errors, the first and the last, and has
+/// little room.
 const MAX_TEXT_BYTES: usize = 1 << 10;
+/// Most causes that are kept, for the same reason.
 const MAX_CAUSES: usize = 4;
 
 impl AttemptError {
@@ -29,7 +33,7 @@ impl AttemptError {
             causes.push(truncated(error.to_string()));
             cause = error.source();
         }
-        // The root cause is worth more than what lies between.
+        // Keeps the outermost causes and the root cause, which says more than those between.
         if causes.len() > MAX_CAUSES {
             causes.drain(MAX_CAUSES - 1..causes.len() - 1);
         }

@@ -1,4 +1,6 @@
-//! Circuit breakers: what stops all work on an index of a shop, remembered for all workers.
+//! Circuit breakers: stored records that stop the work of all workers on an index of a shop, because every chunk (some
+//! of a job's documents) would fail there until the cause is fixed. From time to time one chunk is tried, a *probe*: if
+//! it is written, the breaker closes.
 
 use super::{StoreError, async_trait};
 use crate::{
@@ -9,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Names a breaker: work stops for an index of a shop as a whole.
+/// Which breaker: work stops on one index of one shop as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BreakerScope {
     /// The shop.
@@ -24,7 +26,8 @@ impl std::fmt::Display for BreakerScope {
     }
 }
 
-/// An open circuit breaker: why no chunk of an index is worked, and when one is tried again. A closed breaker has no record.
+/// An open circuit breaker: why no chunk of an index is processed, and when one is tried again. A closed breaker has no
+/// such record; the one that was closed last is remembered with `cleared` set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     /// What it stops.
@@ -36,18 +39,18 @@ pub struct Breaker {
     pub message: String,
     /// When it opened.
     pub since: Timestamp,
-    /// Chunks that were tried since then. Grows with each change of who may try the next one.
+    /// Probes that have begun since then.
     pub probes: u32,
     /// When the next chunk may be tried.
     pub next_probe_at: Timestamp,
-    /// Whether one is being tried now.
+    /// Whether a chunk is being tried now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_probing: bool,
     /// The job of the chunk at which it opened.
     pub job_id: JobId,
-    /// The number of that chunk.
+    /// The number of that chunk in its job, from 0.
     pub chunk: u32,
-    /// What closed it; none while it is open.
+    /// What closed it, and when; `None` while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared: Option<Cleared>,
 }
@@ -57,7 +60,7 @@ pub struct Breaker {
 pub struct Cleared {
     /// What closed it.
     pub by: ClearedBy,
-    /// When.
+    /// When it was closed.
     pub at: Timestamp,
 }
 
@@ -86,22 +89,24 @@ impl ClearedBy {
     }
 }
 
-/// Time between probes: a cause that has gone is found out within a minute, of which queues and event sources take some seconds, at the
-/// cost of a request a minute.
+/// Time between probes. A cause that is fixed is noticed within a minute (queues and event sources take some seconds of
+/// it), at the cost of one request a minute.
 const INTERVAL: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(55) };
-/// How long probes are that frequent. Each delivery of a waiting message counts, and SQS allows 1,000.
+/// How long probes are that frequent. A message is delivered once per probe that its chunk waits for, and SQS allows
+/// 1,000 deliveries before it moves the message to the dead letters.
 const FREQUENT_FOR: Duration = Duration::from_secs(12 * 3_600);
 /// Time between probes after that.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
-/// How long others wait for a probe that is under way.
+/// How long other workers wait for the end of a probe before one of them may probe in its place.
 const PROBE_TIMEOUT: Duration = INTERVAL.cap;
-/// How long a breaker is remembered after it was cleared.
+/// How long a breaker is remembered after it was closed: 30 days.
 pub const CLEARED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
-/// Failed probes without which a breaker is not given up: it may have opened long ago while no worker ran since.
+/// Probes that must have begun before a breaker expires: otherwise one that opened long ago, and that no worker has
+/// probed since, would expire at once.
 const MIN_PROBES: u32 = 10;
 
 impl Breaker {
-    /// The breaker that a failure opens.
+    /// The breaker that the failure of a chunk opens; the failure is its code and message.
     pub fn opened(
         scope: BreakerScope,
         chunk: &ChunkRef,
@@ -122,24 +127,25 @@ impl Breaker {
         }
     }
 
-    /// The breaker once it is closed.
+    /// The record by which a breaker that is closed now is remembered.
     #[must_use]
     pub fn cleared(&self, cleared: Cleared) -> Self {
         Self { cleared: Some(cleared), is_probing: false, ..self.clone() }
     }
 
-    /// Whether a chunk may be tried. A time further away than any wait was written by a clock that is ahead.
+    /// Whether a chunk may be tried now; also if the stored time is further away than any wait, because then a clock
+    /// that is ahead wrote it.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.next_probe_at <= now || self.next_probe_at > after(now, 2 * MAX_INTERVAL)
     }
 
-    /// How long a chunk waits that may not be tried yet; never 0.
+    /// How long a chunk that may not be tried yet has to wait: from 1 s to 10 minutes.
     pub fn wait(&self, now: Timestamp) -> Duration {
         let wait = Duration::try_from(now.duration_until(self.next_probe_at)).unwrap_or_default();
         wait.clamp(Duration::from_secs(1), MAX_INTERVAL)
     }
 
-    /// The breaker while a chunk is tried that began now.
+    /// The breaker while a probe runs that began `now`.
     #[must_use]
     pub fn probing(&self, now: Timestamp) -> Self {
         let probes = self.probes.saturating_add(1);
@@ -147,7 +153,7 @@ impl Breaker {
         Self { next_probe_at: after(now, probing.interval(now).max(PROBE_TIMEOUT)), ..probing }
     }
 
-    /// The breaker after the chunk has failed whose trial began at `began`.
+    /// The breaker after the failure (code and message) of a probe that began at `began`.
     #[must_use]
     pub fn probe_failed(&self, (code, message): (&str, String), began: Timestamp, now: Timestamp) -> Self {
         // A probe that took long is not repeated immediately.
@@ -155,18 +161,19 @@ impl Breaker {
         Self { code: code.to_owned(), message, next_probe_at, is_probing: false, ..self.clone() }
     }
 
-    /// Whether it has been open for so long, and was probed often enough, that chunks no longer wait. Not while a chunk is tried or
-    /// may be: the cause may have gone since the last one failed.
+    /// Whether it has been open for `stopped_after`, and was probed often enough, so that chunks no longer wait. False
+    /// while a chunk is being tried or may be tried: the cause may have been fixed since the last one failed.
     pub fn has_expired(&self, stopped_after: Duration, now: Timestamp) -> bool {
         let is_known_to_fail = !self.is_probing && !self.is_due(now);
         is_known_to_fail && self.probes >= MIN_PROBES && now >= self.expires_at(stopped_after)
     }
 
-    /// When chunks stop waiting for it, or at the failed probe after that.
+    /// When chunks stop waiting for it, or shortly after: at the next failed probe.
     pub fn expires_at(&self, stopped_after: Duration) -> Timestamp {
         after(self.since, stopped_after)
     }
 
+    /// Time from one probe to the next.
     fn interval(&self, now: Timestamp) -> Duration {
         if now < after(self.since, FREQUENT_FOR) { INTERVAL.ceiling(self.probes + 1) } else { MAX_INTERVAL }
     }
@@ -176,32 +183,34 @@ fn after(at: Timestamp, duration: Duration) -> Timestamp {
     at.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 
-/// The open circuit breakers of all shops, and which was cleared last of each index. Few: one that is cleared is open no more, and
-/// is remembered apart from these.
+/// The port to stored circuit breakers: the open ones of all shops, which are few, and, apart from these, the one of
+/// each index that was closed last.
 ///
 /// An error does not tell whether the call took effect. All calls may be cancelled, with the same effect as an error.
 #[async_trait]
 pub trait Breakers: Send + Sync {
-    /// The breaker of this scope; none if it is closed. Reads only.
+    /// The open breaker of this scope; `None` if it is closed. Reads only.
     async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError>;
 
-    /// Stores a breaker if the stored one is still `expected`, as its beginning and its number of probes tell; `None` expects
-    /// it to be closed. False if another worker was faster, and then nothing changes. Not idempotent: of several calls that expect
-    /// the same, one succeeds, so that one worker probes.
+    /// Stores a breaker if the stored one is still `expected`, judged by `since` and `probes`; `None` expects it to be
+    /// closed. False if another worker was faster, and then nothing changes. Not idempotent: of several calls that
+    /// expect the same, one succeeds, so that one worker probes.
     async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError>;
 
-    /// Closes the breaker, and returns it as it was; none if it was closed already. It is remembered as the one of its scope that was
-    /// cleared last, best effort: after an error or a crash it may be closed without that.
+    /// Closes the breaker, and returns it as it was; `None` if it was closed already. It is remembered as the one of
+    /// its scope that was closed last, best effort: after an error or a crash it may be closed without being
+    /// remembered.
     async fn close(&self, scope: &BreakerScope, cleared: Cleared) -> Result<Option<Breaker>, StoreError>;
 
     /// The open breakers of a shop, or of all shops, by shop and index. Reads only.
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError>;
 
-    /// The breaker of each index of a shop that was cleared last, by index, for at least [`CLEARED_RETENTION`]. Reads only.
+    /// For each index of a shop, in their order, the breaker that was closed last, for at least [`CLEARED_RETENTION`].
+    /// Reads only.
     async fn last_cleared(&self, shop_id: &str) -> Result<Vec<Breaker>, StoreError>;
 
-    /// Removes all breakers of a shop, open or cleared. Idempotent: after an error or cancelled, some are gone, and the next call
-    /// removes the rest.
+    /// Removes all breakers of a shop, open or closed. Idempotent: after an error or when cancelled, some are removed,
+    /// and the next call removes the rest.
     async fn remove_shop(&self, shop_id: &str) -> Result<(), StoreError>;
 }
 
@@ -227,7 +236,7 @@ mod tests {
         Breaker::opened(scope, &chunk, ("index-refused", "no".into()), Timestamp::UNIX_EPOCH)
     }
 
-    /// The seconds between failed probes that take no time.
+    /// The waits between failed probes that take no time, in seconds.
     fn intervals(mut breaker: Breaker, probes: usize) -> Vec<u64> {
         let mut intervals = Vec::new();
         for _ in 0..probes {
@@ -244,7 +253,7 @@ mod tests {
         let intervals = intervals(opened(), 900);
         assert_eq!(intervals[..4], [30, 55, 55, 55]);
         assert_eq!(intervals[899], 600);
-        // Fewer than SQS allows deliveries, in a day.
+        // 900 probes, fewer than the 1,000 deliveries that SQS allows, last for longer than a day.
         assert!(intervals.iter().sum::<u64>() > 24 * 3_600);
     }
 
@@ -255,7 +264,7 @@ mod tests {
         assert!(breaker.is_due(now) && !breaker.is_due(now - SECOND));
         let probing = breaker.probing(now);
         assert!(!probing.is_due(now + 54 * SECOND) && probing.is_due(now + 55 * SECOND));
-        // One that took long is not repeated at once.
+        // A probe that took long is not repeated immediately.
         let failed = probing.probe_failed(("c", "m".into()), now, now + 100 * SECOND);
         assert_eq!(failed.wait(now + 100 * SECOND), 15 * SECOND);
     }
@@ -270,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn it_expires_after_its_time_and_some_probes() {
+    fn a_breaker_expires_after_its_time_and_enough_probes() {
         let (day, late) = (86_400 * SECOND, Timestamp::UNIX_EPOCH + 86_400 * SECOND);
         let next_probe_at = late + 10 * SECOND;
         let probed = Breaker { probes: MIN_PROBES, next_probe_at, ..opened() };
@@ -284,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stored_form_stays() {
+    fn the_stored_form_does_not_change() {
         let stored = serde_json::to_value(opened()).unwrap();
         let expected = serde_json::json!({
             "shop_id": "s", "index_name": "i", "code": "index-refused", "message": "no", "since": "1970-01-01T00:00:00Z",

@@ -1,3 +1,6 @@
+//! The port to stored objects: chunks (JSON Lines with some of a job's documents), reports, and products kept for a
+//! replay.
+
 use super::{StoreError, async_trait};
 use crate::model::Digest;
 
@@ -8,11 +11,11 @@ pub enum Put {
     Created,
     /// The object was there with the same bytes: written by an earlier attempt.
     AlreadyExists,
-    /// The object was there with other bytes and was left alone.
+    /// The object was there with other bytes and was not changed.
     ContentMismatch,
 }
 
-/// Immutable objects under keys like `shopify/example.myshopify.com/bulk/{job}/chunk_0000.jsonl`.
+/// Objects under keys like `shopify/example.myshopify.com/bulk/{job}/chunk_0000.jsonl`.
 #[async_trait]
 pub trait Chunks: Send + Sync {
     /// Stores an object unless there is one under the key. `Created` and `AlreadyExists` mean that it will be read back
@@ -24,18 +27,18 @@ pub trait Chunks: Send + Sync {
     /// Idempotent; the caller retries; may be cancelled, after which either object may be there.
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Reads an object; `None` if there is none. With a digest, other bytes are an error of kind `Corrupt`.
+    /// Reads an object; `None` if there is none. With a digest, bytes of another digest are an error of kind `Corrupt`.
     /// Reads only.
     async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Removes an object. `Ok` means that there is none. Idempotent; the caller retries; may be cancelled.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Removes objects, the first of them last: while it is there, others may be. `Ok` means that there is none of them. Idempotent; the
-    /// caller retries; may be cancelled.
+    /// Removes objects, the first of them last: as long as that one is there, others may be there, too. `Ok` means that
+    /// none is left. Idempotent; the caller retries; may be cancelled.
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Number of all objects of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
-    /// are gone, and the next call removes the rest.
+    /// Removes all objects of a shop, unless `dry_run`; returns how many there were. Idempotent: after an error or when
+    /// cancelled, some are removed, and the next call removes the rest.
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError>;
 }

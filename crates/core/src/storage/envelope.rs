@@ -1,15 +1,17 @@
-//! The schema number of what processes of different versions exchange: messages, job records, chunk outcomes, dead letters.
+//! Envelopes: JSON texts with a schema number, for what processes of different versions of host exchange: queue
+//! messages, job records, chunk outcomes, dead letters. The number tells a process which texts it can read
+//! (`docs/compatibility.md`).
 
 use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, Error as _},
 };
 
-/// The newest schema that this version reads, and the one that it writes. Raised only where an older version would
-/// misunderstand the content; what lacks the number has schema 1.
+/// The newest schema that this version reads, and the one that it writes. Raised only when an older version would
+/// misunderstand the content. A text without a number has schema 1.
 pub const SCHEMA: u32 = 1;
 
-/// Why a text is left alone: another program or a newer version wrote it.
+/// Why a text cannot be read and is left as it is: a newer version of host or another program wrote it.
 #[derive(Debug, thiserror::Error)]
 pub enum UnsupportedFormat {
     /// A newer version wrote it.
@@ -20,11 +22,12 @@ pub enum UnsupportedFormat {
         /// The schema that it names.
         schema: u32,
     },
-    /// It is not what any version of this program writes.
+    /// No version of host writes such a text.
     #[error("host did not write it: {0}")]
     Foreign(#[from] serde_json::Error),
 }
 
+/// What is written: the content's fields beside the schema number.
 #[derive(Serialize)]
 struct Outgoing<'a, T> {
     schema: u32,
@@ -32,13 +35,14 @@ struct Outgoing<'a, T> {
     content: &'a T,
 }
 
+/// What is read first, to decide whether the rest can be read.
 #[derive(Deserialize)]
 struct Schema {
-    #[serde(default = "first")]
+    #[serde(default = "first_schema")]
     schema: u32,
 }
 
-fn first() -> u32 {
+fn first_schema() -> u32 {
     1
 }
 
@@ -49,7 +53,7 @@ pub fn to_envelope(content: &impl Serialize) -> Result<String, serde_json::Error
 
 /// The plain data of a text that [`to_envelope`] has written.
 pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, UnsupportedFormat> {
-    // A list would pass for an object whose fields have their defaults.
+    // serde accepts an array for a struct, so `[]` would pass for an object whose fields have their defaults.
     if !text.trim_start().starts_with('{') {
         return Err(serde_json::Error::custom("it is not a JSON object").into());
     }

@@ -1,5 +1,6 @@
-//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, the ledger of products, circuit breakers, and the
-//! life cycle of a backend. One crate implements all of them for one backend.
+//! The ports to storage: chunk objects (JSON Lines with some of a job's documents), the queue of messages that refer to
+//! them, jobs, settings of indexes, the ledger (what host remembers of products), circuit breakers (what stops work on
+//! an index), and the life cycle of a backend. One crate implements all of them for one backend.
 //!
 //! Each method says whether it is idempotent, what `Ok` means, who retries, and whether it may be cancelled.
 
@@ -41,7 +42,7 @@ pub use shop_removal::{ShopCounts, ShopIndex, ShopRemoval};
 pub struct StoreError {
     /// What was being done, to what: `writing chunk shopify/…/chunk_0000.jsonl`.
     pub action: String,
-    /// What decides what to do next.
+    /// What the failure means to the caller.
     pub kind: StoreErrorKind,
     /// The backend's own error.
     #[source]
@@ -49,7 +50,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Whether what was read is newer than this version, or another program's.
+    /// Whether a newer version of host or another program wrote what was read.
     pub fn is_unsupported(&self) -> bool {
         self.kind == StoreErrorKind::Unsupported
     }
@@ -64,7 +65,7 @@ pub enum StoreErrorKind {
     Permanent,
     /// What was read is not what was written.
     Corrupt,
-    /// What was read is newer than this version, or another program's: it is left to that.
+    /// A newer version of host or another program wrote what was read: it is left for that one.
     Unsupported,
 }
 
@@ -73,14 +74,14 @@ pub enum StoreErrorKind {
 pub struct Stores {
     /// Chunk and report objects.
     pub chunks: Arc<dyn Chunks>,
-    /// Messages, one a chunk.
+    /// Messages, one per chunk.
     pub queue: Arc<dyn Queue>,
-    /// Jobs, their chunk rows and counters.
+    /// Jobs, the records of their chunks, and their counters.
     pub jobs: Arc<dyn Jobs>,
     /// Settings of indexes.
     pub settings: Arc<dyn Settings>,
     /// The ledger of products.
     pub ledger: Arc<dyn Ledger>,
-    /// What stops work on indexes.
+    /// Circuit breakers, which stop work on indexes.
     pub breakers: Arc<dyn Breakers>,
 }

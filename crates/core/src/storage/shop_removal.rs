@@ -1,19 +1,23 @@
+//! The removal of a shop: the record that stays after all data of the shop is deleted (`host shop forget`).
+
 use super::LedgerScope;
 use crate::{index::TargetId, model::Digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// That a shop is being removed, or was: what stays of it. It names the shop only by a digest of its id.
+/// The record that a shop is being removed, or was removed: all that stays of it. It is stored under a digest of the
+/// shop's id and does not contain the id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShopRemoval {
     /// When its removal began.
     pub began_at: Timestamp,
-    /// When nothing was left of it; none while it is being removed.
+    /// When nothing was left of it; `None` while it is being removed.
     pub ended_at: Option<Timestamp>,
-    /// What there was of it when its removal began.
+    /// How much there was of it when its removal began.
     pub counts: ShopCounts,
-    /// Its indexes, which a removal that was interrupted must still know when the jobs are gone; none once it has ended.
+    /// Its indexes, which an interrupted removal must still know once the shop's jobs are deleted; empty once the
+    /// removal has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<ShopIndex>,
 }
@@ -24,7 +28,7 @@ impl ShopRemoval {
         Digest::of(shop_id.as_bytes()).hex()
     }
 
-    /// Whether it has begun and not ended.
+    /// Whether the removal has begun and not ended.
     pub fn is_open(&self) -> bool {
         self.ended_at.is_none()
     }
@@ -33,16 +37,16 @@ impl ShopRemoval {
 /// An index that jobs of a shop wrote to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShopIndex {
-    /// Which kind of index, and which one of it.
+    /// The server or database that the index is in.
     pub target: TargetId,
-    /// Its name.
+    /// Name of the index.
     pub index_name: String,
-    /// Whether no other shop is known to write to an index of this name: its settings go too.
+    /// Whether no other shop is known to write to an index of this name: then its settings are removed, too.
     pub is_exclusive: bool,
 }
 
 impl ShopIndex {
-    /// The indexes of a shop, in order, of all that shops are known to write to.
+    /// The indexes of a shop, ordered by name and target. `known` lists those of all shops.
     pub fn of_shop(shop_id: &str, known: &[LedgerScope]) -> Vec<Self> {
         let own = known.iter().filter(|scope| scope.shop_id == shop_id).map(|scope| {
             let LedgerScope { target, index_name, .. } = scope.clone();
@@ -63,7 +67,7 @@ pub struct ShopCounts {
     pub documents: u64,
     /// Messages and dead letters.
     pub messages: u64,
-    /// Objects: chunks, reports, quarantined products.
+    /// Stored objects: chunks, reports, products kept for a replay.
     pub objects: u64,
     /// Records of the ledger.
     pub products: u64,
