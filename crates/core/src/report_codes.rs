@@ -71,7 +71,12 @@ pub fn is_dead_letter(code: &str) -> bool {
 pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Export, "line-too-long", "skipped", "The line is longer than `ingest.max_line_bytes`."),
     code(Origin::Export, "invalid-utf8", "skipped", "The line is not UTF-8."),
-    code(Origin::Export, "invalid-json", "skipped", "The line of the export, or of a stored chunk, is not JSON."),
+    code(
+        Origin::Export,
+        "invalid-json",
+        "skipped",
+        "The line of the export, or of a stored chunk, is not JSON.",
+    ),
     code(
         Origin::Export,
         "truncated-line",
@@ -100,7 +105,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "A chunk differs from the one that an earlier attempt of the same job stored: the plug-in is not deterministic, or the source changed.",
     ),
     code(Origin::Export, "store-failure", "stops", "The storage failed while chunks were published."),
-    code(Origin::Export, "shop-removed", "stops", "The shop is being removed, or was removed after the job began."),
+    code(
+        Origin::Export,
+        "shop-removed",
+        "stops",
+        "The shop is being removed, or was removed after the job began.",
+    ),
     code(Origin::Export, "taken-over", "stops", "Another process ingests for this shop and index."),
     code(Origin::Plugin, "plugin-trap", "failed", "The plug-in trapped (crashed) on this item alone."),
     code(

@@ -1,4 +1,5 @@
-//! Streaming decompression of a source.
+//! Streaming decompression of a source (a file or stream of an export), and the digest of its bytes as stored:
+//! compressed, if the source is.
 
 use super::{Cancel, ExportError, progress::Progress, source::Source};
 use flate2::bufread::MultiGzDecoder;
@@ -21,7 +22,8 @@ pub(super) enum Compression {
     Zstd,
 }
 
-/// Formats that a user might name by mistake. Without this list, every line of them would be rejected one by one.
+/// First bytes and names of formats that a user might give by mistake. Without this list, the lines of such a file
+/// would be rejected one by one.
 const UNSUPPORTED: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "a zip archive"),
     (b"BZh", "compressed with bzip2"),
@@ -39,7 +41,7 @@ impl Compression {
     pub(super) fn of(head: &[u8]) -> Result<Self, &'static str> {
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
-            // A frame, or a skippable frame, which some compressors write first.
+            // A zstd frame, or a skippable frame, which some compressors write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
             _ => match UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic)) {
                 Some((_, what)) => Err(what),
@@ -60,6 +62,7 @@ impl Compression {
         }
     }
 
+    /// Its name in error messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -73,6 +76,7 @@ impl Compression {
 pub(super) struct SourceReader {
     decoder: Decoder,
     compression: Compression,
+    /// Bytes yielded so far.
     decompressed: u64,
     cancel: Cancel,
 }
@@ -94,7 +98,7 @@ impl SourceReader {
         Self::with_compression(source, source.compression(), with_digest, progress, cancel)
     }
 
-    /// As `new`, but yields the stored bytes without decompressing them.
+    /// Like `new`, but yields the stored bytes without decompressing them.
     pub(super) fn stored(
         source: &Source,
         with_digest: bool,
@@ -137,7 +141,7 @@ impl SourceReader {
         self.decompressed
     }
 
-    /// Classifies an error that `read` returned.
+    /// The export's error for an error that `read` returned; `name` is the source's.
     pub(super) fn explain(&self, name: &str, error: io::Error) -> ExportError {
         let stored = self.stored_side();
         let (name, offset, decompressed) = (name.to_owned(), stored.read, self.decompressed);
@@ -199,8 +203,11 @@ impl Read for SourceReader {
 /// Reads the stored bytes, counting and hashing them.
 struct Metered {
     file: Take<File>,
+    /// Bytes read so far.
     read: u64,
+    /// Whether the operating system failed to read, so that an error of the decoder is not the data's fault.
     failed: bool,
+    /// `None` if no digest is requested, or once it was taken.
     hasher: Option<sha2::Sha256>,
     progress: Arc<Progress>,
 }

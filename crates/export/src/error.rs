@@ -1,8 +1,8 @@
-//! Errors of reading an export.
+//! The errors that end the reading of an export. A *source* is one file or stream of the export.
 
 use std::{io, path::PathBuf};
 
-/// The export cannot be read to its end. A problem of a single line is a rejected item instead.
+/// The export cannot be read to its end. A problem of a single line is no error: the line becomes a rejected item.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The list of sources is empty.
@@ -37,7 +37,7 @@ pub enum ExportError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The first bytes belong to an unsupported format.
+    /// The first bytes of the source are those of an unsupported format.
     #[error("`{name}` is {what}; convert it to JSON Lines in UTF-8, plain or compressed with gzip or zstd")]
     UnsupportedFormat {
         /// The source as named.
@@ -70,7 +70,7 @@ pub enum ExportError {
         name: String,
         /// `gzip` or `zstd`.
         compression: &'static str,
-        /// Compressed bytes read so far; the corruption is at most one read buffer before.
+        /// Compressed bytes read so far; the corruption is at most one read buffer (64 KiB) before.
         offset: u64,
         /// Bytes decompressed before.
         decompressed: u64,
@@ -87,7 +87,7 @@ pub enum ExportError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// A source was written to after it was opened.
+    /// Somebody wrote to a source, or replaced it, after it was opened.
     #[error("`{name}` changed while it was being read; run the command again once the export is complete")]
     Changed {
         /// The source as named.
@@ -102,7 +102,7 @@ pub enum ExportError {
         /// The pointer as configured.
         pointer: String,
     },
-    /// In `adjacent` mode, a line's parent is not in the product before it.
+    /// In `adjacent` mode, in which each line must follow its product, a line's parent is not in the product before it.
     #[error(
         "line {line} of `{name}` names the parent `{parent}`, which is not in the product before it ({}): the export \
          is not grouped; use `--grouping auto` or `spill`",
@@ -115,10 +115,10 @@ pub enum ExportError {
         line: u64,
         /// The id that the line names as its parent.
         parent: String,
-        /// Id of the product before the line, if it has one.
+        /// Id of the product before the line; `None` if there is no such product, or if it has no id.
         open: Option<String>,
     },
-    /// In `adjacent` mode, two root lines have the same id.
+    /// In `adjacent` mode, two lines that start a product have the same id.
     #[error(
         "line {line} of `{name}` starts product `{id}` a second time: the export is not grouped; use `--grouping auto` \
          or `spill`"
@@ -131,10 +131,10 @@ pub enum ExportError {
         /// Id of the product.
         id: String,
     },
-    /// The disk is full.
+    /// The disk with the temporary files is full.
     #[error("no space left for temporary files in `{}`; free some space, or choose another directory with `--data-dir`", dir.display())]
     DiskFull {
-        /// The directory.
+        /// The directory of the temporary files.
         dir: PathBuf,
     },
     /// Another operation on a temporary file failed.
@@ -142,12 +142,12 @@ pub enum ExportError {
     TempFile {
         /// The operation: `writing`.
         action: &'static str,
-        /// The directory.
+        /// The directory of the temporary files.
         dir: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// The reader lost or duplicated lines.
+    /// The reader lost or duplicated lines, which is a bug in host.
     #[error(
         "{lines} lines were read, but {grouped} are in products, {rejected} were rejected and {orphans} are orphans; \
          this is a bug in host: discard this run and report it"
@@ -159,7 +159,7 @@ pub enum ExportError {
         grouped: u64,
         /// Lines rejected.
         rejected: u64,
-        /// Lines that lead to no product.
+        /// Lines whose chain of parents ends at no product of the export.
         orphans: u64,
     },
     /// The caller asked for the totals before taking all items.
@@ -171,7 +171,8 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// Whether the caller named something that cannot be read: no state has changed, and the same call fails again.
+    /// Whether the export that the caller named cannot be read at all: then the same call fails again until the caller
+    /// names another one or corrects it.
     pub fn is_usage(&self) -> bool {
         use ExportError::{
             Corrupt, Directory, InvalidPointer, NoSource, NotFound, StdinTwice, Truncated, Unreadable,

@@ -1,4 +1,5 @@
-//! Checks each line: it is a record, or it is rejected with a reason.
+//! Checks each line of an export: it is a record (a JSON object with valid ids), or it is rejected with a report entry
+//! that says why.
 
 use super::{
     lines::RawLine,
@@ -24,11 +25,18 @@ pub(super) struct Record<'a> {
 #[derive(Debug)]
 pub(super) enum Rejection {
     TooLong,
-    NotUtf8 { byte: usize },
+    /// `byte` is the position of the first invalid byte in the line, from 1.
+    NotUtf8 {
+        byte: usize,
+    },
     NotJson(serde_json::Error),
+    /// The source ends in the middle of the line.
     Truncated,
     NotAnObject,
-    InvalidId { pointer: String },
+    /// The id at this JSON Pointer is neither a string, an integer nor null.
+    InvalidId {
+        pointer: String,
+    },
 }
 
 /// Validates a line and extracts its ids.
@@ -49,14 +57,14 @@ pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &IdPointers) -> Result<R
     Ok(Record { text, ids })
 }
 
-/// Whether the text is a prefix of valid JSON.
+/// Whether the text may be the beginning of valid JSON, given the error of parsing it.
 fn is_truncated(text: &str, error: &serde_json::Error) -> bool {
     // The parser reports an incomplete number as a syntax error, not as an early end.
     error.is_eof() || (error.column() >= text.len() && text.ends_with(['-', '+', '.', 'e', 'E']))
 }
 
 impl Rejection {
-    /// The report entry of a rejected line.
+    /// The report entry of a rejected line; `source` is the name of its source.
     pub(super) fn entry(&self, line: &Line<'_>, source: &str) -> ReportEntry {
         let (code, message) = match self {
             Self::TooLong => {

@@ -1,16 +1,17 @@
-//! Reads a platform's export and groups its lines into products.
+//! Reads a platform's product export (JSON Lines, such as a bulk operation of Shopify writes) and groups its lines into
+//! products: each product's own line together with its children, such as variants, which name their parent by its id.
 //!
 //! ```text
 //! source ─▶ decompress ─▶ lines ─▶ inspect ─▶ group ─▶ items
 //! ```
 //!
-//! [`Export::open`] opens the sources and spools streams to disk. [`Export::scan`] reads them once and decides how to
-//! group the lines. [`Plan::into_products`] reads them again and yields products and rejected lines. With [`Mode::Auto`]
-//! and [`Mode::Spill`], no item is yielded before the whole export is known to be readable. All of it is synchronous,
-//! and memory does not grow with the size of the export. The rules of grouping are in `docs/grouping.md`.
+//! [`Export::open`] opens the sources and spools (copies) streams to disk. [`Export::scan`] reads them once and decides
+//! how to group the lines. [`Plan::into_products`] reads them again and yields products and rejected lines. With
+//! [`Mode::Auto`] and [`Mode::Spill`], no item is yielded before the whole export is known to be readable. All of it is
+//! synchronous, and memory does not grow with the size of the export. The rules of grouping are in `docs/grouping.md`.
 //!
-//! This crate depends on `host-core` alone. It knows files, streams and JSON Lines; it knows nothing of plug-ins, queues
-//! or indexes. Other kinds of sources reach it through [`Remote`].
+//! This crate depends on `host-core` alone. It knows files, streams and JSON Lines; it knows nothing of plug-ins,
+//! queues or indexes. Other kinds of sources reach it through [`Remote`].
 //!
 //! # Example
 //!
@@ -71,11 +72,11 @@ pub use remote::{Remote, RemoteSource};
 /// How to group lines that name their parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// `Adjacent` if the scan finds every line after its own product, else `Spill`.
+    /// `Adjacent` if the scan finds that every line follows its own product, otherwise `Spill`.
     #[default]
     Auto,
-    /// Each line must follow its own product. The scan does not check this, so the first line that breaks the rule, or a
-    /// truncated compressed source, ends the reading after products have been yielded.
+    /// Each line must directly follow its own product. The scan does not check this, so the first line that breaks the
+    /// rule, or a truncated compressed source, ends the reading after products have been yielded.
     Adjacent,
     /// Sorts the lines by product on disk, whatever their order.
     Spill,
@@ -86,17 +87,19 @@ pub enum Mode {
 pub struct Options {
     /// How to group lines that name their parents.
     pub mode: Mode,
-    /// Maximum length of a line in bytes; a longer line is rejected and never held in memory. A metafield of 2 MB with
-    /// every character escaped takes 12 MB, so the default of 64 MiB accepts every line that a shop platform writes.
+    /// Maximum length of a line in bytes; a longer line is rejected and never held in memory. The default of 64 MiB
+    /// accepts every line that a shop platform writes: a metafield (an extra field of a product) of 2 MB takes
+    /// 12 MB if every character is escaped.
     pub max_line_bytes: usize,
-    /// Memory for sorting in bytes. More memory means fewer and longer temporary files.
+    /// Memory for sorting in bytes, 32 MiB by default. More memory means fewer and longer temporary files.
     pub sort_memory: usize,
-    /// Maximum number of temporary files merged at once; each takes a file descriptor and a buffer of 64 KiB.
+    /// Maximum number of temporary files merged at once, 128 by default; each takes a file descriptor and a buffer of
+    /// 64 KiB.
     pub sort_files: usize,
     /// Directory for temporary files. Sorting needs about 1.4 times the decompressed size of the export; a stream needs
     /// its own size in addition.
     pub temp_dir: PathBuf,
-    /// Opens sources that are not files.
+    /// Opens sources that are not files, such as objects in S3; `None` if there are only files and standard input.
     pub remote: Option<Arc<dyn Remote>>,
     /// Counters that the reader updates.
     pub progress: Arc<Progress>,

@@ -1,4 +1,4 @@
-//! Splits bytes into lines.
+//! Splits the decompressed bytes of a source into lines, with bounded memory however long a line is.
 
 use std::{
     io::{self, Read},
@@ -7,7 +7,7 @@ use std::{
 
 /// Bytes requested from the input at once.
 const BLOCK: usize = 256 * 1024;
-/// Bytes kept of a line that is too long, for the report.
+/// Bytes kept of a line that is too long, for the excerpt in the report.
 const LONG_LINE_PREFIX: usize = 1024;
 /// Byte order mark in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -17,7 +17,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct RawLine<'a> {
     /// Number in the source, from 1, counting blank lines as an editor does.
     pub(super) number: u64,
-    /// Offset in the decompressed source.
+    /// Offset of its first byte in the decompressed source.
     pub(super) offset: u64,
     /// Its bytes without line end; only a prefix if the line is too long.
     pub(super) bytes: &'a [u8],
@@ -39,14 +39,22 @@ impl RawLine<'_> {
 pub(super) struct LineReader<R> {
     input: R,
     buffer: Vec<u8>,
+    /// Where in the buffer the bytes after the current line are.
     unread: Range<usize>,
+    /// Offset of these bytes in the source.
     unread_offset: u64,
     input_ended: bool,
+    /// Maximum length of a line in bytes.
     max_line: usize,
+    /// Number of the current line.
     number: u64,
+    /// Where in the buffer the kept bytes of the current line are.
     line: Range<usize>,
+    /// Offset of the current line in the source.
     line_offset: u64,
+    /// Length of the current line, also if not all of it is kept.
     line_length: u64,
+    /// Whether a line end follows the current line.
     line_ended: bool,
 }
 
@@ -113,6 +121,7 @@ impl<R: Read> LineReader<R> {
         Ok(())
     }
 
+    /// Moves to the next line, blank or not; returns false at the end of the source.
     fn take_line(&mut self) -> io::Result<bool> {
         let mut searched = 0;
         let length = loop {
@@ -176,11 +185,13 @@ impl<R: Read> LineReader<R> {
         Ok(())
     }
 
-    /// At most the limit, so that `is_too_long` can compare the two lengths.
+    /// Length of the prefix that is kept of a line that is too long. At most the maximum length of a line, so that the
+    /// prefix is shorter than the line, by which `is_too_long` recognizes it.
     fn prefix_length(&self) -> usize {
         LONG_LINE_PREFIX.min(self.max_line)
     }
 
+    /// Marks this many unread bytes as read.
     fn consume(&mut self, bytes: usize) {
         self.unread.start += bytes;
         self.unread_offset += bytes as u64;
@@ -203,6 +214,7 @@ impl<R: Read> LineReader<R> {
         self.fill_behind(self.unread.end)
     }
 
+    /// Reads bytes into the buffer from this position on, which becomes the end of the earlier unread bytes.
     fn fill_behind(&mut self, position: usize) -> io::Result<()> {
         loop {
             match self.input.read(&mut self.buffer[position..]) {

@@ -1,4 +1,4 @@
-//! One pass over all sources, line by line.
+//! One pass over all sources (files and spooled streams) of an export, line by line. An export is read in two passes.
 
 use super::{
     ExportError, Options,
@@ -31,10 +31,15 @@ pub(super) struct Line<'a> {
 /// Reads all sources in order, once.
 pub(super) struct Pass {
     input: Arc<Input>,
+    /// Index of the current source.
     source: usize,
+    /// Reads the current source; `None` until its first line is wanted.
     reader: Option<LineReader<SourceReader>>,
+    /// Digests of the sources read to their end; `None` if they are not requested.
     digests: Option<Vec<Digest>>,
+    /// Lines with content so far.
     lines: u64,
+    /// Decompressed bytes of the sources read to their end.
     bytes: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Extracts a line's own id and its parent's id in one pass; the rest of the line is validated, not parsed into
-//! values.
+//! Extracts a line's own id and its parent's id, to which JSON Pointers lead, in one walk over the line; the rest of
+//! the line is validated, but not parsed into values.
 
 use super::ExportError;
 use serde::{
@@ -9,19 +9,21 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
-/// JSON Pointers (RFC 6901) to a line's own id and its parent's id, as a tree for one walk over the line.
+/// JSON Pointers (RFC 6901) to a line's own id and its parent's id, as a tree for one walk over the line. A *slot* is
+/// the number of a pointer, and the place of the value that it leads to.
 #[derive(Debug, Default)]
 pub(super) struct IdPointers {
     tree: Node,
+    /// Number of slots.
     slots: usize,
 }
 
 /// The ids in a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ids<'a> {
-    /// Its own id.
+    /// Its own id; `None` if it is missing or null.
     pub(super) id: Option<Cow<'a, str>>,
-    /// The id of the first parent pointer that has a value.
+    /// The value of the first parent pointer that leads to one; `None` if no pointer leads to a value other than null.
     pub(super) parent_id: Option<Cow<'a, str>>,
 }
 
@@ -79,6 +81,7 @@ impl IdPointers {
         Ok(ids)
     }
 
+    /// The id whose JSON text is `raw`; `None` if it is null.
     fn id<'a>(&self, slot: usize, raw: &'a str) -> Result<Option<Cow<'a, str>>, IdError> {
         let invalid_type = || IdError::InvalidType(self.tree.pointer_of(slot).unwrap_or_default());
         match raw.as_bytes() {
@@ -98,16 +101,18 @@ impl IdPointers {
     }
 }
 
-/// One level of the pointers.
+/// A node in the tree of the pointers. A *token* is one of the parts of a pointer between its slashes: a key or an
+/// index.
 #[derive(Debug, Default)]
 struct Node {
     /// Slots of the pointers that end at this node.
     slots: Vec<usize>,
-    /// Nodes of the next token.
+    /// The nodes that the next token leads to.
     children: Vec<(String, Self)>,
 }
 
 impl Node {
+    /// Adds a pointer; `None` if it is not a valid JSON Pointer of at least one token.
     fn insert(&mut self, pointer: &str, slot: usize) -> Option<()> {
         let mut node = self;
         for token in pointer.strip_prefix('/')?.split('/') {
@@ -126,6 +131,7 @@ impl Node {
         self.children.iter().find(|(token, _)| token == name).map(|(_, child)| child)
     }
 
+    /// The pointer of a slot, from this node on; `None` if the slot is not below it.
     fn pointer_of(&self, slot: usize) -> Option<String> {
         if self.slots.contains(&slot) {
             return Some(String::new());
@@ -136,6 +142,7 @@ impl Node {
         })
     }
 
+    /// Forgets the values at and below this node, because a later duplicate key replaces them.
     fn clear(&self, found: &mut [Option<&str>]) {
         for slot in &self.slots {
             found[*slot] = None;
@@ -159,8 +166,8 @@ impl Node {
     }
 }
 
-/// Unescapes a JSON string whose only escapes are `\/`, as in every id that Shopify writes; several times as fast as
-/// the general parser.
+/// Unescapes a JSON string (with its quotes) whose only escapes are `\/`, as in every id that Shopify writes; several
+/// times as fast as the general parser. `None` if it has another escape.
 fn unescape_slashes(raw: &str) -> Option<String> {
     let inner = &raw[1..raw.len() - 1];
     let mut parts = inner.split('\\');
@@ -188,7 +195,7 @@ fn unescape_token(token: &str) -> Option<String> {
     Some(text)
 }
 
-/// Visits one object or array and records the values that the pointers lead to.
+/// Visits one object or array and records, by slot, the JSON texts of the values that the pointers lead to.
 struct PointerVisitor<'n, 's, 'de> {
     node: &'n Node,
     found: &'s mut [Option<&'de str>],

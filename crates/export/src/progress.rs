@@ -1,4 +1,4 @@
-//! Progress counters and cancellation.
+//! Progress counters, which the reader of an export updates and others show, and the flag that cancels the reading.
 
 use std::sync::{
     Arc,
@@ -25,6 +25,7 @@ pub enum Phase {
     Done,
 }
 
+/// All phases, in the order of their numbers.
 const PHASES: [Phase; 7] = [
     Phase::Idle,
     Phase::Spooling,
@@ -52,7 +53,7 @@ pub struct ProgressSnapshot {
     pub phase: Phase,
     /// Stored bytes read in this phase: compressed bytes if the source is compressed.
     pub bytes: u64,
-    /// Stored bytes to read in each phase; unknown while a stream is being spooled.
+    /// Stored bytes to read in each phase; `None` while a stream is being spooled, because its length is not known yet.
     pub bytes_total: Option<u64>,
     /// Lines with content read in this phase.
     pub lines: u64,

@@ -1,4 +1,5 @@
-//! Sources that are not files.
+//! The interface for sources that are neither files nor standard input, such as objects in S3; the program that uses
+//! this crate implements it.
 
 use std::{
     fmt,
@@ -17,7 +18,7 @@ pub trait Remote: fmt::Debug + Send + Sync {
 pub struct RemoteSource {
     /// Its bytes.
     pub reader: Box<dyn Read>,
-    /// When it was last modified, if that is known.
+    /// When it was last modified; `None` if that is not known.
     pub modified_at: Option<SystemTime>,
 }
 

@@ -1,4 +1,5 @@
-//! Opens the sources of an export, detects their compression, and spools those to disk that can be read only once.
+//! Opens the sources (files and streams) of an export, detects their compression, and spools to disk those that can be
+//! read only once, because an export is read in two passes.
 
 use super::{
     Cancel, ExportError, Options, Phase, Progress, Remote, decompress::Compression, temp::TempFiles,
@@ -11,27 +12,30 @@ use std::{
     time::SystemTime,
 };
 
-/// Block size for spooling.
+/// Size of the blocks in which a stream is copied to disk.
 const COPY_BLOCK: usize = 256 * 1024;
-/// The name of standard input.
+/// The name by which the user gives standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// One source of an export. A file is open only while it is read: an export may have more of them than a process may have open.
+/// One source of an export. A file is open only while it is read, because an export may have more files than a process
+/// may have open.
 #[derive(Debug)]
 pub(super) struct Source {
     name: String,
     content: Content,
     compression: Compression,
+    /// Stored length in bytes, before decompression.
     length: u64,
+    /// When it was last modified; `None` for standard input and pipes, or where it is not known.
     modified_at: Option<SystemTime>,
 }
 
 /// Where a source's bytes are.
 #[derive(Debug)]
 enum Content {
-    /// In a file of the user's, which must stay as it was when it was first opened.
+    /// In a file of the user, which must not change after it was first opened.
     File { path: PathBuf, state: State },
-    /// In the temporary file of all streams.
+    /// In the temporary file that holds all streams one after the other.
     Spooled { file: Arc<File>, start: u64 },
 }
 
@@ -63,7 +67,8 @@ impl Source {
         &self.name
     }
 
-    /// The stored bytes, from the first one. Only one reader at a time: those of spooled sources share a position.
+    /// The stored bytes, from the first one. Only one reader may be in use at a time, because those of spooled sources
+    /// share a file position.
     pub(super) fn open(&self) -> io::Result<Take<File>> {
         self.content.open(self.length)
     }
@@ -72,7 +77,7 @@ impl Source {
         self.compression
     }
 
-    /// When it was last modified; none for a stream.
+    /// When it was last modified; `None` for standard input and pipes, or where it is not known.
     pub(super) fn modified_at(&self) -> Option<SystemTime> {
         self.modified_at
     }
@@ -96,7 +101,7 @@ impl Source {
 impl Content {
     fn open(&self, length: u64) -> io::Result<Take<File>> {
         match self {
-            // One that has grown is read to its end, and found changed then.
+            // Without a limit: a file that has grown is read to its end, where `check_unchanged` finds the change.
             Self::File { path, .. } => Ok(File::open(path)?.take(u64::MAX)),
             Self::Spooled { file, start } => {
                 let mut file = file.try_clone()?;
@@ -107,7 +112,7 @@ impl Content {
     }
 }
 
-/// Opens the sources of one export, in order, and reads streams to their end.
+/// Opens the sources of one export, in order, and copies streams to disk up to their end.
 pub(super) fn open_all(
     names: &[String],
     temp: &TempFiles,
@@ -150,6 +155,8 @@ pub(super) fn open_all(
     Ok(sources)
 }
 
+/// A source that was found, before streams are spooled; a stream comes with the time at which it was last modified, if
+/// known.
 enum Opened {
     File(PathBuf, State),
     Stream(Box<dyn Read>, Option<SystemTime>),
@@ -216,6 +223,7 @@ fn spool(
     Ok((Content::Spooled { file: spooled, start }, offset))
 }
 
+/// Detects the compression of a source by its first bytes.
 fn inspect(name: &str, content: Content, length: u64) -> Result<Source, ExportError> {
     let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
     let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
@@ -223,8 +231,8 @@ fn inspect(name: &str, content: Content, length: u64) -> Result<Source, ExportEr
     file.take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
     let compression = Compression::of(&head)
         .map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
-    // A `.gz` file may be plain (some servers decompress on download), but one too short to detect the format is truncated: an
-    // empty `.gz` is not an empty export.
+    // A `.gz` file may be plain (some servers decompress on download), but one too short to detect the format is
+    // truncated: an empty `.gz` is not an empty export.
     let claimed = Compression::of_name(name);
     if compression == Compression::Plain
         && claimed != Compression::Plain

@@ -1,4 +1,4 @@
-//! Temporary files.
+//! Temporary files, for sorting and for streams that must be read twice.
 
 use super::ExportError;
 use std::{fs::File, io, path::PathBuf};

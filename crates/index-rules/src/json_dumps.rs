@@ -1,34 +1,39 @@
-//! How many characters Python's `json.dumps` writes.
+//! Computes how many characters Python's `json.dumps` would write for a value, because a Marqo server measures
+//! documents by that.
+//!
+//! It writes ASCII alone: a character outside printable ASCII takes two characters if it has a short escape (`\n`),
+//! otherwise six (`\u00e9`), or twelve outside the Basic Multilingual Plane (`\ud83d\ude00`, a surrogate pair).
 
 use std::fmt::{self, Write};
 
-/// The most characters of a document that Marqo takes, `_id` included.
+/// The longest document that a Marqo server takes, in characters of its `json.dumps`, `_id` included.
 pub const MAX_DOCUMENT_LEN: usize = 100_000;
 
 /// Length of `", "` between items, and of `": "` between key and value.
 pub const JSON_DUMPS_SEPARATOR_LEN: usize = 2;
 
-/// Bytes that are looked at together.
+/// Number of bytes that are examined together: those of a SIMD vector.
 const BLOCK: usize = 16;
 
-/// The length for a string, quotes included.
+/// The length of a string, quotes included.
 pub fn json_dumps_len(text: &str) -> usize {
     json_dumps_escaped_len(text) + "\"\"".len()
 }
 
-/// The length for what is between a string's quotes.
+/// The length of a string without its quotes.
 pub fn json_dumps_escaped_len(text: &str) -> usize {
     let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
     let block_len = |block: &[u8; BLOCK]| if is_plain_block(block) { BLOCK } else { bytes_len(block) };
     let rest_len = match text.as_bytes().last_chunk() {
-        // Some bytes once more cost less than the rest one by one.
+        // If the last full block of the text is plain, the rest, which it contains, is plain, too. That is faster than
+        // examining the rest byte by byte, although some bytes are examined twice.
         Some(last) if is_plain_block(last) => rest.len(),
         _ => bytes_len(rest),
     };
     blocks.iter().map(block_len).sum::<usize>() + rest_len
 }
 
-/// The length for one character of a string.
+/// The length of one character of a string.
 pub fn json_dumps_char_len(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
@@ -38,19 +43,20 @@ pub fn json_dumps_char_len(character: char) -> usize {
     }
 }
 
-/// How many bytes at the start of a text are written within so many characters; they end between two characters.
+/// How many bytes at the start of a text fit into `max` characters of output. They end between two characters of the
+/// text.
 pub fn json_dumps_prefix_len(text: &str, max: usize) -> usize {
     let mut len = 0;
     let exceeds = |byte: u8| {
         len += usize::from(BYTE_LEN[usize::from(byte)]);
         len > max
     };
-    // Only the first byte of a character can exceed: the others add nothing.
+    // Only the first byte of a character can exceed the maximum, because the others add nothing.
     text.bytes().position(exceeds).unwrap_or(text.len())
 }
 
-/// The length for a float: Python writes the fewest digits that read back as the same float, with an exponent below 1e-4 and from
-/// 1e16 on. Infinities are `Infinity` and `-Infinity`.
+/// The length of a float: Python writes the fewest digits that read back as the same float, with an exponent below 1e-4
+/// and from 1e16 on. Infinities are `Infinity` and `-Infinity`.
 pub fn json_dumps_float_len(float: f64) -> usize {
     let sign = usize::from(float.is_sign_negative());
     let magnitude = float.abs();
@@ -62,7 +68,7 @@ pub fn json_dumps_float_len(float: f64) -> usize {
         let _never_fails = write!(len, "{magnitude:?}");
         return len.0;
     }
-    // Rust writes 1e16 and 1e-5, Python 1e+16 and 1e-05.
+    // Rust writes 1e16 and 1e-5, Python 1e+16 and 1e-05: always with a sign and at least two digits of exponent.
     let _never_fails = write!(len, "{magnitude:e}");
     let has_sign = magnitude < 1.0;
     let has_two_digits = !(1e-9..1e10).contains(&magnitude);
@@ -79,7 +85,8 @@ impl Write for Len {
     }
 }
 
-/// What each byte of UTF-8 adds: a character counts at its first byte.
+/// How many characters of output each byte of UTF-8 adds: a character counts at its first byte, its continuation bytes
+/// add 0.
 const BYTE_LEN: [u8; 256] = {
     let mut len = [0; 256];
     let mut byte = 0;
@@ -101,7 +108,7 @@ fn bytes_len(bytes: &[u8]) -> usize {
     bytes.iter().map(|byte| usize::from(BYTE_LEN[usize::from(*byte)])).sum()
 }
 
-/// Whether each byte counts as one. Without branches, so that the compiler uses vector instructions.
+/// Whether each byte of a block adds one character. Without branches, so that the compiler uses vector instructions.
 #[inline(always)]
 fn is_plain_block(block: &[u8; BLOCK]) -> bool {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
@@ -139,7 +146,7 @@ mod tests {
         (f64::NEG_INFINITY, "-Infinity"),
     ];
 
-    /// `json.dumps` of a string, written plainly.
+    /// `json.dumps` of a string, in its simplest form.
     fn dumped(text: &str) -> String {
         let mut dumped = String::from("\"");
         for character in text.chars() {
@@ -162,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn floats_are_as_long_as_python_writes_them() {
+    fn float_lengths_are_those_that_python_writes() {
         for (float, python) in FLOATS {
             assert_eq!(json_dumps_float_len(float), python.len(), "{python}");
         }
     }
 
     #[test]
-    fn strings_are_as_long_as_python_writes_them() {
+    fn string_lengths_are_those_that_python_writes() {
         for (text, len) in
             [("", 2), ("abc", 5), ("a\"\\\n", 9), ("é漢", 14), ("😀", 14), ("\u{7f}", 8), ("\u{8}", 4)]
         {
@@ -192,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn a_float_has_the_shortest_digits_in_the_form_that_its_exponent_asks_for(float in any::<f64>()) {
+        fn the_form_of_a_float_depends_on_its_exponent(float in any::<f64>()) {
             prop_assume!(float.is_finite());
             let scientific = format!("{float:e}");
             let (mantissa, exponent) = scientific.split_once('e').unwrap();

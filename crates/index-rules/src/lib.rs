@@ -1,8 +1,9 @@
-//! The rules of a Marqo index for every document, for the host and its plug-ins alike.
+//! The rules of a Marqo index for every document: valid ids, field names and characters, and the length of a document.
 //!
-//! The plug-in that makes a document, the one that validates it and the host that sends it must apply identical rules; otherwise a
-//! document that one accepts another would reject. This crate is the single implementation. It has no dependencies and builds for `wasm32` as well as natively. It knows
-//! neither JSON documents nor configurations; callers walk their own representation and check its parts here.
+//! The plug-in that makes a document, the one that validates it and host, which sends it, must apply identical rules;
+//! otherwise one of them would reject what another accepts. This crate is the single implementation. It has no
+//! dependencies and builds for `wasm32` (plug-ins) as well as natively (host). It knows neither JSON documents nor
+//! configurations; callers walk their own representation and check its parts here.
 //!
 //! | rule | function |
 //! | --- | --- |
@@ -13,9 +14,9 @@
 //!
 //! # Length
 //!
-//! Marqo is written in Python and measures a document by `len(json.dumps(document))`, at most [`MAX_DOCUMENT_LEN`]: items are
-//! separated by `", "` and keys from values by `": "` ([`JSON_DUMPS_SEPARATOR_LEN`]), a character outside printable ASCII is
-//! written as `\uXXXX`, and floats are written by Python's `repr`.
+//! Marqo is written in Python and measures a document by `len(json.dumps(document))`, at most [`MAX_DOCUMENT_LEN`]:
+//! items are separated by `", "` and keys from values by `": "` ([`JSON_DUMPS_SEPARATOR_LEN`]), a character outside
+//! printable ASCII is written as `\uXXXX`, and floats are written by Python's `repr`.
 //!
 //! # Example
 //!
@@ -49,8 +50,9 @@ pub use names::{
     is_document_id_char, is_field_name,
 };
 
-/// Whether an index can store the character. Vespa, the engine below Marqo, refuses control characters other than tab and line
-/// ends, and Unicode's noncharacters.
+/// Whether an index can store the character. Vespa, the engine below Marqo, refuses control characters below U+0020
+/// other than tab and line ends, and Unicode's noncharacters (U+FDD0 to U+FDEF, and the last two code points of each
+/// plane).
 pub fn is_storable(character: char) -> bool {
     match character {
         '\t' | '\n' | '\r' => true,
@@ -67,7 +69,8 @@ mod tests {
     fn controls_and_noncharacters_cannot_be_stored() {
         let refused =
             (0..=0x0010_ffff_u32).filter_map(char::from_u32).filter(|character| !is_storable(*character));
-        assert_eq!(refused.count(), 29 + 66);
+        let (controls, noncharacters) = (29, 66);
+        assert_eq!(refused.count(), controls + noncharacters);
         for character in ['\t', '\n', '\r', '\u{7f}', '\u{85}', '\u{fffd}', '😀'] {
             assert!(is_storable(character), "{character:?}");
         }

@@ -1,4 +1,4 @@
-//! Document ids and field names.
+//! The rules for document ids and field names.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 80;
 /// Fields that Marqo adds to documents itself.
 const RESERVED_FIELDS: [&str; 5] = ["_id", "_tensor_facets", "_highlights", "_score", "_found"];
 
-/// Begins the names of Marqo's internal fields.
+/// The prefix of the names of Marqo's internal fields.
 const RESERVED_PREFIX: &str = "marqo__";
 
 /// Why a text cannot be the id of a document.
@@ -20,9 +20,9 @@ const RESERVED_PREFIX: &str = "marqo__";
 pub enum InvalidDocumentId {
     /// It is empty.
     Empty,
-    /// It has more than [`MAX_DOCUMENT_ID_LEN`] characters, namely so many.
+    /// It has this many characters, more than [`MAX_DOCUMENT_ID_LEN`].
     TooLong(usize),
-    /// It has a character that a URL changes.
+    /// It has a character that is not allowed, because in a URL it would be escaped or have a meaning.
     Character {
         /// The id, shortened.
         id: String,
@@ -60,7 +60,8 @@ impl Error for InvalidDocumentId {}
 
 /// Checks an id: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
 ///
-/// Marqo inserts ids unescaped into the path of a URL: `h#1` and `h#2` would be one document, and `a/b` none that can be read.
+/// Marqo inserts ids unescaped into the path of a URL: `h#1` and `h#2` would address the same document, and `a/b` could
+/// not be read at all.
 pub fn check_document_id(id: &str) -> Result<(), InvalidDocumentId> {
     if id.is_empty() {
         return Err(InvalidDocumentId::Empty);
@@ -104,7 +105,7 @@ impl fmt::Display for InvalidFieldName {
 
 impl Error for InvalidFieldName {}
 
-/// Checks the name of a field that a document of an index without a schema may have.
+/// Checks whether a document may have a field of this name, in an index whose schema does not list its fields.
 pub fn check_field_name(name: &str) -> Result<(), InvalidFieldName> {
     if RESERVED_FIELDS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
         return Err(InvalidFieldName::Reserved);
@@ -124,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ids_are_what_survives_in_a_url() {
+    fn an_id_is_valid_or_refused_with_a_short_message() {
         for id in ["a", "632910392", "AZaz09._~-", "...", ".a", &"x".repeat(255)] {
             assert_eq!(check_document_id(id), Ok(()), "{id}");
         }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_names_have_the_form_of_a_name() {
+    fn field_names_are_valid_reserved_or_malformed() {
         for name in RESERVED_FIELDS.into_iter().chain([RESERVED_PREFIX, "marqo__chunks"]) {
             assert_eq!(check_field_name(name), Err(InvalidFieldName::Reserved), "{name}");
             assert!(is_field_name(name), "{name}");
@@ -156,17 +157,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_are_left_alone_by_urls(id in "[ -~]{0,4}|[A-Za-z0-9._~-]{0,260}|\\PC{0,8}") {
-            // Unreserved characters of RFC 3986, and no segment that its "remove dot segments" drops.
-            let unreserved = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', '~'].contains(&c);
-            let survives = !id.is_empty() && id.chars().all(unreserved) && id.len() <= 255 && id != "." && id != "..";
-            prop_assert_eq!(check_document_id(&id).is_ok(), survives);
+        fn valid_ids_are_those_that_a_url_leaves_as_they_are(id in "[ -~]{0,4}|[A-Za-z0-9._~-]{0,260}|\\PC{0,8}") {
+            // Unreserved characters of RFC 3986, and no segment that its algorithm "remove dot segments" drops.
+            let is_unreserved = |char: char| char.is_ascii_alphanumeric() || ['-', '.', '_', '~'].contains(&char);
+            let is_kept = !id.is_empty() && id.chars().all(is_unreserved) && id.len() <= 255 && id != "." && id != "..";
+            prop_assert_eq!(check_document_id(&id).is_ok(), is_kept);
         }
 
         #[test]
         fn field_names_are_identifiers(name in "[ -~]{0,3}|[A-Za-z_][A-Za-z0-9_]{0,20}|\\PC{0,4}") {
-            let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-            let is_identifier = name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit());
+            let is_letter = |char: char| char.is_ascii_alphabetic() || char == '_';
+            let is_identifier = name.starts_with(is_letter) && name.chars().all(|char| is_letter(char) || char.is_ascii_digit());
             prop_assert_eq!(is_field_name(&name), is_identifier);
         }
     }

@@ -1,10 +1,10 @@
-//! The HTTP client.
+//! The HTTP client, for Marqo servers and endpoints that compute embeddings.
 
 use crate::tls::install_tls_provider;
 use reqwest::{Client, redirect::Policy};
 use std::time::Duration;
 
-/// Sent with every request, so that a server's log shows the host and its version.
+/// Sent with every request, so that a server's log shows that host sent it, and in which version.
 const USER_AGENT: &str = concat!("host/", env!("CARGO_PKG_VERSION"));
 
 /// Servers close idle connections after 60 to 75 s; a client that closes first never sends on a closed connection.
@@ -16,14 +16,14 @@ const POOL_MAX_IDLE: usize = 32;
 /// How long the steps of one request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpTimeouts {
-    /// For a connection.
+    /// Limit for establishing a connection.
     pub connect: Duration,
-    /// For a request and its whole response, the connection included.
+    /// Limit for a request and its whole response, the connection included.
     pub request: Duration,
 }
 
-/// A client that keeps connections open between requests and does not follow redirects, which would turn a POST into a GET.
-/// Retrying is the caller's: only it knows which requests are idempotent.
+/// A client that keeps connections open between requests and does not follow redirects, which would turn a POST into a
+/// GET. Retrying is the caller's: only it knows which requests are idempotent.
 ///
 /// # Errors
 /// The system's certificates cannot be read.
@@ -48,8 +48,9 @@ mod tests {
         net::TcpListener,
     };
 
-    /// Answers one request, and returns what was sent.
-    async fn answered(response: &'static str) -> (reqwest::Response, String) {
+    /// Sends a request to a server that answers with `response`; returns what the client got and the request that it
+    /// sent.
+    async fn exchange(response: &'static str) -> (reqwest::Response, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
@@ -67,7 +68,7 @@ mod tests {
     #[tokio::test]
     async fn requests_name_the_host_and_redirects_are_not_followed() {
         let redirect = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
-        let (response, request) = answered(redirect).await;
+        let (response, request) = exchange(redirect).await;
         assert_eq!(response.status().as_u16(), 302);
         assert!(request.to_lowercase().contains(&format!("user-agent: {USER_AGENT}")), "{request}");
     }

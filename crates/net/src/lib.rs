@@ -1,5 +1,5 @@
-//! What all network clients of the host share: [TLS set-up](tls), [the HTTP client](http) and [the retry policy](retry). It knows
-//! the clock of `host-core` and no server.
+//! What all network clients of host share: [TLS set-up](tls), [the HTTP client](http) and [the retry policy](retry). It
+//! uses the clock of `host-core` and knows nothing of any particular server.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

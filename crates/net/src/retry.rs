@@ -9,40 +9,49 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// Attempts in all, the first one included.
     pub max_attempts: u32,
-    /// The wait, where the server names none.
+    /// The wait before each further attempt, where the server does not ask for one.
     pub backoff: Backoff,
     /// The longest wait that a server may ask for with `Retry-After`.
     pub max_retry_after: Duration,
 }
 
-const fn policy(max_attempts: u32, base_millis: u64, cap_millis: u64, max_retry_after: u64) -> RetryPolicy {
+const fn policy(
+    max_attempts: u32,
+    base_millis: u64,
+    cap_millis: u64,
+    max_retry_after_seconds: u64,
+) -> RetryPolicy {
     let (base, cap) = (Duration::from_millis(base_millis), Duration::from_millis(cap_millis));
     RetryPolicy {
         max_attempts,
         backoff: Backoff { base, cap },
-        max_retry_after: Duration::from_secs(max_retry_after),
+        max_retry_after: Duration::from_secs(max_retry_after_seconds),
     }
 }
 
-/// The profiles: attempts, first wait and longest wait in milliseconds, longest `Retry-After` in seconds.
+/// The policies of all clients: number of attempts, upper bound of the first wait and of all waits in milliseconds,
+/// longest `Retry-After` in seconds.
 #[rustfmt::skip]
 impl RetryPolicy {
-    /// A request to a search server. Loading a model or deploying a schema takes it a minute or two; it is worth waiting for,
-    /// since giving up repeats a whole chunk.
+    /// A request to a search server. The server may need a minute or two to load a model or deploy a schema; that is
+    /// worth waiting for, since giving up repeats a whole chunk of documents.
     pub const SEARCH_SERVER: Self = policy(9, 1_000, 40_000, 300);
-    /// A request of which a user waits for the answer.
+    /// A request whose answer a user waits for.
     pub const INTERACTIVE: Self = policy(2, 500, 1_000, 5);
-    /// A throttled search server without a `Retry-After`: fewer requests at once are most of the cure, so the pause is short.
+    /// A search server that throttles without a `Retry-After`. The pause is short, because the client also sends fewer
+    /// requests at once, which helps more. The number of attempts is unlimited: the caller limits the time.
     pub const THROTTLED: Self = policy(u32::MAX, 100, 4_000, 300);
-    /// A request for embeddings. Public endpoints limit tokens a minute, and say so for up to a minute.
+    /// A request for embeddings. Public endpoints limit the tokens per minute, so they may throttle for up to a minute.
     pub const EMBEDDINGS: Self = policy(8, 1_000, 60_000, 60);
-    /// A transaction that another one made impossible; that one is over within milliseconds.
+    /// A database transaction that failed because of another one (a deadlock, the same row); that one ends within
+    /// milliseconds.
     pub const TRANSACTION_CONFLICT: Self = policy(20, 10, 320, 0);
-    /// Rows that another transaction has locked: it ends within seconds, or its client is gone and the server notices later.
+    /// Database rows that another transaction has locked. It ends within seconds, unless its client is gone, which the
+    /// server only notices later.
     pub const LOCKED_ROWS: Self = policy(20, 500, 500, 0);
 }
 
-/// How long an operation as a whole may be retried.
+/// For how long an operation as a whole may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryProfile {
     /// As long as the settings allow: a job continues when the server is back.
@@ -58,11 +67,11 @@ impl RetryPolicy {
         Self { max_attempts: max_attempts.max(1), ..self }
     }
 
-    /// The wait after this many failed attempts: what the server asked for within its bound, else the backoff. `random` is any
-    /// random number.
+    /// The wait after this many failed attempts: what the server asked for, at most `max_retry_after`; otherwise the
+    /// backoff. `random` is any random number.
     pub fn delay(self, attempts: u32, retry_after: Option<Duration>, random: u64) -> Duration {
         let backoff = || self.backoff.delay(attempts, random);
-        retry_after.map_or_else(backoff, |asked| asked.min(self.max_retry_after))
+        retry_after.map_or_else(backoff, |requested| requested.min(self.max_retry_after))
     }
 }
 
@@ -85,7 +94,8 @@ impl<'a> Retry<'a> {
         self.failed
     }
 
-    /// Counts a failed attempt and waits before the next one; false at once if there is none. May be cancelled.
+    /// Counts a failed attempt, and waits before the next one; returns false immediately if no attempt is left. May be
+    /// cancelled.
     pub async fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         self.failed += 1;
         if self.failed >= self.policy.max_attempts {
@@ -97,7 +107,7 @@ impl<'a> Retry<'a> {
     }
 }
 
-/// The value of a `Retry-After` header: seconds, or a date. None if it is neither.
+/// The wait that the value of a `Retry-After` header asks for, which is in seconds or a date. `None` if it is neither.
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -113,7 +123,7 @@ mod tests {
     use host_testing::VirtualClock;
 
     #[tokio::test]
-    async fn attempts_end_at_their_bound_and_the_last_one_is_not_waited_for() {
+    async fn attempts_are_bounded_and_no_wait_follows_the_last_one() {
         let clock = VirtualClock::new(1);
         let mut retry = Retry::new(RetryPolicy::SEARCH_SERVER.with_max_attempts(3), &clock);
         assert!(retry.wait(None).await && retry.wait(None).await);
@@ -133,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_profile_ends_within_the_time_that_it_is_meant_for() {
+    fn all_waits_of_a_bounded_policy_fit_into_the_time_that_it_is_meant_for() {
         for (policy, seconds) in [
             (RetryPolicy::SEARCH_SERVER, 180),
             (RetryPolicy::INTERACTIVE, 1),

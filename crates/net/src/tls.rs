@@ -1,4 +1,4 @@
-//! Encryption: one crypto provider, and the certificates that the system trusts.
+//! TLS: one crypto provider for the whole process, and the certificates that the system trusts.
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +12,8 @@ pub fn install_tls_provider() {
     });
 }
 
-/// TLS for clients that are not HTTP. Certificates are checked against those that the system trusts, or those of `SSL_CERT_FILE`
-/// if it is set.
+/// The TLS configuration of clients that do not speak HTTP, such as that of PostgreSQL. Servers' certificates are
+/// checked against those that the system trusts, or those in the file `SSL_CERT_FILE` if that variable is set.
 ///
 /// # Errors
 /// The crypto provider supports none of the protocol versions.

@@ -1,4 +1,4 @@
-//! Strings, examined one vector at a time.
+//! Reads JSON strings, examined one SIMD vector (16 bytes) at a time.
 
 use std::borrow::Cow;
 
@@ -22,13 +22,14 @@ impl<'a> Deserializer<'a> {
         self.escaped_string(start).map(Cow::Owned)
     }
 
-    /// Reads a string with escapes. Whole vectors are copied, and what does not belong to the text is overwritten: a copy of
-    /// fixed size is two instructions, where any other is a call.
+    /// Reads a string with escapes, whose content begins at `start`. It copies whole vectors and overwrites the bytes
+    /// that do not belong to the text, because a copy of fixed size takes two instructions, while any other is a
+    /// function call.
     #[inline(never)]
     fn escaped_string(&mut self, start: usize) -> Result<String, NeedsFallback> {
         let bytes = self.text.as_bytes();
         let mut at = start;
-        // No string is longer than its spelling.
+        // No string is longer than its JSON text.
         let needed = bytes.len() - at + VECTOR;
         if self.scratch.len() < needed {
             self.scratch.resize(needed, 0);
@@ -47,13 +48,14 @@ impl<'a> Deserializer<'a> {
             (at, len) = (at + plain, len + plain);
             match bytes.get(at..).unwrap_or_default() {
                 [b'"', ..] => break,
-                // What addresses and markup are full of.
+                // Treated first, because URLs and HTML are full of escaped slashes.
                 [b'\\', b'/', ..] => {
                     scratch[len] = b'/';
                     (at, len) = (at + 2, len + 1);
                 }
                 [b'\\', b'u', b'0', b'0', high @ b'0'..=b'7', low, ..] if low.is_ascii_hexdigit() => {
-                    // Letters have bit 6, and their last four bits begin with 1.
+                    // `\u0000` to `\u007f`: one byte. In ASCII the low four bits of a digit are its value; those of a
+                    // letter, which has bit 6 set, are its value minus 9.
                     scratch[len] = (high - b'0') << 4 | ((low & 0xF) + 9 * (low >> 6));
                     (at, len) = (at + 6, len + 1);
                 }
@@ -101,7 +103,7 @@ impl<'a> Deserializer<'a> {
     }
 }
 
-/// The bytes from here on; zeros follow the end of the text.
+/// The bytes from `at` on; zeros follow the end of the text.
 #[inline(always)]
 fn vector_at(bytes: &[u8], at: usize) -> [u8; VECTOR] {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -115,16 +117,17 @@ fn padded(bytes: &[u8]) -> [u8; VECTOR] {
     padded
 }
 
-/// A bit for each byte that ends what is plain: a quote, a backslash or a control character, as the padding is.
+/// A bit for each byte that ends a run of plain bytes: a quote, a backslash or a control character (which the padding
+/// is).
 #[inline(always)]
 fn ends_in(vector: [u8; VECTOR]) -> u32 {
     let vector = u8x16::new(vector);
     (vector.simd_eq(b'"') | vector.simd_eq(b'\\') | vector.simd_lt(b' ')).to_bitmask()
 }
 
-/// The character of the escape at the start, and how long the escape is.
+/// The character of the escape at the start, and the length of the escape in bytes; `None` if there is no valid escape.
 fn escape(json: &[u8]) -> Option<(char, usize)> {
-    // A control character may be here instead, which stands for nothing.
+    // There may be a control character instead, which is not allowed in a string.
     let [b'\\', kind, ..] = json else { return None };
     let char = match kind {
         b'b' => '\u{8}',
@@ -139,7 +142,7 @@ fn escape(json: &[u8]) -> Option<(char, usize)> {
     Some((char, 2))
 }
 
-/// The character of the `\u` escape at the start, or of the two that make a pair, and how long it is.
+/// The character of the `\u` escape at the start, or of the two that form a surrogate pair, and their length in bytes.
 fn unicode(json: &[u8]) -> Option<(char, usize)> {
     let unit = code_unit(json)?;
     if let Some(char) = char::from_u32(unit) {

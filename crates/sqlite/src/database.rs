@@ -1,4 +1,5 @@
-//! The SQLite file: connections, transactions, schema.
+//! The SQLite file: connections, transactions, and the steps of its schema. Only what is about the file as a whole is
+//! here; the statements on its tables are in the crates that own them.
 
 use crate::failure::{DatabaseError, Problem};
 use host_core::storage::{self, UnsupportedFormat};
@@ -12,7 +13,7 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// Marks the file as the host's: `host` in ASCII.
+/// SQLite's `application_id` of the file, by which host recognizes its own: `host` in ASCII.
 const APPLICATION_ID: i64 = 0x686f_7374;
 
 /// The steps from an empty file to the present schema. A step that has been released is never changed.
@@ -34,27 +35,29 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/cleared_breaker.sql"),
 ];
 
-/// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.
+/// How long a transaction waits for those of other processes. These take milliseconds; a process that takes longer
+/// hangs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Statements that a connection keeps prepared: more than the host has.
+/// Most statements that a connection keeps prepared: more than host has.
 const PREPARED_STATEMENTS: usize = 128;
 
-/// Why a transaction did not happen, before it is known to which file.
+/// Why a transaction failed and was rolled back. Code inside the transaction returns it; [`DatabaseError`] adds the
+/// file.
 #[derive(Debug)]
 pub enum Cause {
     /// SQLite's own error.
     Sqlite(rusqlite::Error),
-    /// What was read is not what the host writes.
+    /// What was read is not what host writes: the file is corrupt.
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
-    /// What was read is newer than this version, or another program's.
+    /// A newer version of host or another program wrote what was read.
     Unsupported(UnsupportedFormat),
-    /// The caller asks for what must not be.
+    /// The caller asks for something that is not allowed, such as a chunk of a job that has ended; the text says what.
     Refused(String),
 }
 
 impl Cause {
-    /// What was read is not what the host writes.
+    /// The cause if what was read is not what host writes.
     pub fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Unreadable(Box::new(error))
     }
@@ -66,22 +69,23 @@ impl From<rusqlite::Error> for Cause {
     }
 }
 
-/// Plain data as a JSON column.
+/// The text of a JSON column, without a schema number.
 pub fn to_json(value: &impl Serialize) -> Result<String, Cause> {
     serde_json::to_string(value).map_err(Cause::corrupt)
 }
 
-/// The plain data of a JSON column.
+/// The plain data of a JSON column without a schema number.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
     serde_json::from_str(text).map_err(Cause::corrupt)
 }
 
-/// Plain data as a JSON column that other versions read.
+/// The text of a JSON column with a schema number (an envelope), by which other versions of host know whether they can
+/// read it.
 pub fn to_envelope(value: &impl Serialize) -> Result<String, Cause> {
     storage::to_envelope(value).map_err(Cause::corrupt)
 }
 
-/// The plain data of a JSON column that another version may have written.
+/// The plain data of a JSON column with a schema number, which another version of host may have written.
 pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
     storage::from_envelope(text).map_err(Cause::Unsupported)
 }
@@ -89,14 +93,17 @@ pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
 /// A database file. One connection writes, another reads without waiting for it.
 pub struct Database {
     path: PathBuf,
-    // Closed before the writer: the last connection puts the journal into the file, and the writer knows it already.
+    // Declared before the writer, so that it is dropped first: the connection that closes last moves the journal into
+    // the file, and that should be the writer, which knows the journal already.
     reader: Arc<Mutex<Connection>>,
-    // SQLite has one writer at a time anyway; waiting for this lock is fair, waiting for SQLite's is polling.
+    // SQLite has one writer at a time anyway. Waiting for this lock is fair, while waiting for SQLite's lock is
+    // polling.
     writer: Arc<Mutex<Connection>>,
 }
 
 impl Database {
-    /// Opens the file and brings its schema up to date, or refuses a newer or foreign one.
+    /// Opens the file, which is created if it is missing, and brings its schema up to date. An error if a newer version
+    /// of host or another program wrote the file.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         let name = path.display().to_string();
         let writer = connect(path).and_then(|mut writer| {
@@ -117,18 +124,18 @@ impl Database {
         })
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The connection that writes, for tests that hold it.
+    /// The connection that writes, for tests that hold its lock.
     pub fn writer(&self) -> &Arc<Mutex<Connection>> {
         &self.writer
     }
 
-    /// Runs a transaction that holds the file's write lock from its beginning, so that what it reads stays true until
-    /// it ends. It happens as a whole or not at all; dropping the future does not stop it.
+    /// Runs a transaction that holds the file's write lock from its beginning, so that no other writer changes what it
+    /// has read. It takes effect as a whole or not at all; dropping the future does not stop it.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
@@ -136,7 +143,7 @@ impl Database {
         self.run(&self.writer, TransactionBehavior::Immediate, work).await
     }
 
-    /// Runs queries that all see the same moment, without waiting for a writer.
+    /// Runs queries that all see the state of one moment, without waiting for a writer.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
@@ -144,8 +151,8 @@ impl Database {
         self.run(&self.reader, TransactionBehavior::Deferred, work).await
     }
 
-    /// Makes all transactions so far survive a power cut. Closing the file does so as well, but not while another process has it
-    /// open.
+    /// Makes all transactions so far survive a power cut. Closing the file has the same effect, unless another process
+    /// has it open.
     pub async fn flush(&self) -> Result<(), DatabaseError> {
         let connection = self.writer.clone().lock_owned().await;
         let journal = self.journal();
@@ -153,7 +160,8 @@ impl Database {
             let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
             let (written, checkpointed): (i64, i64) =
                 connection.query_row(checkpoint, [], |row| Ok((row.get(1)?, row.get(2)?)))?;
-            // What another process still reads stays in the journal.
+            // The part of the journal that another process still reads was not moved into the file, so the journal
+            // itself is synced.
             if written != checkpointed {
                 File::options()
                     .write(true)
@@ -172,17 +180,19 @@ impl Database {
         }
     }
 
-    /// Makes what was removed unreadable: merges the index of words, whose parts keep those of removed products, writes the file anew
-    /// without what is free in it, and empties the journal. It needs the file's size on the disk twice more, and other processes wait.
-    /// (`secure_delete` overwrites only a part: what pages lose when others are split stays in them.)
+    /// Makes removed data unreadable: merges the full-text index `product_words`, whose segments keep the words of
+    /// removed products; writes the file anew without its free pages; and empties the journal. It needs twice the
+    /// file's size of free disk space, and other processes wait meanwhile. (SQLite's `secure_delete` would not do: it
+    /// does not overwrite the rows that stay behind in a page when the page is split.)
     pub async fn erase(&self) -> Result<(), DatabaseError> {
         let merge = "INSERT INTO product_words (product_words) VALUES ('optimize')";
         self.write(|tx| Ok(tx.execute(merge, [])?)).await?;
-        let waiting = self.writer.clone().lock_owned().await;
+        let writer = self.writer.clone().lock_owned().await;
         let path = self.path.clone();
         let erased = tokio::task::spawn_blocking(move || {
-            let _no_other_writer = waiting;
-            // Another one, since the copy would be in the memory of the others.
+            let _no_other_writer = writer;
+            // A connection of its own, with default pragmas: the others keep temporary data, here a copy of the file,
+            // in memory.
             let connection = Connection::open(path)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.execute("VACUUM", [])?;
@@ -201,6 +211,7 @@ impl Database {
         }
     }
 
+    /// The path of SQLite's write-ahead log, here called the journal.
     fn journal(&self) -> PathBuf {
         let mut journal = self.path.clone().into_os_string();
         journal.push("-wal");
@@ -214,8 +225,8 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let connection = connection.clone();
-        // In a task, which is always polled: a caller that is not, such as one of several in a stream, would hold the lock that it was
-        // given while others wait.
+        // In a task, because the runtime always polls a task. The caller's future may not be polled for a while, such
+        // as one of several in a stream, and would hold the connection's lock meanwhile.
         let done = tokio::spawn(async move {
             let mut connection = connection.lock_owned().await;
             let work = move || {
@@ -246,18 +257,21 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // After a power cut the last transactions may be gone, all of them from some moment on. That is safe because queue,
-    // jobs and catalog are in this one file: they go back to the same moment, and the work after it is done again.
+    // jobs and relational catalog are in this one file: they go back to the same moment, and the work after it is done
+    // again.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // In KiB. More is not faster: writes touch other pages, and the system caches the file as well.
+    // 8 MiB: SQLite takes a negative number as KiB. A larger cache is not faster, because writes rarely touch the same
+    // pages again, and the operating system caches the file as well.
     connection.pragma_update(None, "cache_size", -8_192)?;
-    // The journal is reused; without a limit it would keep the size of its largest moment.
+    // 64 MiB. The journal is reused, and without a limit it would never shrink.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     Ok(connection)
 }
 
-/// Applies the missing steps in one transaction; says why if the file must be left alone.
+/// Applies the missing steps of the schema in one transaction. Returns an error, and changes nothing, if a newer
+/// version of host or another program wrote the file.
 fn migrate(connection: &mut Connection, path: &str) -> rusqlite::Result<Option<DatabaseError>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let number = |pragma: &str| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));

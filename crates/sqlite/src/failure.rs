@@ -1,9 +1,9 @@
-//! Turns what SQLite says into what a person can do about it.
+//! The errors of the SQLite file: what SQLite reports, which file it is about, and what a person can do about it.
 
 use host_core::storage::{StoreError, StoreErrorKind, UnsupportedFormat};
 use rusqlite::ErrorCode;
 
-/// A database call failed; the message names the file and what helps.
+/// A database call failed; the message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct DatabaseError(#[from] Problem);
@@ -61,7 +61,7 @@ impl DatabaseError {
         }
     }
 
-    /// The failure of a store's call.
+    /// The failure of a storage call that was doing `action`.
     pub fn during(self, action: impl Into<String>) -> StoreError {
         StoreError { action: action.into(), kind: self.kind(), source: Box::new(self) }
     }

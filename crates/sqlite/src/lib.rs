@@ -1,5 +1,6 @@
-//! The SQLite file `host.db`: connections, transactions, and the steps of its schema. Queue, jobs, settings and catalog
-//! share the file, so that a power cut loses a common tail of all of them or nothing.
+//! The SQLite file `host.db` in the data directory: connections, transactions, and the steps of its schema. Queue,
+//! jobs, settings and the relational catalog of products share the file, so that after a power cut all of them are in
+//! the state of the same moment.
 
 mod database;
 mod failure;

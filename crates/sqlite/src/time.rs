@@ -1,4 +1,4 @@
-//! Instants as the database keeps them: microseconds since 1970, so that they compare as numbers.
+//! Instants as the database stores them: microseconds since 1970 (UTC), so that SQL can compare them as numbers.
 
 use super::Cause;
 use jiff::Timestamp;
@@ -14,7 +14,8 @@ pub fn from_column(micros: i64) -> Result<Timestamp, Cause> {
     Timestamp::from_microsecond(micros).map_err(Cause::corrupt)
 }
 
-/// The column of the instant that comes `duration` after another; a duration beyond all calendars ends with them.
+/// The column for the instant that comes `duration` after another, at most the latest one that a [`Timestamp`] can
+/// have.
 pub fn after(instant: Timestamp, duration: Duration) -> i64 {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     to_column(instant).saturating_add(micros).min(Timestamp::MAX.as_microsecond())

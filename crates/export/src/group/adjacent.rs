@@ -1,4 +1,5 @@
-//! Checks whether every line follows its own product.
+//! Checks whether the lines of an export are grouped: every line directly follows its own product, so that a reader
+//! needs to keep one product only. A *root* is the line that starts a product; it names no parent.
 
 use super::id_hash;
 use crate::pointer::Ids;
@@ -19,18 +20,20 @@ pub(super) enum LineKind {
 /// Why an export is not grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAdjacent {
-    /// The line's parent is not in the current product.
+    /// The line's parent is not a line of the current product.
     ParentNotOpen,
     /// A product with the same id started before.
     DuplicateRoot,
 }
 
 /// Follows an export product by product. It keeps the ids of the current product, but only a hash of the root id of
-/// each earlier one. A hash collision therefore looks like a duplicate root: that costs an unneeded sort, but never a
-/// child.
+/// each earlier one. A hash collision therefore looks like a duplicate root: it may cause an unneeded sort, but never
+/// puts a line into the wrong product.
 #[derive(Debug, Default)]
 pub(super) struct AdjacencyChecker {
+    /// The current product.
     open: OpenProduct,
+    /// Hashes of the root ids so far; `None` if duplicates are not to be detected.
     root_hashes: Option<HashTable<u64>>,
 }
 
@@ -62,7 +65,7 @@ impl AdjacencyChecker {
         Ok(LineKind::Root)
     }
 
-    /// Id of the current product, if there is one and it has one.
+    /// Id of the current product; `None` if there is no product yet, or if it has no id.
     pub(super) fn open_id(&self) -> Option<&str> {
         self.open.root.as_deref()
     }
@@ -71,8 +74,9 @@ impl AdjacencyChecker {
 /// The ids of the current product's lines.
 #[derive(Debug, Default)]
 struct OpenProduct {
+    /// The id of its root, if it has one.
     root: Option<String>,
-    /// The ids of the descendants, concatenated.
+    /// The ids of its other lines, concatenated.
     text: String,
     /// Start and end of each id in the text.
     children: HashTable<(usize, usize)>,

@@ -1,4 +1,6 @@
-//! Groups lines into products.
+//! Groups lines into products in two passes over the export: the scan decides how to group, then the lines are read
+//! again. The rules are in `docs/grouping.md`. A *root* is a line that starts a product; a *child* names another line
+//! as its parent.
 
 use super::{
     ExportError, Mode, Options, Phase,
@@ -30,11 +32,14 @@ pub struct Export {
     input: Arc<Input>,
 }
 
-/// Counts of the first pass.
+/// What the first pass counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LineCounts {
+    /// Lines with content.
     lines: u64,
+    /// Lines that are not a JSON object with valid ids.
     rejected: u64,
+    /// Lines that start a product.
     roots: u64,
 }
 
@@ -45,15 +50,18 @@ pub struct Plan {
     pointers: IdPointers,
     digests: Vec<Digest>,
     strategy: Strategy,
-    /// Lines with content, if the scan counted them.
+    /// Lines with content; `None` if the scan did not count them, as in `adjacent` mode.
     lines: Option<u64>,
 }
 
 /// How to group lines.
 #[derive(Debug)]
 enum Strategy {
+    /// Each line is a product.
     WholeLines,
+    /// Each line follows its product; `scanned` says whether the first pass has checked that.
     Adjacent { scanned: bool },
+    /// Sort the lines by product on disk; the table names the product of each line.
     Spill(LinkTable),
 }
 
@@ -115,7 +123,8 @@ impl Plan {
         &self.digests
     }
 
-    /// When the oldest of the sources was last modified, of those of which that is known: the export was taken no later.
+    /// When the oldest of the sources was last modified: the export was taken then or earlier. `None` if that time is
+    /// not known of any source.
     pub fn modified_at(&self) -> Option<SystemTime> {
         self.input.sources.iter().filter_map(Source::modified_at).min()
     }
@@ -129,7 +138,7 @@ impl Plan {
         }
     }
 
-    /// Lines with content, if the export has been scanned.
+    /// Lines with content; `None` if the scan did not count them, as in `adjacent` mode.
     pub fn lines(&self) -> Option<u64> {
         self.lines
     }
@@ -140,7 +149,8 @@ impl Plan {
     }
 }
 
-/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
+/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first
+/// violation.
 fn scan_adjacent(pass: &mut Pass, pointers: &IdPointers) -> Result<Option<LineCounts>, ExportError> {
     let mut checker = AdjacencyChecker::new(true);
     let mut counts = LineCounts::default();
@@ -151,7 +161,7 @@ fn scan_adjacent(pass: &mut Pass, pointers: &IdPointers) -> Result<Option<LineCo
         match inspect(&line.raw, pointers) {
             Err(_) => counts.rejected += 1,
             Ok(record) => match checker.check(&record.ids) {
-                Ok(place) => counts.roots += u64::from(place == adjacent::LineKind::Root),
+                Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),
                 Err(_) => return Ok(None),
             },
         }

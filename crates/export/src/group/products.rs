@@ -1,4 +1,4 @@
-//! Iterates over the items of an export.
+//! Yields the items of an export in the second pass over it: products, and report entries of rejected lines.
 
 use super::{
     Plan, Strategy,
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub enum ExportItem {
     /// A complete product.
     Product {
-        /// Index of the source of its first line.
+        /// Index of the source (file or stream) that has its first line; [`Products::source_name`] names it.
         source: usize,
         /// The product.
         product: Product,
@@ -28,13 +28,15 @@ pub enum ExportItem {
     Rejected(ReportEntry),
 }
 
-/// Iterator over the items of an export; it ends after the first error. The order depends on the export alone: products
-/// come in the order of their first lines, and rejected lines in their own order: in between when lines are read in
-/// place, before all products when lines are sorted.
+/// Iterator over the items of an export; it ends after the first error. The order depends on the export alone. Products
+/// come in the order of their first lines, and rejected lines in their own order: among the products if lines are read
+/// in place, before all products if lines are sorted.
 pub struct Products {
     input: Arc<Input>,
     pointers: IdPointers,
+    /// How lines are grouped: `whole-lines`, `adjacent` or `spill`.
     strategy: &'static str,
+    /// Lines with content that the first pass counted, if it did.
     scanned_lines: Option<u64>,
     stage: Stage,
     totals: Totals,
@@ -43,18 +45,30 @@ pub struct Products {
 /// Counts of what was read and yielded.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
+    /// Lines with content.
     pub(super) lines: u64,
+    /// Bytes after decompression.
     pub(super) bytes: u64,
     pub(super) products: u64,
+    /// Lines in products that were yielded.
     pub(super) grouped_lines: u64,
+    /// Lines that are not a JSON object with valid ids.
     pub(super) rejected: u64,
+    /// Lines whose chain of parents ends at no product.
     pub(super) orphans: u64,
 }
 
 enum Stage {
     WholeLines(Pass),
-    Adjacent { pass: Pass, checker: AdjacencyChecker, open: Option<(usize, Product)> },
+    /// `open` is the product that the next lines may belong to, with the index of its source.
+    Adjacent {
+        pass: Pass,
+        checker: AdjacencyChecker,
+        open: Option<(usize, Product)>,
+    },
+    /// Sorts all lines by product, and yields rejected lines meanwhile.
     SortLines(SortLines),
+    /// Yields the products of the sorted lines.
     SortedProducts(SortedProducts),
     Done,
     Failed,
@@ -77,12 +91,13 @@ impl Products {
         Self { input, pointers, strategy, scanned_lines, stage, totals: Totals::default() }
     }
 
-    /// Name of a source.
+    /// Name of the source with this index, as the user gave it.
     pub fn source_name(&self, source: usize) -> &str {
         self.input.sources.get(source).map_or("", |source| source.name())
     }
 
-    /// Statistics of the export, once all items have been taken. Fails unless every line is in a product or rejected.
+    /// Statistics of the export, once all items have been taken. An error unless every line is in a product or was
+    /// rejected.
     pub fn finish(self) -> Result<SourceStats, ExportError> {
         let Totals { lines, bytes, products, grouped_lines: grouped, rejected, orphans } = self.totals;
         if !matches!(self.stage, Stage::Done) {
@@ -220,6 +235,7 @@ fn product_of(record: &Record<'_>, line: &Line<'_>) -> Product {
 }
 
 impl NotAdjacent {
+    /// The error about a line of the source `name`, given the id of the product before it.
     fn error(self, name: String, line: &Line<'_>, record: &Record<'_>, open: Option<&str>) -> ExportError {
         let line = line.raw.number;
         let text = |id: &Option<std::borrow::Cow<'_, str>>| id.as_deref().unwrap_or_default().to_owned();

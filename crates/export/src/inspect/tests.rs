@@ -1,3 +1,5 @@
+//! Tests of the report entries of rejected lines.
+
 use super::*;
 use crate::lines::LineReader;
 

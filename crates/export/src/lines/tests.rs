@@ -1,9 +1,12 @@
+//! Tests of splitting into lines, compared with a simple splitter over the whole text.
+
 use super::*;
 use proptest::prelude::*;
 
-/// Yields a few bytes at a time.
+/// An input that yields a few bytes at a time.
 struct SmallReads<'a> {
     bytes: &'a [u8],
+    /// Sizes of the next reads, the last one first; after them, reads are as large as possible.
     sizes: Vec<usize>,
 }
 
@@ -16,7 +19,7 @@ impl Read for SmallReads<'_> {
     }
 }
 
-/// Number, offset, bytes, length, whether it ended.
+/// Number, offset, kept bytes, length, and whether a line end followed.
 type SeenLine = (u64, u64, Vec<u8>, u64, bool);
 
 fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<SeenLine> {
@@ -31,9 +34,10 @@ fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<SeenLine> {
     seen
 }
 
+/// The lines that the reader should find.
 fn expected(bytes: &[u8], max_line: usize) -> Vec<SeenLine> {
     let mut seen = Vec::new();
-    let mut offset = if bytes.starts_with(BOM) { 3 } else { 0 };
+    let mut offset = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
     let mut number = 0;
     while offset < bytes.len() {
         let rest = &bytes[offset..];
@@ -51,6 +55,7 @@ fn expected(bytes: &[u8], max_line: usize) -> Vec<SeenLine> {
     seen
 }
 
+/// Random bytes with many line ends.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => Just(b"\n".to_vec()),
@@ -67,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn lines_are_the_same_however_they_arrive(
+    fn lines_are_the_same_whatever_the_sizes_of_the_reads(
         text in text(),
         sizes in prop::collection::vec(1..9_usize, 0..100),
         max_line in prop_oneof![1..20_usize, Just(1 << 20)],
@@ -88,7 +93,7 @@ fn lines_longer_than_the_buffer_are_whole() {
 }
 
 #[test]
-fn a_line_beyond_the_limit_is_never_held() {
+fn a_line_beyond_the_limit_is_never_held_as_a_whole() {
     let input = SmallReads { bytes: &[&vec![b'x'; 40 * BLOCK][..], b"\nnext\n"].concat(), sizes: Vec::new() };
     let mut reader = LineReader::new(input, BLOCK);
     assert!(reader.advance().unwrap());

@@ -1,3 +1,5 @@
+//! Tests of reading ids by JSON Pointers, compared with a complete parser.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ fn pointers(own: &str, parents: &[&str]) -> IdPointers {
     IdPointers::new(own, &parents).unwrap()
 }
 
+/// The own id and the parent's id of a line.
 fn ids(pointers: &IdPointers, text: &str) -> (Option<String>, Option<String>) {
     let ids = pointers.read(text).unwrap();
     (ids.id.map(Cow::into_owned), ids.parent_id.map(Cow::into_owned))
@@ -54,7 +57,7 @@ fn of_duplicate_keys_the_last_one_is_used() {
 }
 
 #[test]
-fn other_values_are_rejected() {
+fn ids_of_other_types_are_rejected() {
     let pointers = pointers("/id", &["/x~1y"]);
     for text in [
         r#"{"id":true}"#,

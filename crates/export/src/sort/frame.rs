@@ -1,4 +1,5 @@
-//! The unit of sorting and its encoding: four variable-length integers, then the body.
+//! The unit of sorting and its encoding: the key, the two numbers and the length of the body as variable-length
+//! integers (LEB128), then the body.
 
 use std::io::{self, BufRead};
 
@@ -16,6 +17,7 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Appends the encoded frame.
     pub(super) fn write_to(&self, bytes: &mut Vec<u8>) {
         for mut number in [self.key, self.a, self.b, self.body.len() as u64] {
             while number >= 0x80 {

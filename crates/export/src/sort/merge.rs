@@ -1,4 +1,4 @@
-//! K-way merge of sorted runs.
+//! Merges several sorted runs (temporary files of frames) into one sorted sequence.
 
 use super::{
     CANCEL_CHECK_INTERVAL, FILE_BUFFER, SortOptions,
@@ -18,7 +18,9 @@ pub struct Merge {
     runs: Vec<Run>,
     /// Current key and index of each run that has not ended; the least one has the current frame.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Whether the caller has advanced to the first frame.
     started: bool,
+    /// Number of advances, to check for cancellation at intervals.
     steps: u64,
     temp: TempFiles,
     cancel: Cancel,
@@ -37,6 +39,7 @@ impl Merge {
         Ok(Self { runs, heap, started: false, steps: 0, temp, cancel: options.cancel.clone() })
     }
 
+    /// Moves to the next frame; returns false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, ExportError> {
         self.steps += 1;
         if self.steps.is_multiple_of(CANCEL_CHECK_INTERVAL) && self.cancel.is_cancelled() {
@@ -59,6 +62,7 @@ impl Merge {
         Ok(!self.heap.is_empty())
     }
 
+    /// The frame that the last `advance` moved to.
     pub(super) fn frame(&self) -> Frame<'_> {
         let Reverse((_, run_index)) = self.heap.peek().expect("the caller advanced to a frame");
         let Run { key, a, b, body, .. } = &self.runs[*run_index];
@@ -69,6 +73,7 @@ impl Merge {
 /// One sorted run and its current frame.
 #[derive(Debug)]
 struct Run {
+    /// `None` once the run has ended.
     reader: Option<BufReader<File>>,
     key: u64,
     a: u64,

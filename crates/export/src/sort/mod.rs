@@ -1,4 +1,5 @@
-//! External merge sort: sorts runs in memory, writes them to temporary files and merges them.
+//! External merge sort: sorts as many frames (a key with a payload) as fit into memory, writes them to a temporary
+//! file, a *run*, and merges all runs in the end.
 
 use super::{Cancel, ExportError, Options, temp::TempFiles};
 use frame::read_frame;
@@ -19,7 +20,9 @@ const CANCEL_CHECK_INTERVAL: u64 = 4096;
 #[derive(Clone, Debug)]
 pub struct SortOptions {
     temp: TempFiles,
+    /// Memory of a sorter, in bytes.
     memory: usize,
+    /// Most runs that are merged at once.
     max_open_files: usize,
     cancel: Cancel,
 }
@@ -51,8 +54,9 @@ impl SortOptions {
 #[derive(Debug)]
 pub struct Sorter {
     options: SortOptions,
+    /// The encoded frames that are in memory.
     buffer: Vec<u8>,
-    /// Key and offset in the buffer of each frame.
+    /// Key and offset in the buffer of each of them.
     index: Vec<(u64, usize)>,
     /// Sorted runs, in the order in which their frames were pushed.
     runs: Vec<std::fs::File>,
@@ -90,6 +94,7 @@ impl Sorter {
         Ok(Sorted::Files(Box::new(Merge::new(self.runs, &self.options)?)))
     }
 
+    /// Sorts the frames in memory and writes them to a temporary file.
     fn write_run(&mut self) -> Result<(), ExportError> {
         if self.options.cancel.is_cancelled() {
             return Err(ExportError::Cancelled);
@@ -97,7 +102,7 @@ impl Sorter {
         if self.runs.len() >= self.options.max_open_files {
             self.merge_runs()?;
         }
-        // Offsets ascend, so frames with the same key keep their order.
+        // Frames with the same key are ordered by their offsets, which ascend, so they keep their order.
         self.index.sort_unstable();
         let mut run = self.create_run()?;
         for (_, at) in self.index.drain(..) {

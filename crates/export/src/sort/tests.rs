@@ -1,3 +1,5 @@
+//! Tests of sorting with little memory and few files.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -38,6 +40,7 @@ proptest! {
 #[test]
 fn sorting_can_be_cancelled() {
     let dir = tempfile::tempdir().unwrap();
+    // With memory for less than one frame, the second push writes a file, before which cancellation is checked.
     let options = options(dir.path(), 10);
     options.cancel.cancel();
     let mut sorter = Sorter::new(&options);

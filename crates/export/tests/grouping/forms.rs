@@ -1,4 +1,4 @@
-//! Forms of sources: compressed, truncated, corrupt, several files, a stream, or unreadable.
+//! Tests of all forms of sources: compressed, truncated, corrupt, several files, a stream, or unreadable.
 
 use super::{Reading, by_parent, read, read_file, tiny};
 use flate2::{Compression, write::GzEncoder};
@@ -16,14 +16,14 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// A skippable frame; parallel compressors write one first.
+/// A skippable frame of zstd, which parallel compressors write first.
 const SKIPPABLE: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0abcd";
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn compressed_reads_as_plain(ids in prop::collection::vec("[a-zä]{1,300}", 0..30), cut in any::<prop::sample::Index>()) {
+    fn a_compressed_export_reads_as_the_plain_one(ids in prop::collection::vec("[a-zä]{1,300}", 0..30), cut in any::<prop::sample::Index>()) {
         let export: String = ids.iter().enumerate().map(|(at, id)| format!("{{\"id\":\"{at}{id}\"}}\r\n")).collect();
         let export = export.as_bytes();
         let (first, second) = export.split_at(cut.index(export.len() + 1));
@@ -60,7 +60,7 @@ fn a_truncated_source_is_an_error_before_any_product() {
     }
 }
 
-/// The error message, without the directory.
+/// The error message of opening and scanning these sources, without the directory.
 fn message_of(dir: &Path, names: &[&str]) -> String {
     let path = |name: &&str| match *name {
         "-" => "-".to_owned(),
@@ -80,8 +80,9 @@ fn each_unreadable_source_is_named_with_what_to_do() {
     write("cut.gz", &compressed[..compressed.len() - 9]);
     write("empty.gz", b"");
     let mut corrupt = compressed;
-    let last = corrupt.len() - 8;
-    corrupt[last] ^= 1;
+    // The checksum: a gzip stream ends with 4 bytes of CRC-32 and 4 bytes of length.
+    let checksum = corrupt.len() - 8;
+    corrupt[checksum] ^= 1;
     write("corrupt.gz", &corrupt);
     write("export.zip", b"PK\x03\x04....");
     write("windows.jsonl", b"\xff\xfe{\0}\0");
@@ -113,6 +114,8 @@ fn each_unreadable_source_is_named_with_what_to_do() {
 
 #[test]
 fn several_sources_are_one_export() {
+    /// Stands for the source's index in the list of what was read, if a line was rejected.
+    const REJECTED: usize = 9;
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
@@ -137,7 +140,7 @@ fn several_sources_are_one_export() {
                 ExportItem::Rejected(entry) => {
                     let source = entry.details["source"].as_str().unwrap();
                     assert_eq!((source, entry.line), (sources[2].as_str(), Some(3)));
-                    (9, 3, entry.code)
+                    (REJECTED, 3, entry.code)
                 }
             });
         }
@@ -148,7 +151,7 @@ fn several_sources_are_one_export() {
             [
                 product(0, 1, "{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"a\"}"),
                 product(1, 2, "{\"id\":\"b\"}\n{\"id\":\"w\",\"__parentId\":\"b\"}"),
-                product(9, 3, "truncated-line"),
+                product(REJECTED, 3, "truncated-line"),
             ]
         );
         assert_eq!(items.source_name(1), sources[1]);

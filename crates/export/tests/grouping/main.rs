@@ -1,4 +1,5 @@
-//! Tests of reading and grouping; an oracle that keeps everything in memory checks the grouping.
+//! Tests of reading an export and grouping its lines into products. An oracle, a simple implementation of the rules
+//! that keeps everything in memory, checks the grouping.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -17,16 +18,16 @@ use std::{io::Write as _, path::Path};
 struct Reading {
     /// Text, first line and id of each product.
     products: Vec<(String, u64, Option<String>)>,
-    /// Number and code of each rejected line, by line.
+    /// Number and report code of each rejected line, by number.
     rejected: Vec<(u64, String)>,
 }
 
-/// Pointers to the ids of a line.
+/// Grouping by the pointers that Shopify's exports need.
 fn by_parent() -> Grouping {
     Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] }
 }
 
-/// Options with so little memory that sorting writes many runs and merges them in several rounds.
+/// Options with so little memory that sorting writes many temporary files and merges them in several rounds.
 fn tiny(mode: Mode, dir: &Path) -> Options {
     Options { mode, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
 }

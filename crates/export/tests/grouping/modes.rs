@@ -1,10 +1,12 @@
-//! Each mode with exports that suit it and exports that do not, and the errors that the user reads.
+//! Tests of each grouping mode with exports that suit it and exports that do not, and of the errors that the user
+//! reads.
 
 use super::{by_parent, read, tiny};
 use host_core::model::{Digest, Grouping};
 use host_export::{Cancel, Export, ExportError, ExportItem, Mode, Options, Phase};
 use serde_json::json;
 
+/// The error of reading an export, without the name of its file.
 fn error(export: &str, mode: Mode) -> String {
     let error = read(export.as_bytes(), &by_parent(), mode).unwrap_err().to_string();
     // The file name differs in each run.

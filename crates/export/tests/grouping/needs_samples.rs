@@ -1,4 +1,4 @@
-//! Exports of real shops.
+//! Tests with exports of real shops, which are not part of the repository.
 
 use super::{by_parent, oracle, read};
 use host_export::Mode;
@@ -12,7 +12,8 @@ fn sample(name: &str) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}; name the folder in HOST_TEST_SHARED", path.display()))
 }
 
-/// Compares with the oracle, in both orders of the lines; returns how the lines were grouped and what was counted.
+/// Compares with the oracle, with the lines in order and reversed. Returns how the lines of the export as it is were
+/// grouped, and the numbers of products, rejected lines and orphans (lines that lead to no product).
 fn check(name: &str) -> (String, u64, u64, u64) {
     let lines: Vec<String> = sample(name).lines().map(str::to_owned).collect();
     let reversed: Vec<String> = lines.iter().rev().cloned().collect();
@@ -32,12 +33,12 @@ fn samples_are_grouped_into_their_products() {
     let cases = [
         ("kaizoku.jsonl", "adjacent", 32, 0, 0),
         ("levis_3level_stackoverflow65466783.jsonl", "adjacent", 1, 0, 0),
-        // Both products, then both variants.
+        // Lists both products first, then both variants.
         ("neanelu_agrosel_4lines.raw.jsonl", "spill", 2, 0, 0),
         ("shopifydev_guide_example.jsonl", "adjacent", 5, 0, 0),
-        // A line that is not JSON, and two metafields without parent.
+        // Has a line that is not JSON, and a metafield and a variant without `__parentId`, which count as products.
         ("fixture_neanelu_basic-products_with_bad_line.jsonl", "adjacent", 4, 1, 0),
-        // Stock levels whose parent is an inventory item, which has no line.
+        // Has stock levels whose parent is an inventory item, which has no line.
         ("fixture_snowthen_sample_products.jsonl", "spill", 2, 1, 2),
     ];
     for (name, grouping, products, rejected, orphans) in cases {

@@ -1,4 +1,4 @@
-//! The rules of grouping in their simplest form, compared with the reader on random exports.
+//! The oracle: the rules of grouping in their simplest form, compared with the reader on random exports.
 
 use super::{Reading, by_parent, read};
 use host_export::{ExportError, Mode};
@@ -23,7 +23,8 @@ fn parse(line: &str) -> ParsedLine {
     }
 }
 
-/// Groups an export without blank lines.
+/// Groups an export without blank lines. `at` is the position of a line, from 0. A root is a line without a parent;
+/// roots with the same id start the same product.
 pub(super) fn group(lines: &[String]) -> Reading {
     let parsed: Vec<ParsedLine> = lines.iter().map(|line| parse(line)).collect();
     let own = |at: usize| match &parsed[at] {
@@ -34,7 +35,7 @@ pub(super) fn group(lines: &[String]) -> Reading {
         ParsedLine::Record { parent, .. } => parent.as_deref(),
         ParsedLine::Rejected(_) => None,
     };
-    // The nearest earlier line with that id, else the first later one.
+    // The line that an id in the line `at` refers to: the nearest earlier line with that id, else the first later one.
     let definition = |at: usize, id: &str| {
         let before = (0..at).rev().find(|other| own(*other) == Some(id));
         before.or_else(|| (at + 1..lines.len()).find(|other| own(*other) == Some(id)))
@@ -47,6 +48,7 @@ pub(super) fn group(lines: &[String]) -> Reading {
             })
             .unwrap(),
     };
+    // The first root of the line's product; `None` if the line is an orphan: its chain of parents is broken or a cycle.
     let product_of = |line: usize| {
         let mut at = line;
         for _ in 0..=lines.len() {
@@ -57,6 +59,7 @@ pub(super) fn group(lines: &[String]) -> Reading {
         }
         None
     };
+    // By the first root of each product: its roots and its other lines.
     let mut products: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     let mut rejected = Vec::new();
     for (at, parsed) in parsed.iter().enumerate() {
@@ -99,6 +102,7 @@ fn is_adjacent(lines: &[String]) -> bool {
     true
 }
 
+/// Compares all modes of the reader with the oracle.
 fn check(lines: &[String]) -> Result<(), TestCaseError> {
     let export = lines.join("\n").into_bytes();
     let expected = group(lines);
@@ -181,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn order_does_not_matter(lines in grouped(), keys in prop::collection::vec(any::<u32>(), 200)) {
+    fn with_unique_ids_the_order_of_lines_does_not_change_the_products(lines in grouped(), keys in prop::collection::vec(any::<u32>(), 200)) {
         let mut shuffled: Vec<_> = lines.iter().cloned().zip(keys).collect();
         shuffled.sort_by_key(|(_, key)| *key);
         let shuffled: Vec<String> = shuffled.into_iter().map(|(line, _)| line).collect();

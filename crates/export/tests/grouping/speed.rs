@@ -1,4 +1,5 @@
-//! Measures speed and memory; run by hand with `--ignored --nocapture`.
+//! Measures the speed and memory of reading an export; run by hand with `--ignored --nocapture`. The variable
+//! `EXPORT_MEGABYTES` sets the size of the export, 300 by default.
 
 use super::by_parent;
 use host_export::{Export, ExportItem, Mode, Options};
@@ -9,11 +10,13 @@ use std::{
     time::Instant,
 };
 
-/// Writes an export shaped like a shop's: products with a description, variants with stock levels, media. It is either
-/// grouped, or lists all levels first, then all products, variants and media.
+/// Writes an export of about this many bytes, shaped like one of Shopify: products with a description, each with 4
+/// variants that have a stock level each, and with 2 media. It is either grouped, or lists all levels first, then all
+/// products, variants and media.
 fn write_export(path: &Path, bytes: usize, is_grouped: bool) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let description = "<p>A comfortable shirt of organic cotton, \\u0026 more.<\\/p>\\n".repeat(30);
+    // Approximate lengths of a product's line, a variant's, a level's and a medium's.
     let per_product = 2_600 + 4 * 450 + 4 * 170 + 2 * 260;
     let products = bytes / per_product;
     let product = |p: usize| {
@@ -58,10 +61,13 @@ fn peak_megabytes() -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
-/// CPU time of this process in seconds, on systems that report it; unlike wall-clock time, other programs do not affect it.
+/// CPU time of this process in seconds, on systems that report it; unlike wall-clock time, other programs do not affect
+/// it.
 fn processor_seconds() -> f64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return f64::NAN };
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // utime and stime, fields 14 and 15 of proc_pid_stat(5), of which the first two precede the `)`; in ticks of 1/100
+    // s.
     let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / 100.0
 }

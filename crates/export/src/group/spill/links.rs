@@ -1,4 +1,6 @@
-//! The link table: one link per line, on disk, in the order of the lines.
+//! The link table: one link per line of the export, on disk, in the order of the lines. The link of a line names its
+//! product, or another line of the same product. Products are numbered by their *ordinal*, from 0 in the order of their
+//! first lines; lines by their position among the lines with content, from 0.
 
 use crate::{
     ExportError,
@@ -16,9 +18,9 @@ const FILE_BUFFER: usize = 64 * 1024;
 /// The product of a line, or the line that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
-    /// The line is not a record.
+    /// The line is not a JSON object with valid ids.
     Rejected,
-    /// Leads to no product.
+    /// The line's chain of parents ends at no product.
     Orphan,
     /// Starts the product with this ordinal.
     Root(u64),
@@ -28,6 +30,7 @@ pub(super) enum Link {
     SameProductAs(u64),
 }
 
+/// Encoded in 8 bytes: the kind in the lowest 3 bits, the number above them.
 impl Link {
     fn encode(self) -> u64 {
         match self {
@@ -60,6 +63,7 @@ impl Link {
 pub(in crate::group) struct LinkTable {
     file: BufReader<File>,
     lines: u64,
+    /// Number of the next line to read.
     position: u64,
     temp: TempFiles,
 }
@@ -82,7 +86,8 @@ impl LinkTable {
     }
 }
 
-/// Writes a table and collects the lookups that its `SameProductAs` links need, sorted by target line.
+/// Writes a table and collects the lookups that its `SameProductAs` links need, to be sorted by target line. The frame
+/// of a lookup has the target line as its key and the line that needs the answer as `a`.
 struct TableWriter {
     file: BufWriter<File>,
     lines: u64,
@@ -116,9 +121,10 @@ impl TableWriter {
     }
 }
 
-/// Writes a table of the first links and follows those to lines until each ends at a product or is an orphan. This is
-/// pointer doubling: every round doubles the distance covered, so a chain of a million lines takes twenty rounds. A link
-/// that is unresolved when the distance exceeds the number of lines is part of a cycle.
+/// Writes a table of the first `links`, sorted by line, and follows those that name a line until each line has a
+/// product or is an orphan. This is pointer doubling: every round doubles the distance covered, so a chain of a million
+/// lines takes twenty rounds. A link that is unresolved when the distance exceeds the number of lines is part of a
+/// cycle.
 pub(super) fn follow(links: Sorted, lines: u64, options: &SortOptions) -> Result<LinkTable, ExportError> {
     let (mut table, mut lookups) = initial_table(links, lines, options)?;
     let mut distance = 1_u64;
@@ -130,6 +136,7 @@ pub(super) fn follow(links: Sorted, lines: u64, options: &SortOptions) -> Result
     Ok(table)
 }
 
+/// Writes the table of the first links; a line without one was rejected.
 fn initial_table(
     mut links: Sorted,
     lines: u64,

@@ -1,9 +1,9 @@
-//! Groups lines in any order into products, exactly and with bounded memory.
+//! Groups lines in any order into products, exactly and with bounded memory, by sorting them on disk.
 //!
-//! Each line has a number: its position among the lines with content. The first pass records which ids each line defines
-//! and refers to; sorting them by id matches references with definitions ([`resolve`]). Each line then has one link, to
-//! its product or to its parent line; following the links to lines ends at products ([`links`]). A second pass sorts the
-//! lines themselves by product ([`sort_lines`]).
+//! Each line has a number: its position among the lines with content. The first pass records which ids each line
+//! defines and refers to; sorting them by id matches references with definitions ([`resolve`]). Each line then has one
+//! link, to its product or to its parent line; following the links to lines ends at products ([`links`]). A second pass
+//! sorts the lines themselves by product ([`sort_lines`]).
 //!
 //! An id refers to the nearest earlier line that has it or, if there is none, to the first later one. With unique ids
 //! that is the only one; otherwise it is the one that adjacent mode picks, so both modes agree. The rules are in

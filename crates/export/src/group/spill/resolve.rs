@@ -1,4 +1,5 @@
-//! Matches references to ids with the lines that define them.
+//! Matches references to ids with the lines that define them: a line defines its own id and refers to its parent's. A
+//! *root* is a line without a parent; its *ordinal* is its number among the roots, from 0.
 
 use super::links::Link;
 use crate::{
@@ -18,25 +19,32 @@ pub(super) enum Role {
     Root { ordinal: u64 },
 }
 
-/// Adds an occurrence of an id to a sorter, to be sorted by id.
+/// Codes of the roles, and their number.
+const REFERENCE: u64 = 0;
+const CHILD: u64 = 1;
+const ROOT: u64 = 2;
+const ROLES: u64 = 3;
+
+/// Adds an occurrence of an id to a sorter, to be sorted by the hash of the id. In the frame, `a` is the line and the
+/// role, `b` the ordinal of a root.
 pub(super) fn push_occurrence(
     occurrences: &mut Sorter,
     id: &str,
     line: u64,
     role: Role,
 ) -> Result<(), ExportError> {
-    // 48 bits take fewer bytes than 64; the body distinguishes ids that share a key.
+    // 48 bits of the hash, because they take fewer bytes than 64; the body distinguishes ids that share a key.
     let key = id_hash(id) >> 16;
     let (role, ordinal) = match role {
-        Role::Reference => (0, 0),
-        Role::Child => (1, 0),
-        Role::Root { ordinal } => (2, ordinal),
+        Role::Reference => (REFERENCE, 0),
+        Role::Child => (CHILD, 0),
+        Role::Root { ordinal } => (ROOT, ordinal),
     };
-    occurrences.push(Frame { key, a: line * 3 + role, b: ordinal, body: id.as_bytes() })
+    occurrences.push(Frame { key, a: line * ROLES + role, b: ordinal, body: id.as_bytes() })
 }
 
-/// Computes the first link of every line with an id or a parent. The occurrences of an id come in the order of their
-/// lines.
+/// Computes the first link of every line with an id or a parent and adds it to `links`. `occurrences` must be sorted
+/// by the hash of the id, and those of an id by line.
 pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(), ExportError> {
     let mut key = 0;
     // Almost always one resolver; more if different ids share a key.
@@ -53,10 +61,10 @@ pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(),
             resolvers.push(IdResolver::new(occurrence.body));
             resolvers.len() - 1
         });
-        let line = occurrence.a / 3;
-        match occurrence.a % 3 {
-            0 => resolvers[at].add_reference(line, links)?,
-            1 => resolvers[at].add_definition(line, Link::SameProductAs(line), links)?,
+        let line = occurrence.a / ROLES;
+        match occurrence.a % ROLES {
+            REFERENCE => resolvers[at].add_reference(line, links)?,
+            CHILD => resolvers[at].add_definition(line, Link::SameProductAs(line), links)?,
             _ => resolvers[at].add_root(line, occurrence.b, links)?,
         }
     }
@@ -66,9 +74,10 @@ pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(),
 /// Resolves the references to one id, given its occurrences in order.
 struct IdResolver {
     id: Vec<u8>,
-    /// Ordinal of the first root with this id.
+    /// Ordinal of the first root with this id, if there was one yet: later roots with the id belong to the same
+    /// product.
     product: Option<u64>,
-    /// Link of the latest definition.
+    /// Link to the latest line that defines the id, if there was one yet.
     definition: Option<Link>,
     /// Lines that refer to the id before any definition.
     pending: Vec<u64>,

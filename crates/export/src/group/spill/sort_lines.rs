@@ -1,4 +1,5 @@
-//! Sorts lines by their resolved product and yields the products.
+//! Sorts the lines of an export by product, whose number (*ordinal*, by first lines, from 0) the link table has for
+//! each line, and yields the products.
 
 use super::links::{Link, LinkTable};
 use crate::{
@@ -49,7 +50,8 @@ impl SortLines {
                 Link::Root(ordinal) => sort_key(ordinal, false),
                 Link::Child(ordinal) => sort_key(ordinal, true),
                 link @ (Link::Rejected | Link::Orphan | Link::SameProductAs(_)) => {
-                    // Rare enough to inspect the line again.
+                    // The link does not say why the line was rejected. Such lines are few, so the line is inspected
+                    // again.
                     let entry = match inspect(&line.raw, pointers) {
                         Err(rejection) => {
                             totals.rejected += 1;
