@@ -1,4 +1,5 @@
-//! Splits a write into transactions, and says what one of them is to do.
+//! Splits a write into batches, one per transaction, and decides what a transaction writes. A document becomes a
+//! product row and, for each of its variants, a SKU row with attribute rows.
 
 use super::{
     Outcome, Precondition, Removal, StoredVersion, Write,
@@ -10,17 +11,17 @@ use super::{
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 
-/// How much one transaction may write. Only a single larger product exceeds it.
+/// How much one transaction may write. Only a product that alone is larger exceeds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Most complexity: 1 a product and 1 a variant.
+    /// Maximum complexity: each product and each variant counts 1.
     pub(super) complexity: usize,
-    /// Most rows: of products, SKUs and attributes.
+    /// Maximum number of rows: products, SKUs and attributes.
     pub(super) rows: usize,
 }
 
 impl Bounds {
-    /// Consecutive ranges that cover the documents, each within the bounds.
+    /// Consecutive ranges that cover the documents, each within the bounds or a single document.
     pub(super) fn cut(self, documents: &[Write]) -> impl Iterator<Item = Range<usize>> {
         let mut end = 0;
         std::iter::from_fn(move || {
@@ -49,17 +50,21 @@ fn row_count(write: &Write) -> usize {
     write.document.batch_weight() + write.document.variants().iter().map(attributes).sum::<usize>()
 }
 
-/// What one transaction is to do, products in the order of their ids: all transactions take their locks in it.
+/// What one transaction writes. The products are in the order of their ids: all transactions lock them in this order,
+/// so that they do not deadlock.
 #[derive(Debug)]
 pub(super) struct Batch {
     items: Vec<Item>,
+    /// The fields whose text is searched and embedded.
     fields: Arc<TextConfig>,
 }
 
+/// A document to write.
 #[derive(Debug)]
 struct Item {
-    /// Index of its outcome.
+    /// Its position in the caller's list, which is that of its outcome.
     at: usize,
+    /// Id of the document.
     source_id: String,
     precondition: Precondition,
     content: Content,
@@ -67,13 +72,16 @@ struct Item {
 
 #[derive(Debug)]
 enum Content {
+    /// The rows of a whole document.
     Row(ProductRow),
+    /// Fields to set in a document that the catalog holds.
     Update(Write),
+    /// The document cannot be stored.
     Invalid(InvalidVariant),
 }
 
 impl Batch {
-    /// Documents that are added or replaced.
+    /// A batch of documents that are added or replaced.
     pub(super) fn of_writes(writes: &[Write], fields: &Arc<TextConfig>) -> Self {
         Self::new(writes, fields, |write| match ProductRow::of(write, fields) {
             Ok(row) => Content::Row(row),
@@ -81,7 +89,7 @@ impl Batch {
         })
     }
 
-    /// Documents that are put into those that are there.
+    /// A batch of documents whose fields are set in documents that the catalog holds.
     pub(super) fn of_updates(updates: &[Write], fields: &Arc<TextConfig>) -> Self {
         Self::new(updates, fields, |update| Content::Update(update.clone()))
     }
@@ -98,22 +106,22 @@ impl Batch {
         Self { items, fields: fields.clone() }
     }
 
-    /// The products that are touched, in their order.
+    /// Ids of the documents, in ascending order.
     pub(super) fn source_ids(&self) -> Vec<&str> {
         self.items.iter().map(|item| item.source_id.as_str()).collect()
     }
 
-    /// Maximum number of new rows with their own ids.
+    /// The number of new products and SKUs at most: each needs a new database id.
     pub(super) fn most_ids(&self) -> usize {
-        let of = |item: &Item| match &item.content {
+        let most_ids_of = |item: &Item| match &item.content {
             Content::Row(row) => 1 + row.skus.len(),
             Content::Update(update) => update.document.batch_weight(),
             Content::Invalid(_) => 0,
         };
-        self.items.iter().map(of).sum()
+        self.items.iter().map(most_ids_of).sum()
     }
 
-    /// The wanted rows, given the current ones, and the outcome of each document.
+    /// The rows that the catalog is to hold, given the current ones, and the outcome of each document.
     pub(super) fn rows(
         &self,
         current: &CurrentState,
@@ -149,27 +157,29 @@ fn hash_and_version(product: &CurrentProduct) -> (&str, &str) {
     (&product.content_hash, &product.version)
 }
 
-/// Whether the precondition holds for the content hash and version that the catalog has.
+/// Whether the precondition holds for the content hash and version (JSON) that the catalog holds; `None` if it holds no
+/// such document.
 fn holds(precondition: &Precondition, current: Option<(&str, &str)>) -> serde_json::Result<bool> {
     Ok(match (precondition, current) {
         (Precondition::None, _) | (Precondition::Absent, None) => true,
         (Precondition::Absent, Some(_)) | (Precondition::Matches(_), None) => false,
-        (Precondition::Matches(seen), Some((hash, version))) => {
-            let StoredVersion { content_hash, version: seen_version, .. } = seen;
+        (Precondition::Matches(expected), Some((hash, version))) => {
+            let StoredVersion { content_hash, version: expected_version, .. } = expected;
             content_hash.as_deref() == Some(hash)
-                && *seen_version == serde_json::from_str::<serde_json::Map<_, _>>(version)?
+                && *expected_version == serde_json::from_str::<serde_json::Map<_, _>>(version)?
         }
     })
 }
 
-/// The ids of products that leave a catalog.
+/// Ids of the documents that leave a catalog: `removed` ones are deleted, `archived` ones stay as rows with the status
+/// `archived`.
 #[derive(Debug, Default)]
 pub(super) struct Leaving<'a> {
     pub(super) removed: Vec<&'a str>,
     pub(super) archived: Vec<&'a str>,
 }
 
-/// The products that leave, and the outcome of each removal, given the stored versions.
+/// The documents that leave, and the outcome of each removal, given the stored versions.
 pub(super) fn removals<'a>(
     batch: &'a [Removal],
     stored: &HashMap<String, StoredRow>,
@@ -178,13 +188,14 @@ pub(super) fn removals<'a>(
     let mut outcomes = Vec::with_capacity(batch.len());
     for removal in batch {
         let current = stored.get(removal.id.as_str()).map(|row| (&*row.content_hash, &*row.version));
-        // One that is gone already was removed by another writer, or by this one before the answer was lost.
-        let may_go = current.is_none() || holds(&removal.precondition, current)?;
-        if may_go {
+        // A document that is gone already was removed by another writer, or by an earlier attempt of this one whose
+        // answer was lost.
+        let may_leave = current.is_none() || holds(&removal.precondition, current)?;
+        if may_leave {
             let ids = if removal.archives { &mut leaving.archived } else { &mut leaving.removed };
             ids.push(removal.id.as_str());
         }
-        outcomes.push(if may_go { Outcome::Done } else { Outcome::Conflict });
+        outcomes.push(if may_leave { Outcome::Done } else { Outcome::Conflict });
     }
     Ok((leaving, outcomes))
 }
@@ -194,7 +205,7 @@ fn not_found(update: &Write) -> Outcome {
     Outcome::Refused { code: "document-not-found".to_owned(), message }
 }
 
-/// The current product with the fields of an update.
+/// The current document with the fields of an update set.
 fn merged(current: &CurrentState, product: &CurrentProduct, update: &Write) -> serde_json::Result<Write> {
     let mut merged = update.clone();
     merged.document.fields = current.fields(product)?;
@@ -211,6 +222,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, json};
 
+    /// A document for each of these numbers of variants, all of which have this many attributes.
     fn documents(variants: &[usize], attributes: usize) -> Vec<Write> {
         let attributes: Map<_, _> = (0..attributes).map(|n| (n.to_string(), "x".into())).collect();
         let document = |(at, variants): (usize, &usize)| {
@@ -228,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_full_at_the_bound_and_a_giant_is_alone() {
+    fn a_batch_ends_at_the_bound_and_a_larger_document_is_alone() {
         let documents = documents(&[49, 49, 0, 200, 3, 96], 0);
         let bounds = Bounds { complexity: 100, rows: 100 };
         let batches: Vec<_> = bounds.cut(&documents).collect();
@@ -236,7 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_product_of_a_shop_is_a_batch_of_its_own() {
+    // 2,048 is the largest number of variants that a product in Shopify can have.
+    fn a_product_with_the_most_variants_that_a_shop_allows_is_a_batch_of_its_own() {
         let documents = documents(&[1, 2048, 1], 3);
         let batches: Vec<_> = crate::CatalogConfig::default().bounds().cut(&documents).collect();
         assert_eq!(batches, [0..1, 1..2, 2..3]);
@@ -256,8 +269,8 @@ mod tests {
             let covered: Vec<usize> = batches.iter().cloned().flatten().collect();
             prop_assert_eq!(covered, (0..variants.len()).collect::<Vec<_>>());
             let fits = |range: Range<usize>| {
-                let of = |unit: usize| variants[range.clone()].iter().map(|n| 1 + n * unit).sum::<usize>();
-                of(1) <= complexity && of(1 + attributes) <= rows
+                let total = |per_variant: usize| variants[range.clone()].iter().map(|n| 1 + n * per_variant).sum::<usize>();
+                total(1) <= complexity && total(1 + attributes) <= rows
             };
             for (batch, next) in batches.iter().zip(batches.iter().skip(1).map(Some).chain([None])) {
                 prop_assert!(fits(batch.clone()) || batch.len() == 1);

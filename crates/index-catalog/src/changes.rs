@@ -1,4 +1,4 @@
-//! The difference between wanted and current rows: what has to be written.
+//! Compares the rows that the catalog is to hold with those that it holds: the difference is what has to be written.
 
 use super::{
     current_state::{CurrentProduct, CurrentState},
@@ -10,7 +10,7 @@ use std::{
     ops::Range,
 };
 
-/// Ids for new rows.
+/// Database ids that no row has had yet, for new rows; as ranges.
 #[derive(Debug, Default)]
 pub(super) struct Ids(VecDeque<Range<i64>>);
 
@@ -33,7 +33,7 @@ impl Ids {
         Err(NoMoreIds)
     }
 
-    /// Takes so many out, or all.
+    /// Takes this many ids out, or all if there are fewer.
     pub(super) fn split(&mut self, count: usize) -> Self {
         let mut taken = Self::default();
         let mut missing = i64::try_from(count).unwrap_or(i64::MAX);
@@ -52,7 +52,7 @@ impl Ids {
     }
 }
 
-/// A batch has more new rows than it said.
+/// A batch has more new rows than ids were taken for it: a bug in host.
 #[derive(Debug, thiserror::Error)]
 #[error("a batch has more new rows than it asked ids for; this is a defect of the host")]
 pub(super) struct NoMoreIds;
@@ -62,30 +62,30 @@ pub(super) struct NoMoreIds;
 pub(super) struct ChangedProduct<'a> {
     pub(super) id: i64,
     pub(super) row: &'a ProductRow,
-    /// Whether more differs than the job that wrote it last.
+    /// Whether its content differs, not only the job that wrote it last.
     pub(super) is_new_content: bool,
 }
 
-/// SKU, name, value.
+/// An attribute: database id of its SKU, name, value.
 pub(super) type AttributeRow<'a> = (i64, &'a str, &'a str);
 
-/// The rows to be written, each list in the order of its key.
+/// The rows to be written or deleted. Numbers are database ids.
 #[derive(Debug, Default)]
 pub(super) struct Changes<'a> {
     pub(super) new_products: Vec<(i64, &'a ProductRow)>,
     pub(super) changed_products: Vec<ChangedProduct<'a>>,
-    /// Id, product, row.
+    /// Id of the SKU, id of its product, row.
     pub(super) new_skus: Vec<(i64, i64, &'a SkuRow)>,
     pub(super) changed_skus: Vec<(i64, &'a SkuRow)>,
     pub(super) vanished_skus: Vec<i64>,
     pub(super) new_attributes: Vec<AttributeRow<'a>>,
     pub(super) vanished_attributes: Vec<AttributeRow<'a>>,
-    /// Products whose embedded text changed, with its digest.
+    /// Products whose text to be embedded changed, with the text's digest.
     pub(super) to_embed: Vec<(i64, &'a str)>,
 }
 
 impl<'a> Changes<'a> {
-    /// Compares wanted products with the current ones.
+    /// Compares the rows that the catalog is to hold with the current ones; new rows get their ids from `ids`.
     pub(super) fn of(
         current: &'a CurrentState,
         products: &'a [Cow<'a, ProductRow>],
@@ -148,7 +148,7 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// Collects the attributes of the whole batch, for one statement.
+    /// Adds the differences of one SKU's attributes to the lists of the batch.
     fn compare_attributes(
         &mut self,
         current_rows: Option<&'a BTreeSet<Attribute>>,
@@ -163,12 +163,12 @@ impl<'a> Changes<'a> {
             return;
         };
         self.vanished_attributes
-            .extend(current_rows.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
+            .extend(current_rows.difference(&sku.attributes).map(|vanished| row(sku_id, vanished)));
         self.new_attributes.extend(sku.attributes.difference(current_rows).map(|new| row(sku_id, new)));
     }
 }
 
-/// What is to be written of a product's own row; none if it is as wanted.
+/// The change of a product's own row; `None` if it needs none.
 fn change<'a>(current_row: &CurrentProduct, row: &'a ProductRow, job_id: &str) -> Option<ChangedProduct<'a>> {
     let is_new_content = !current_row.is_active
         || current_row.fields != row.fields

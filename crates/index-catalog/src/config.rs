@@ -1,4 +1,5 @@
-//! Where the catalog is, and how it is written.
+//! The settings of the relational catalog: where it is, and how it is written. Their comments are the user's manual
+//! (`docs/reference/settings.md`).
 
 use crate::{batch::Bounds, text::TextConfig};
 use host_core::{seconds, secret::Secret};
@@ -8,20 +9,21 @@ use std::{
     time::Duration,
 };
 
-/// Where the catalog is, and how it is written.
+/// The relational catalog of products and variants: where it is, and how it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogConfig {
-    /// A PostgreSQL database, `postgres://user:password@server/database`; without one the catalog is embedded.
+    /// A PostgreSQL database, `postgres://user:password@server/database`; without one the catalog is in SQLite in the
+    /// data directory.
     pub url: Option<Secret>,
-    /// Most connections to the database.
+    /// Maximum number of connections to the database.
     pub connections: NonZeroUsize,
-    /// Most complexity of one transaction: 1 + variants a product. Other writers wait for the rows of its products, and for the
-    /// whole embedded database.
+    /// Maximum complexity of one transaction: each product and each variant counts 1. Other writers wait for the rows
+    /// of its products, in SQLite for the whole database.
     pub batch_complexity: NonZeroUsize,
-    /// Most rows of one transaction: products, SKUs and attributes.
+    /// Maximum number of rows that one transaction writes: products, SKUs and attributes.
     pub batch_rows: NonZeroUsize,
-    /// Most of the products, in percent, that one full sync may archive, or remove from a Marqo index.
+    /// Largest share of the products, in percent, that one full sync may archive, or remove from a Marqo index.
     pub archive_percent: u8,
     /// Fields whose words a product is searched by.
     pub search_fields: Vec<String>,
@@ -35,17 +37,17 @@ pub struct CatalogConfig {
 pub struct EmbeddingsConfig {
     /// Address of the endpoint, `https://api.openai.com/v1/embeddings`; without one no embeddings are made.
     pub url: Option<String>,
-    /// Sent as `authorization: Bearer`.
+    /// API key, sent as `authorization: Bearer`.
     pub key: Option<Secret>,
     /// Name of the model.
     pub model: String,
-    /// Length of a vector, for models that let it be chosen.
+    /// Length of a vector, for models that let it be chosen; without it the model's own.
     pub dimensions: Option<NonZeroU32>,
-    /// Texts of a request.
+    /// Number of texts in a request.
     pub batch_size: NonZeroUsize,
-    /// Requests at once.
+    /// Number of requests at once.
     pub concurrency: NonZeroUsize,
-    /// Attempts at a request that the endpoint cannot answer now.
+    /// Number of attempts at a request while the endpoint is unavailable or throttles.
     pub attempts: NonZeroU32,
     /// Longest wait for the answer to one attempt, in seconds.
     #[serde(rename = "timeout_seconds", with = "seconds")]
@@ -64,10 +66,10 @@ impl Default for CatalogConfig {
     fn default() -> Self {
         Self {
             url: None,
-            // A worker's chunks, and a few commands beside them.
+            // Enough for the chunks that a worker processes at once and for a few commands at the same time.
             connections: const { NonZeroUsize::new(8).expect("is not 0") },
             batch_complexity: const { NonZeroUsize::new(100).expect("is not 0") },
-            // Reached only by variants with dozens of attributes.
+            // Within the default complexity, only variants with dozens of attributes reach it.
             batch_rows: const { NonZeroUsize::new(5_000).expect("is not 0") },
             archive_percent: 30,
             search_fields: names(&[
@@ -96,7 +98,8 @@ impl Default for EmbeddingsConfig {
             attempts: const { NonZeroU32::new(8).expect("is not 0") },
             timeout: Duration::from_secs(60),
             fields: names(&["title", "vendor", "product_type", "category", "tags", "options", "description"]),
-            // 8,192 tokens of four characters are what usual models read; other scripts have shorter tokens.
+            // Usual models read up to 8,192 tokens. A token of English has about four characters, but in other scripts
+            // it may have one.
             characters: const { NonZeroUsize::new(8_000).expect("is not 0") },
         }
     }
@@ -117,7 +120,7 @@ impl CatalogConfig {
 }
 
 impl EmbeddingsConfig {
-    /// Identifies vectors that can be compared with each other.
+    /// The name under which vectors are stored: vectors can be compared if they have the same model and length.
     pub(crate) fn model_id(&self) -> String {
         match self.dimensions {
             None => self.model.clone(),

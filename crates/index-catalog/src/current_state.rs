@@ -1,4 +1,5 @@
-//! What the catalog holds of the products of a batch, read with one query a table.
+//! What the catalog holds of the products of a batch, read with one query per table, and the documents that can be
+//! restored from it.
 
 use super::rows::{Attribute, SkuColumns, variant};
 use host_core::model::{DocumentId, document::VARIANTS};
@@ -8,18 +9,26 @@ use std::collections::{BTreeSet, HashMap};
 /// A product in the catalog.
 #[derive(Debug)]
 pub(super) struct CurrentProduct {
+    /// Database id.
     pub(super) id: i64,
+    /// Fields of the document without its variants, JSON.
     pub(super) fields: String,
+    /// Version fields of the document (such as `updated_at`), JSON.
     pub(super) version: String,
+    /// Digest of the document's content.
     pub(super) content_hash: String,
+    /// Digest of the text that is embedded.
     pub(super) text_hash: String,
+    /// The job that wrote it last.
     pub(super) job_id: String,
+    /// False if it is archived.
     pub(super) is_active: bool,
 }
 
 /// A SKU in the catalog.
 #[derive(Debug)]
 pub(super) struct CurrentSku {
+    /// Database id.
     pub(super) id: i64,
     pub(super) columns: SkuColumns,
 }
@@ -36,12 +45,12 @@ pub(super) struct CurrentState {
 }
 
 impl CurrentState {
-    /// The product if it is part of the index: one that is archived is not.
+    /// The product of this document, unless it is archived and thus not part of the index.
     pub(super) fn active(&self, id: &DocumentId) -> Option<&CurrentProduct> {
         self.products.get(id.as_str()).filter(|product| product.is_active)
     }
 
-    /// The stored form of a product.
+    /// The document of a product, with its id, its version fields and what host stores beside it.
     pub(super) fn document(
         &self,
         id: &DocumentId,
@@ -55,7 +64,7 @@ impl CurrentState {
         Ok(document)
     }
 
-    /// The fields that a product was written with.
+    /// The fields that the document was written with, variants included.
     pub(super) fn fields(&self, product: &CurrentProduct) -> serde_json::Result<Map<String, Value>> {
         let mut fields: Map<String, Value> = serde_json::from_str(&product.fields)?;
         let mut skus: Vec<_> = self.skus.get(&product.id).into_iter().flatten().collect();

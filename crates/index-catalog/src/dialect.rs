@@ -1,4 +1,5 @@
-//! The port to the catalog's database. The algorithm is above it; below are statements.
+//! The port (trait) to the catalog's database, SQLite or PostgreSQL. What is the same for both is above it; the SQL
+//! statements are in its implementations.
 
 use super::{
     WriteTarget,
@@ -17,6 +18,7 @@ use std::{any::Any, collections::HashMap, error::Error};
 /// Version and origin of a product.
 #[derive(Debug)]
 pub(super) struct StoredRow {
+    /// Version fields of the document (such as `updated_at`), JSON.
     pub(super) version: String,
     pub(super) content_hash: String,
     pub(super) job_id: String,
@@ -26,7 +28,7 @@ pub(super) struct StoredRow {
 /// A call to the database failed.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// Whether it may succeed later without a change.
+    /// Whether the same call may succeed later without anybody changing anything.
     pub(super) transient: bool,
     pub(super) source: Box<dyn Error + Send + Sync>,
 }
@@ -42,57 +44,62 @@ impl Failed {
 pub struct Hit {
     /// Id of the document.
     pub id: String,
-    /// Its title, if it has one.
+    /// Title of the document; `None` if it has none.
     pub title: Option<String>,
-    /// The higher the better; comparable within one search only.
+    /// How well it matches, the higher the better; comparable only within one search.
     pub score: f64,
 }
 
-/// A database of catalogs. Each method is one transaction, which it retries where the database asks for that; writes are idempotent. `target` names shop and index.
+/// A database with the catalogs of shops. Each method is one transaction, which the implementation retries if it
+/// conflicts with another one; writes are idempotent. `target` names shop and index.
 #[async_trait]
 pub(super) trait Dialect: Send + Sync {
-    /// Whether the database can be reached and has the schema that this host knows.
+    /// Checks that the database can be reached and has the schema that this version of host knows.
     async fn check(&self) -> Result<(), Failed>;
 
     /// Migrates the schema; returns a sentence that says what was done.
     async fn migrate(&self) -> Result<String, Failed>;
 
-    /// Locks the products of a batch, compares them with the wanted rows, and writes what differs.
+    /// Locks the products of a batch, compares their rows with those that it is to hold, and writes what differs.
+    /// Returns the outcome of each document, in the caller's order.
     async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed>;
 
-    /// Locks products, and removes or archives those whose precondition holds; what is removed, with all that belongs to it.
+    /// Locks products, and archives or deletes (with their SKUs, attributes and embeddings) those whose precondition
+    /// holds.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed>;
 
-    /// Removes at most `limit` products of a shop, whatever index and status, with all that belongs to them; returns how many. When
-    /// there is none left, the records of its loads go.
+    /// Deletes at most `limit` products of a shop, of any index and status, with all that belongs to them; returns how
+    /// many. If none was left, deletes the records of the shop's loads.
     async fn remove_shop(&self, shop_id: &str, limit: usize) -> Result<usize, Failed>;
 
-    /// Version and origin of products, archived ones too: they are protected as well.
+    /// Version and origin of products by their documents' ids. Archived ones are included: an older version must not
+    /// overwrite them either.
     async fn stored(
         &self,
         target: &WriteTarget,
         ids: &[DocumentId],
     ) -> Result<HashMap<String, StoredRow>, Failed>;
 
-    /// A product with all its rows, of one moment.
+    /// A product with all its rows, as they were at one moment.
     async fn read(&self, target: &WriteTarget, id: &DocumentId) -> Result<CurrentState, Failed>;
 
-    /// Ids of active products in their order.
+    /// Ids of the documents of active products in ascending order, those after `after`.
     async fn list(&self, target: &WriteTarget, after: &str, limit: usize) -> Result<Vec<String>, Failed>;
 
-    /// What there is.
+    /// How much the catalog holds.
     async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, Failed>;
 
-    /// Stores what is known of a load, over what was known before.
+    /// Stores the record of a load (one job's writes), in place of an earlier record of the same job.
     async fn put_load(&self, target: &WriteTarget, load: &Load) -> Result<(), Failed>;
 
-    /// The newest loads, newest first.
+    /// Records of the newest loads, newest first.
     async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed>;
 
-    /// Queues products again whose embedding is of another model; returns how many.
+    /// Queues the products whose embedding another model made, to be embedded again; returns how many.
     async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed>;
 
-    /// Queued products after `after`, in the order of their row ids; not those that the endpoint refused.
+    /// Active products that wait for an embedding, in the order of their database ids, those after `after`; without
+    /// those whose text the endpoint refused.
     async fn to_embed(
         &self,
         target: &WriteTarget,
@@ -103,19 +110,20 @@ pub(super) trait Dialect: Send + Sync {
     /// Stores vectors of products whose text is still the same, and removes these from the queue; returns how many.
     async fn put_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed>;
 
-    /// Records that the endpoint refuses a text, so that it is asked again only when the text has changed.
+    /// Records that the endpoint refuses a product's text, so that it is sent again only once the text has changed.
     async fn refuse_embedding(&self, product: &Unembedded, reason: &str) -> Result<(), Failed>;
 
-    /// Takes the lock on embedding, held until the value is dropped; none if another process holds it.
+    /// Takes the lock under which one process at a time makes embeddings; it is held until the value is dropped. `None`
+    /// if another process holds it.
     async fn lock_embedding(&self, target: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Failed>;
 
-    /// Releases the lock at once; after a drop the server notices it a little later.
-    async fn unlock_embedding(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed>;
+    /// Releases the lock immediately. If the value is only dropped, a server releases the lock a little later.
+    async fn unlock_embedding(&self, lock: Box<dyn Any + Send>) -> Result<(), Failed>;
 
-    /// Active products that have all the words, best first.
+    /// Active products whose search text has all the words, or words that begin with them, best first.
     async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed>;
 
-    /// Active products whose current embedding of the model is nearest, best first.
+    /// Active products whose embedding by this model is current and most similar to `vector`, best first.
     async fn nearest(
         &self,
         target: &WriteTarget,

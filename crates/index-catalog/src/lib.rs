@@ -1,8 +1,9 @@
-//! The relational catalog as an index: a row a product, its variants as SKUs, their attributes; embedded in SQLite or on a PostgreSQL
-//! server.
+//! The relational catalog, an index in SQL tables: a document becomes a row of `products`, its variants become rows of
+//! `skus` with `attributes`. It is *embedded* (in the SQLite file of the data directory) or on a PostgreSQL server.
 //!
-//! `rows` turns documents into rows and back, `batch` splits a write into transactions, `current_state` is what the catalog holds,
-//! `changes` what has to be written. None of them knows a database: below the port `dialect` are `sqlite` and `postgres`.
+//! `rows` turns documents into rows and back, `batch` splits a write into transactions, `current_state` is what the
+//! catalog holds, `changes` is what has to be written. None of these knows a database: `sqlite` and `postgres`
+//! implement the port `dialect`.
 
 use async_trait::async_trait;
 use batch::{Batch, Bounds};
@@ -43,7 +44,8 @@ pub use postgres::InvalidUrl;
 /// The kind of index, as the setting `target` names it.
 pub const KIND: &str = "catalog";
 
-/// Products of one statement that removes a shop: other writers wait for it.
+/// Number of products that one statement deletes when a shop is removed. Other writers wait for the statement, so it is
+/// bounded.
 const REMOVAL_BATCH: usize = 1_000;
 
 /// A catalog, embedded or on a PostgreSQL server. Cheap to clone.
@@ -56,7 +58,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalog of a data directory, in the same file as queue and jobs.
+    /// The catalog in the SQLite file of a data directory, which has queue and jobs, too.
     pub fn sqlite(database: Arc<Database>, config: &CatalogConfig, clock: SharedClock) -> Self {
         Self::on(Arc::new(sqlite::Sqlite::new(database, clock)), "embedded", config)
     }
@@ -81,12 +83,12 @@ impl Catalog {
         self.dialect.migrate().await.map_err(|failed| failed.into_error("bringing the catalog up to date"))
     }
 
-    /// How much there is of a shop and index.
+    /// How much the catalog holds of a shop and index.
     pub async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, IndexError> {
         self.dialect.summary(target).await.map_err(|failed| failed.during("counting", target))
     }
 
-    /// The newest loads, newest first.
+    /// Records of the newest loads (jobs that wrote to the catalog), newest first.
     pub async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, IndexError> {
         self.dialect
             .loads(target, limit)
@@ -94,14 +96,14 @@ impl Catalog {
             .map_err(|failed| failed.during("reading the loads of", target))
     }
 
-    /// Active products that have all the words of a text, best first.
+    /// Active products whose search text has all the words of `text`, or words that begin with them, best first.
     pub async fn search(
         &self,
         target: &WriteTarget,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
         let words: Vec<String> = words.map(str::to_owned).collect();
         if words.is_empty() {
             return Ok(Vec::new());
@@ -112,10 +114,12 @@ impl Catalog {
 }
 
 impl Failed {
+    /// The error of a call that was doing `action`.
     fn into_error(self, action: impl Into<String>) -> IndexError {
         IndexError { action: action.into(), transient: self.transient, source: self.source }
     }
 
+    /// The error of a call that was doing `action` to the catalog of a shop and index.
     fn during(self, action: &str, target: &WriteTarget) -> IndexError {
         self.into_error(format!("{action} the catalog of {}, index {}", target.shop_id, target.index_name))
     }
@@ -173,9 +177,9 @@ impl Index for Catalog {
 
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        // Their variants are not known, so the bound counts products here.
-        for some in batch.chunks(self.bounds.complexity.max(1)) {
-            let delete = self.dialect.delete(target, some).await;
+        // The variants of the products are not known here, so the bound counts products alone.
+        for part in batch.chunks(self.bounds.complexity.max(1)) {
+            let delete = self.dialect.delete(target, part).await;
             outcomes.extend(delete.map_err(|failed| failed.during("removing from", target))?);
         }
         Ok(outcomes)
@@ -215,7 +219,7 @@ impl Index for Catalog {
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         let read = async {
-            // No id is empty.
+            // All ids are after the empty text.
             let ids = self.dialect.list(target, after.map_or("", DocumentId::as_str), limit).await?;
             ids.into_iter().map(|id| DocumentId::new(id).map_err(Failed::permanent)).collect::<Result<_, _>>()
         };

@@ -1,4 +1,4 @@
-//! Records which jobs loaded a catalog.
+//! Records in the catalog's table `loads` which jobs wrote to it, for those who query the catalog.
 
 use super::{Catalog, Failed, loads::Load};
 use async_trait::async_trait;

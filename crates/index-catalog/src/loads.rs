@@ -1,4 +1,4 @@
-//! Records of loads, and how much a catalog holds.
+//! Data about a catalog: the records of its loads (jobs that wrote to it), and how much it holds.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,11 @@ pub struct Load {
     pub full: bool,
     /// The status that the job ended with.
     pub status: String,
-    /// Products that it wrote or found as they should be.
+    /// Items that the job processed: documents that it wrote, removed, or found unchanged.
     pub products: u64,
-    /// Products that were archived because it did not have them.
+    /// Products that were archived after the job because its export did not have them.
     pub archived: u64,
-    /// Why nothing was archived after it, or not all.
+    /// Why nothing was archived after the job, or not all; `None` if there is nothing to say.
     #[serde(default)]
     pub remark: Option<String>,
 }
@@ -28,13 +28,14 @@ pub struct Load {
 pub struct CatalogSummary {
     /// Products that are part of the index.
     pub active: u64,
-    /// Products that a full sync did not have any more.
+    /// Products that are kept outside the index, because they were missing from a full sync (an export of the whole
+    /// shop).
     pub archived: u64,
     /// SKUs of active products.
     pub skus: u64,
     /// Active products with an embedding of their present text.
     pub embedded: u64,
-    /// Active products that wait for one.
+    /// Active products that wait for an embedding.
     pub to_embed: u64,
     /// Active products whose text the embedding endpoint refused.
     pub refused: u64,

@@ -1,4 +1,5 @@
-//! A document as rows, and rows as the document they came from, exactly.
+//! Turns a document into rows (a product, its variants as SKUs, their attributes), and rows back into exactly the same
+//! document.
 
 use super::{Outcome, Write, text::TextConfig};
 use host_core::model::{Digest, document::VARIANTS};
@@ -8,13 +9,18 @@ use std::collections::{BTreeSet, HashSet};
 /// The rows of a product to write.
 #[derive(Clone, Debug)]
 pub(super) struct ProductRow {
+    /// Id of the document.
     pub(super) source_id: String,
     pub(super) title: Option<String>,
+    /// Fields of the document without its variants, JSON.
     pub(super) fields: String,
+    /// Version fields of the document (such as `updated_at`), JSON.
     pub(super) version: String,
+    /// Digest of the document's content.
     pub(super) content_hash: String,
     /// Digest of the text that is embedded.
     pub(super) text_hash: String,
+    /// The text that is searched by words.
     pub(super) search_text: String,
     pub(super) skus: Vec<SkuRow>,
 }
@@ -22,14 +28,17 @@ pub(super) struct ProductRow {
 /// The rows of a variant to write.
 #[derive(Clone, Debug)]
 pub(super) struct SkuRow {
+    /// Id of the variant.
     pub(super) source_id: String,
     pub(super) columns: SkuColumns,
     pub(super) attributes: BTreeSet<Attribute>,
 }
 
-/// The mutable columns of a SKU. `rest` is the remaining JSON, so that a document is restored exactly.
+/// The mutable columns of a SKU. `rest` is the JSON of the variant without what can be restored exactly from the
+/// columns and the attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SkuColumns {
+    /// Position among the product's variants, from 0.
     pub(super) position: usize,
     pub(super) sku: Option<String>,
     pub(super) price: Option<String>,
@@ -39,7 +48,7 @@ pub(super) struct SkuColumns {
 /// Name and value of an attribute.
 pub(super) type Attribute = (String, String);
 
-/// A variant that the catalog cannot store.
+/// A variant that the catalog cannot store; the text says which one and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InvalidVariant(String);
 
@@ -88,7 +97,8 @@ impl ProductRow {
     }
 }
 
-/// Longest id of a variant, in bytes: it is part of an index key, whose size databases limit.
+/// Longest id of a variant, in bytes: it is part of a unique index, and PostgreSQL limits an entry of an index to about
+/// 2,700 bytes.
 const MAX_ID_BYTES: usize = 1_000;
 
 /// A string as a column: databases end a string at a NUL, or reject it.
@@ -96,11 +106,13 @@ fn column_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// Whether a column holds the string unchanged.
 fn is_exact(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// Moves a string from the variant into its column. A number, or a string with NUL, also gets a column but remains in `rest`.
+/// The column's value of a field of a variant. A string is removed from the variant, because the column restores it; a
+/// number, or a string with NUL, stays there.
 fn take_column(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
     match variant.get(field)? {
         Value::String(text) => {
@@ -144,8 +156,8 @@ impl SkuRow {
     }
 }
 
-/// The attributes as rows, of `{name: value}` or `[{"name": …, "value": …}]`. Only an object of strings is removed from
-/// the variant; the rest cannot be restored exactly from rows.
+/// The attributes of a variant as rows, from `{name: value}` or `[{"name": …, "value": …}]`. Only an object of strings
+/// is removed from the variant, because only that can be restored exactly from rows.
 fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
     let text = |value: &Value| match value {
         Value::Null => None,
@@ -156,9 +168,9 @@ fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
         Some(Value::Object(object)) => {
             let rows =
                 object.iter().filter_map(|(name, value)| Some((column_text(name), text(value)?))).collect();
-            let exact =
+            let is_restorable =
                 |(name, value): (&String, &Value)| is_exact(name) && value.as_str().is_some_and(is_exact);
-            if !object.is_empty() && object.iter().all(exact) {
+            if !object.is_empty() && object.iter().all(is_restorable) {
                 variant.remove("attributes");
             }
             rows

@@ -1,4 +1,4 @@
-//! Search text and embedding input of a product.
+//! The text of a product that full-text search indexes, and the text of which its embedding (vector) is made.
 
 use serde_json::{Map, Value};
 
@@ -29,7 +29,8 @@ impl TextConfig {
     }
 }
 
-/// One line per field; list items are separated by commas.
+/// The texts of the named fields, one line per field; the strings of a list are separated by commas. Other values are
+/// left out.
 fn join(fields: &Map<String, Value>, names: &[String]) -> String {
     let mut text = String::new();
     for name in names {
@@ -57,7 +58,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_text_has_the_named_fields_in_their_order_up_to_its_bound() {
+    fn a_text_has_the_named_fields_in_their_order_up_to_the_maximum_length() {
         let Value::Object(fields) =
             json!({"tags": ["a", 1, "b"], "title": "Größe\u{0}", "vendor": "", "price": 1})
         else {

@@ -1,4 +1,5 @@
-//! The endpoint: `POST /v1/embeddings` as OpenAI has it, and many others after it.
+//! The client of an endpoint that computes embeddings (vectors of texts): `POST /v1/embeddings` as defined by OpenAI
+//! and offered by many others.
 
 use crate::EmbeddingsConfig;
 use host_core::{clock::SharedClock, error::chain, secret::Secret};
@@ -17,22 +18,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request to the endpoint failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The endpoint does not take these texts.
+    /// The endpoint refuses one of the texts.
     #[error("the embedding endpoint refuses a text with {status}: {message}")]
     Refused {
-        /// Its status.
+        /// HTTP status of its answer.
         status: u16,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
-    /// The endpoint refuses every request.
+    /// The endpoint refuses every request, because of the key, the address or the settings.
     #[error("the embedding endpoint {url} answers {status}: {message}; check `catalog.embeddings`")]
     Unusable {
         /// Its address.
         url: String,
-        /// Its status.
+        /// HTTP status of its answer.
         status: u16,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
     /// The endpoint was unavailable at every attempt.
@@ -42,7 +43,7 @@ pub enum CallError {
         url: String,
         /// Number of attempts.
         attempts: u32,
-        /// What happened the last time.
+        /// What happened at the last attempt.
         message: String,
     },
     /// Its answer cannot be understood.
@@ -74,20 +75,25 @@ pub struct Embedder {
     clock: SharedClock,
 }
 
+/// The endpoint's answer.
 #[derive(Deserialize)]
 struct Answer {
     data: Vec<Item>,
 }
 
+/// The vector of one text.
 #[derive(Deserialize)]
 struct Item {
+    /// Position of the text in the request, from 0.
     index: usize,
     embedding: Vec<f32>,
 }
 
-/// What one attempt came to.
+/// The result of one attempt at a request.
 enum Attempt {
+    /// The body of a successful answer.
     Done(Vec<u8>),
+    /// The endpoint is unavailable; `after` is the wait that it asks for, if it does.
     Retry { after: Option<Duration>, message: String },
 }
 
@@ -166,6 +172,7 @@ impl Embedder {
         Ok(Attempt::Retry { after, message })
     }
 
+    /// The vectors of an answer, in the order of the texts; an error unless there are `count` of the same length.
     fn vectors(&self, answer: &[u8], count: usize) -> Result<Vec<Vec<f32>>, CallError> {
         let wrong = |message: String| CallError::Answer { url: self.url.clone(), message };
         let Answer { mut data } = serde_json::from_slice(answer).map_err(|error| wrong(error.to_string()))?;
@@ -183,14 +190,14 @@ impl Embedder {
     }
 }
 
-/// The key as a header that is not logged.
+/// The authorization header with the key, marked so that it is not logged.
 fn bearer(key: &Secret) -> Result<HeaderValue, CallError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| CallError::Key)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The endpoint's message about an error, shortened.
+/// The error message in an answer, or else the answer itself; at most 500 characters, as it is logged and stored.
 fn message(answer: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(answer).ok();
     let message = json.as_ref().and_then(|json| json.pointer("/error/message")?.as_str().map(str::to_owned));

@@ -1,7 +1,8 @@
-//! Embeddings, made after the load's commits.
+//! Makes the embeddings (vectors) of products' texts, after a load (a job's writes) has committed.
 //!
-//! A load queues what it changed in its own transaction. The queue is worked here, never within a transaction: a text is sent to the
-//! endpoint, its vector is stored if the product still has this text, and only then it leaves the queue.
+//! A load queues the products whose text it changed, in its own transactions. This module works through the queue
+//! outside of any transaction: it sends a text to the endpoint, stores the vector if the product still has this text,
+//! and only then removes the product from the queue.
 
 use super::Catalog;
 use crate::Hit;
@@ -13,18 +14,18 @@ mod client;
 
 pub use client::{CallError, Embedder};
 
-/// The outcome of the queue.
+/// What became of the queued products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EmbedReport {
     /// Products that have an embedding of their present text now.
     pub embedded: u64,
-    /// Products whose text changed in the meantime; they stay in the queue.
+    /// How often a product's text changed while its vector was computed; the product stays in the queue.
     pub changed: u64,
-    /// Products whose text the endpoint refuses, or who have none.
+    /// Products whose text the endpoint refuses, or which have no text.
     pub refused: u64,
 }
 
-/// Embedding stopped. What was embedded is stored; the same call resumes.
+/// Embedding stopped. Vectors made so far are stored; the same call continues.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The catalog failed.
@@ -33,7 +34,7 @@ pub enum EmbedError {
     /// The endpoint failed.
     #[error(transparent)]
     Endpoint(#[from] CallError),
-    /// Another process is doing it.
+    /// Another process is making the embeddings of this index.
     #[error("another process makes the embeddings of {shop_id}, index {index_name}, already")]
     Busy {
         /// The shop.
@@ -44,7 +45,8 @@ pub enum EmbedError {
 }
 
 impl Catalog {
-    /// Makes the embeddings of all products that wait for one. Resumable and idempotent; may be cancelled.
+    /// Makes the embeddings of all products that wait for one. Idempotent; may be cancelled, after which another call
+    /// continues.
     pub async fn embed(&self, target: &WriteTarget, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
         let during = |failed: super::Failed| failed.during("embedding", target);
         let Some(lock) = self.dialect.lock_embedding(target).await.map_err(during)? else {
@@ -52,7 +54,7 @@ impl Catalog {
             return Err(EmbedError::Busy { shop_id, index_name });
         };
         let report = self.embed_queued(target, embedder).await;
-        // After a failure too, so that the same command can continue at once.
+        // Also after a failure, so that the same command can be run again immediately.
         let unlocked = self.dialect.unlock_embedding(lock).await.map_err(during);
         report.and_then(|report| Ok(unlocked.map(|()| report)?))
     }
@@ -71,7 +73,8 @@ impl Catalog {
         loop {
             let queued = self.dialect.to_embed(target, after, at_once).await.map_err(during)?;
             let Some(last) = queued.last() else {
-                // Products whose text changed meanwhile are queued before this position.
+                // Products whose text changed meanwhile are still queued, before this position: start again from the
+                // first.
                 if changed == 0 {
                     return Ok(report);
                 }
@@ -81,16 +84,16 @@ impl Catalog {
             after = last.product_id;
             let batches = queued.chunks(batch_size).map(|batch| self.embed_batch(target, embedder, batch));
             let mut done = futures::stream::iter(batches).buffer_unordered(concurrency);
-            while let Some(some) = done.try_next().await? {
-                report.embedded += some.embedded;
-                report.changed += some.changed;
-                report.refused += some.refused;
-                changed += some.changed;
+            while let Some(batch) = done.try_next().await? {
+                report.embedded += batch.embedded;
+                report.changed += batch.changed;
+                report.refused += batch.refused;
+                changed += batch.changed;
             }
         }
     }
 
-    /// Active products whose text is most like another text, best first.
+    /// Active products whose text is most similar to another text, best first.
     pub async fn similar(
         &self,
         target: &WriteTarget,
@@ -113,8 +116,8 @@ impl Catalog {
         let mut report = EmbedReport::default();
         let mut texts = Vec::with_capacity(batch.len());
         for product in batch {
-            let fields =
-                serde_json::from_str(&product.fields).map_err(|e| during(super::Failed::permanent(e)))?;
+            let fields = serde_json::from_str(&product.fields)
+                .map_err(|error| during(super::Failed::permanent(error)))?;
             let text = self.texts.to_embed(&fields);
             if text.is_empty() {
                 let reason = "there is no text in the fields that are embedded";
@@ -124,7 +127,7 @@ impl Catalog {
                 texts.push((product, text));
             }
         }
-        // A batch that is refused is halved until the bad text is alone.
+        // A refused batch is halved until the refused text is alone.
         let mut parts = vec![texts.as_slice()];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -133,14 +136,14 @@ impl Catalog {
             let texts: Vec<&str> = part.iter().map(|(_, text)| text.as_str()).collect();
             match embedder.embed(&texts).await {
                 Ok(vectors) => {
-                    let of = |((product, _), vector): (&(&Unembedded, String), Vec<f32>)| Embedded {
+                    let embedded_of = |((product, _), vector): (&(&Unembedded, String), Vec<f32>)| Embedded {
                         product_id: product.product_id,
                         text_hash: product.text_hash.clone(),
                         vector,
                     };
-                    let embedded: Vec<Embedded> = part.iter().zip(vectors).map(of).collect();
-                    let name = embedder.config().model_id();
-                    let stored = self.dialect.put_embeddings(&name, &embedded).await.map_err(during)?;
+                    let embedded: Vec<Embedded> = part.iter().zip(vectors).map(embedded_of).collect();
+                    let model = embedder.config().model_id();
+                    let stored = self.dialect.put_embeddings(&model, &embedded).await.map_err(during)?;
                     report.embedded += stored;
                     report.changed += (part.len() as u64).saturating_sub(stored);
                 }
@@ -168,24 +171,27 @@ impl Catalog {
 /// A product that waits for its embedding.
 #[derive(Clone, Debug)]
 pub(super) struct Unembedded {
+    /// Database id.
     pub(super) product_id: i64,
+    /// Id of the document.
     pub(super) source_id: String,
-    /// Of its present text.
+    /// Digest of its current text.
     pub(super) text_hash: String,
-    /// Its fields, JSON.
+    /// Fields of the document, JSON.
     pub(super) fields: String,
 }
 
 /// A vector of a product's text.
 #[derive(Clone, Debug)]
 pub(super) struct Embedded {
+    /// Database id of the product.
     pub(super) product_id: i64,
-    /// Of the text that it is of.
+    /// Digest of the text that the vector was made of.
     pub(super) text_hash: String,
     pub(super) vector: Vec<f32>,
 }
 
-/// How near two vectors are, from -1 to 1; 0 if they cannot be compared.
+/// Cosine similarity of two vectors, from -1 to 1; 0 if they have different lengths or one of them is zero.
 pub(super) fn cosine(one: &[f32], other: &[f32]) -> f64 {
     if one.len() != other.len() {
         return 0.0;

@@ -1,4 +1,4 @@
-//! Connects to the database.
+//! Connects to the PostgreSQL database of the catalog.
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use host_core::secret::Secret;
@@ -16,27 +16,27 @@ pub enum InvalidUrl {
     /// TLS cannot be set up.
     #[error("encryption cannot be set up")]
     Encryption(#[from] rustls::Error),
-    /// The pool rejects its settings.
+    /// The connection pool rejects its settings.
     #[error("connections cannot be kept")]
     Pool(#[from] deadpool_postgres::BuildError),
 }
 
-/// Longest wait for a connection, unless the address says otherwise.
+/// Longest wait for a connection, unless the URL has `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After how long a server that no longer answers counts as unreachable, unless the address says otherwise: a call that waits for it
-/// fails, and its job's record says why. The system's own limits are hours.
+/// How long a server may be silent until it counts as unreachable, unless the URL has other values: a call that waits
+/// for it then fails, and the record of its job says why. The operating system's own limits are hours.
 const SILENT_FOR: Duration = Duration::from_secs(60);
-/// Probes in that time, after which the connection is given up.
+/// Number of TCP keepalive probes without an answer after which the system closes the connection.
 const KEEPALIVES: u32 = 3;
 
 /// A database and its name.
 pub(super) struct Database {
-    /// Connections that are made when they are first needed.
+    /// Its connections, which are opened when they are first needed.
     pub(super) pool: Pool,
     /// Its name for messages.
     pub(super) name: String,
-    /// Its address without user and password, the same for all who write to it.
+    /// Its address without user and password, so that it is the same for all processes that write to it.
     pub(super) address: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Databa
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     let manager = if is_local && !config.get_hosts().is_empty() {
-        // A socket has no name that a certificate could be for.
+        // Without TLS: a Unix socket has no host name that a certificate could be for.
         Manager::from_config(config, NoTls, recycling)
     } else {
         Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling)
@@ -78,7 +78,7 @@ fn set_timeouts(config: &mut Config) {
     }
 }
 
-/// The database without user and password.
+/// The name of the database for messages, without user and password.
 fn name(config: &Config) -> String {
     format!("database {} on {}", dbname(config), server(config))
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_falls_silent_is_told_within_a_minute() {
+    fn a_silent_server_counts_as_unreachable_within_a_minute() {
         let config = config("postgres://catalog@db.example/shop");
         let probes = config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
         assert_eq!(config.get_keepalives_idle() + probes, SILENT_FOR);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_decides_where_it_says_something() {
+    fn timeouts_in_the_url_replace_the_defaults() {
         let url = "postgres://catalog@db.example/shop?connect_timeout=7&tcp_user_timeout=8&keepalives_idle=9\
                    &keepalives_interval=10&keepalives_retries=11";
         let config = config(url);

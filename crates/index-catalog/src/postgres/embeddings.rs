@@ -1,4 +1,5 @@
-//! Embeddings and search.
+//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and both kinds of search:
+//! by words and by similarity.
 
 use super::{Cause, Postgres, bounded, migrate::has_vectors};
 use crate::{
@@ -68,7 +69,8 @@ impl Postgres {
         let vectors: Vec<String> =
             embedded.iter().map(|embedded| literal(&embedded.vector, is_vector)).collect();
         let now = SystemTime::from(self.clock.now());
-        // A product that is being loaded is waited for, and then has another text or has not.
+        // The statement waits for a load that is writing the product, and then compares the text that the load has
+        // left.
         let sql = format!(
             "WITH same AS MATERIALIZED (
                 SELECT p.id, new.text_hash, new.vector
@@ -98,7 +100,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// A lock that the server holds for as long as the connection lives.
+    /// Takes an advisory lock, which the server holds as long as the connection lives: the value is the connection.
+    /// `None` if another process holds the lock.
     pub(super) async fn try_lock_embedding(
         &self,
         target: &WriteTarget,
@@ -116,7 +119,7 @@ impl Postgres {
         words: &[String],
         limit: usize,
     ) -> Result<Vec<Hit>, Failed> {
-        // Words have letters and digits only; the start of one is enough.
+        // Words consist of letters and digits, so they need no escaping; `:*` matches all words that begin with one.
         let words: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
         let rows = self
             .rows(
@@ -161,6 +164,7 @@ impl Postgres {
                 &[&target.shop_id, &target.index_name, &model],
             )
             .await?;
+        // Without pgvector, the similarities are computed here.
         let hit = |row: &Row| {
             let score = cosine(vector, &row.get::<_, Vec<f32>>(2));
             Hit { id: row.get(0), title: row.get(1), score }
@@ -172,7 +176,8 @@ impl Postgres {
     }
 }
 
-/// Releases the lock of [`Postgres::try_lock_embedding`]: after a drop, the server notices the end of the connection later.
+/// Releases the lock of [`Postgres::try_lock_embedding`] immediately; if the connection is only dropped, the server
+/// notices that a little later.
 pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
     if let Ok(client) = lock.downcast::<ClientWrapper>() {
         client.batch_execute("SELECT pg_advisory_unlock_all()").await?;
@@ -184,20 +189,22 @@ fn hit(row: &Row) -> Hit {
     Hit { id: row.get(0), title: row.get(1), score: row.get(2) }
 }
 
+/// Type of the column of embeddings: pgvector's, or an array on a server without pgvector.
 fn kind(is_vector: bool) -> &'static str {
     if is_vector { "vector" } else { "real[]" }
 }
 
-/// A vector as the database reads it.
+/// A vector as a literal of the column's type.
 fn literal(vector: &[f32], is_vector: bool) -> String {
     let (open, close) = if is_vector { ('[', ']') } else { ('{', '}') };
+    // A number and its comma take about 12 characters.
     let mut text = String::with_capacity(vector.len() * 12 + 2);
     text.push(open);
     for (at, number) in vector.iter().enumerate() {
         if at > 0 {
             text.push(',');
         }
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{number}");
     }
     text.push(close);

@@ -7,7 +7,7 @@ use host_net::{Retry, RetryPolicy};
 use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
-/// A call to the database failed; the message names the database and what helps.
+/// A call to the database failed; the message names the database and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PostgresError {
     #[error("{name} cannot be reached; check that the server runs and that `catalog.url` is right")]
@@ -68,15 +68,16 @@ impl From<serde_json::Error> for Cause {
 }
 
 impl Cause {
-    /// Whether the same transaction may succeed at once: another one was faster, and what that one wrote is there now.
+    /// Whether the same transaction may succeed immediately, because it failed only at what another transaction did at
+    /// the same time.
     fn is_conflict(&self) -> bool {
         let Self::Statement(error) = self else { return false };
         [
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::T_R_SERIALIZATION_FAILURE,
-            // Of two who add the same product.
+            // Two transactions add the same product.
             SqlState::UNIQUE_VIOLATION,
-            // Of one who adds to a product that the other removes.
+            // One transaction adds a row to a product that the other one deletes.
             SqlState::FOREIGN_KEY_VIOLATION,
         ]
         .iter()
@@ -98,14 +99,17 @@ impl Cause {
                     PostgresError::Unreachable { name, source }
                 }
                 None => PostgresError::Statement { name, source },
-                // The schema, or a table in it.
+                // The schema `catalog`, or a table in it, does not exist.
                 Some("3F000" | "42P01") => PostgresError::NoCatalog { name },
-                // The database.
+                // The database does not exist.
                 Some("3D000") => PostgresError::Refused { name, source },
+                // The first two characters are the class of the error.
                 Some(code) => match code.get(..2) {
+                    // Authentication failed.
                     Some("28") => PostgresError::Refused { name, source },
+                    // The connection failed.
                     Some("08") => PostgresError::Unreachable { name, source },
-                    // Rolled back, no resources, stopped by an operator, waited too long for a lock.
+                    // Rolled back; out of resources; an operator intervened; an object is locked.
                     Some("40" | "53" | "57" | "55") => PostgresError::TemporarilyUnavailable { name, source },
                     _ => PostgresError::Statement { name, source },
                 },
@@ -121,6 +125,7 @@ impl Cause {
     }
 }
 
+/// Whether the network caused the error.
 fn is_of_network(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -129,11 +134,11 @@ fn is_of_network(error: &Error) -> bool {
         }
         cause = error.source();
     }
-    // Of several addresses none could be connected to.
+    // If a server has several addresses and none could be connected to, only the message tells.
     error.to_string().contains("connect")
 }
 
-/// Attempts at one transaction.
+/// The attempts at one transaction, which is retried as long as it conflicts with other ones.
 pub(super) struct Attempts<'a>(Retry<'a>);
 
 impl<'a> Attempts<'a> {
@@ -141,7 +146,7 @@ impl<'a> Attempts<'a> {
         Self(Retry::new(RetryPolicy::TRANSACTION_CONFLICT, clock.as_ref()))
     }
 
-    /// Whether to retry after a failure. Waits first, so that the other transaction ends.
+    /// Whether to retry after a failure. If so, it waits first, so that the other transaction can end.
     pub(super) async fn should_retry(&mut self, cause: &Cause) -> bool {
         if !cause.is_conflict() {
             return false;

@@ -1,4 +1,4 @@
-//! Loads, and what there is.
+//! The records of loads (jobs that wrote to the catalog), and how much the catalog holds.
 
 use super::{Postgres, bounded};
 use crate::{

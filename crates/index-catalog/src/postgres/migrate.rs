@@ -1,16 +1,17 @@
-//! The schema, and what brings it up to date.
+//! The schema of the catalog in PostgreSQL, and how it is brought up to date.
 
 use super::{Cause, Postgres};
 use tokio_postgres::GenericClient;
 
-/// The steps from nothing to the present schema. A step that has been released is never changed.
+/// The steps from an empty database to the current schema. A step that has been released is never changed.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("unseen.sql")];
 
-/// Held while the schema changes, so that of two who migrate one waits: `host` in ASCII.
+/// Number of the advisory lock that is held while the schema is migrated, so that one of two migrations waits: `host`
+/// in ASCII.
 const LOCK: i64 = 0x686f_7374;
 
 impl Postgres {
-    /// Refuses a schema that this host does not know.
+    /// Checks that the schema is the one that this version of host knows.
     pub(super) async fn check_schema(&self) -> Result<(), Cause> {
         let client = self.pool.get().await?;
         match version(&**client).await? {
@@ -21,6 +22,7 @@ impl Postgres {
         }
     }
 
+    /// Brings the schema up to date; returns a sentence that says what was done.
     pub(super) async fn migrate_schema(&self) -> Result<String, Cause> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
@@ -50,7 +52,8 @@ impl Postgres {
         })
     }
 
-    /// Stores embeddings as vectors if the server has pgvector.
+    /// Stores embeddings in a column of pgvector's type `vector` if the server has pgvector; returns which type they
+    /// have.
     async fn use_pgvector(&self) -> Result<&'static str, Cause> {
         let client = self.pool.get().await?;
         if has_vectors(&**client).await? {
@@ -75,11 +78,12 @@ impl Postgres {
     }
 }
 
+/// Number of the current schema.
 fn known() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// The number of steps that the schema has had.
+/// Number of the database's schema: the number of steps that it has had, 0 if there is none.
 async fn version(client: &impl GenericClient) -> Result<i32, Cause> {
     let exists = client.query_one("SELECT to_regclass('catalog.migrations') IS NOT NULL", &[]).await?;
     if !exists.get::<_, bool>(0) {
@@ -89,7 +93,7 @@ async fn version(client: &impl GenericClient) -> Result<i32, Cause> {
     Ok(newest.get(0))
 }
 
-/// Whether embeddings are pgvector's.
+/// Whether the column of embeddings has pgvector's type.
 pub(super) async fn has_vectors(client: &impl GenericClient) -> Result<bool, Cause> {
     let column = "SELECT udt_name = 'vector' FROM information_schema.columns
         WHERE table_schema = 'catalog' AND table_name = 'embeddings' AND column_name = 'vector'";

@@ -1,4 +1,5 @@
-//! The catalog on a PostgreSQL server: every statement in its dialect.
+//! The relational catalog on a PostgreSQL server: implements the port `Dialect` with statements in PostgreSQL's
+//! dialect.
 
 use super::{
     WriteTarget,
@@ -37,18 +38,19 @@ mod write;
 
 pub use connect::InvalidUrl;
 
-/// Ids of one value of the sequence.
+/// Number of database ids that one value of the sequence `catalog.id_blocks` stands for, so that a batch needs few of
+/// them.
 const BLOCK: i64 = 1_000;
 
 /// A database on a PostgreSQL server.
 pub(super) struct Postgres {
     pool: Pool,
-    /// The database, for messages.
+    /// Name of the database, for messages.
     name: String,
-    /// Its address without user and password.
+    /// Address of the database without user and password.
     address: String,
     clock: SharedClock,
-    /// Taken from the sequence and not used yet.
+    /// Ids that were taken from the sequence and are not used yet.
     ids: Mutex<Ids>,
 }
 
@@ -66,7 +68,7 @@ impl Postgres {
         &self.address
     }
 
-    /// Ids that no row has had.
+    /// Database ids that no row has had yet.
     async fn take_ids(&self, client: &Client, count: usize) -> Result<Ids, Cause> {
         loop {
             {
@@ -97,7 +99,7 @@ impl Postgres {
         Ok(client.query(&statement, params).await?)
     }
 
-    /// One statement as its own transaction, retried where the database asks for it.
+    /// Runs one statement as its own transaction, retried if it conflicts with another one; returns its rows.
     async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
         let mut attempts = Attempts::new(&self.clock);
         loop {
@@ -109,7 +111,7 @@ impl Postgres {
         }
     }
 
-    /// The same for a statement that returns no rows; returns how many it changed.
+    /// Runs a statement that returns no rows in the same way; returns how many rows it changed.
     async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failed> {
         let mut attempts = Attempts::new(&self.clock);
         loop {
@@ -134,7 +136,7 @@ fn texts(ids: &[DocumentId]) -> Vec<&str> {
     ids.iter().map(DocumentId::as_str).collect()
 }
 
-/// A limit as the database takes it.
+/// A limit as a parameter of a statement.
 fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
@@ -259,8 +261,8 @@ impl Dialect for Postgres {
         self.try_lock_embedding(target).await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn unlock_embedding(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
-        embeddings::unlock(alone).await.map_err(|cause| cause.of(&self.name))
+    async fn unlock_embedding(&self, lock: Box<dyn Any + Send>) -> Result<(), Failed> {
+        embeddings::unlock(lock).await.map_err(|cause| cause.of(&self.name))
     }
 
     async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {

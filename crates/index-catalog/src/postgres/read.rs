@@ -1,4 +1,4 @@
-//! Reads products with their rows: one query a table.
+//! Reads products with their rows, one query per table.
 
 use super::Cause;
 use crate::{
@@ -15,7 +15,8 @@ const PRODUCTS: &str =
     "SELECT source_id, id, fields::text, version::text, content_hash, text_hash, job_id, status = 'active'
     FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
 
-/// The same, held until the end of the transaction, in the order that all follow.
+/// The same with a lock on the rows until the end of the transaction. All transactions lock in this order, so that they
+/// do not deadlock.
 const LOCKED_PRODUCTS: &str =
     "SELECT source_id, id, fields::text, version::text, content_hash, text_hash, job_id, status = 'active'
     FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)
@@ -27,11 +28,13 @@ const SKUS: &str = "SELECT product_id, source_id, id, position, sku, price, rest
 const ATTRIBUTES: &str = "SELECT a.sku_id, a.name, a.value FROM catalog.attributes a
     JOIN catalog.skus s ON s.id = a.sku_id WHERE s.product_id = ANY ($1)";
 
+/// Which rows a read locks until the end of the transaction.
 pub(super) enum Lock {
     None,
     Products,
 }
 
+/// The rows of the products whose documents have these ids.
 pub(super) async fn current_state(
     tx: &Transaction<'_>,
     target: &WriteTarget,
@@ -51,7 +54,7 @@ pub(super) async fn current_state(
     let ids: Vec<i64> = products.values().map(|product| product.id).collect();
     let (skus, attributes) = (tx.prepare_cached(SKUS).await?, tx.prepare_cached(ATTRIBUTES).await?);
     let ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
-    // One round trip for both.
+    // Both queries are sent at once and take one round trip.
     let (sku_rows, attribute_rows) = futures::try_join!(tx.query(&skus, &ids), tx.query(&attributes, &ids))?;
     let mut skus: HashMap<i64, HashMap<String, CurrentSku>> = HashMap::with_capacity(products.len());
     for row in &sku_rows {

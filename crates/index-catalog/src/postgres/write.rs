@@ -1,4 +1,5 @@
-//! Writes changes, with a number of statements that does not depend on theirs.
+//! Writes and deletes the rows of a batch of products. The number of statements does not depend on the number of rows:
+//! a statement gets its rows as one array per column.
 
 use super::{
     Cause, Postgres,
@@ -14,7 +15,8 @@ use host_core::index::{Outcome, Removal, WriteTarget};
 use std::time::SystemTime;
 use tokio_postgres::types::ToSql;
 
-/// Products that may be removed, held in the order that all follow.
+/// Reads and locks the products that may be removed, in the order in which all transactions lock, so that they do not
+/// deadlock.
 const LOCKED: &str =
     "SELECT source_id, version::text, content_hash, job_id, status = 'archived' FROM catalog.products
     WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY source_id FOR UPDATE";
@@ -65,7 +67,7 @@ const TO_EMBED: &str = "INSERT INTO catalog.to_embed (product_id, text_hash)
     SELECT * FROM unnest($1::bigint[], $2::text[])
     ON CONFLICT (product_id) DO UPDATE SET text_hash = excluded.text_hash, refused = NULL";
 
-/// In the order in which they are sent: rows before those that point at them.
+/// All statements that write a batch, in the order in which they are sent: rows come before those that refer to them.
 const ALL: [&str; 8] = [
     NEW_PRODUCTS,
     CHANGED_PRODUCTS,
@@ -78,6 +80,7 @@ const ALL: [&str; 8] = [
 ];
 
 impl Postgres {
+    /// One attempt at the transaction that writes a batch.
     pub(super) async fn try_change(
         &self,
         target: &WriteTarget,
@@ -95,6 +98,7 @@ impl Postgres {
         Ok(outcomes)
     }
 
+    /// One attempt at the transaction that removes or archives products.
     pub(super) async fn try_delete(
         &self,
         target: &WriteTarget,
@@ -123,7 +127,7 @@ async fn apply(
     now: SystemTime,
 ) -> Result<(), Cause> {
     for sql in ALL {
-        // Preparing one in between would let the next one be sent first.
+        // All are prepared first: a statement that is still being prepared would be sent after the next one.
         tx.prepare_cached(sql).await?;
     }
     let products = Columns::of(changes.new_products.iter().map(|(id, row)| (*id, *row)));
@@ -133,7 +137,7 @@ async fn apply(
     let skus = SkuColumns::of(changes.new_skus.iter().map(|(id, _, row)| (*id, *row)));
     let products_of_skus: Vec<i64> = changes.new_skus.iter().map(|(_, product_id, _)| *product_id).collect();
     let changed_skus = SkuColumns::of(changes.changed_skus.iter().copied());
-    let gone = AttributeColumns::of(&changes.vanished_attributes);
+    let vanished = AttributeColumns::of(&changes.vanished_attributes);
     let new = AttributeColumns::of(&changes.new_attributes);
     let (embed, hashes): (Vec<i64>, Vec<&str>) = changes.to_embed.iter().copied().unzip();
     let (shop, index, job) = (&target.shop_id, &target.index_name, &target.job_id);
@@ -149,7 +153,7 @@ async fn apply(
     let SkuColumns { ids, positions, skus: codes, prices, rests, .. } = &changed_skus;
     let changed_skus: [&(dyn ToSql + Sync); 5] = [ids, positions, codes, prices, rests];
     let vanished_skus: [&(dyn ToSql + Sync); 1] = [&changes.vanished_skus];
-    let vanished_attributes: [&(dyn ToSql + Sync); 3] = [&gone.ids, &gone.names, &gone.values];
+    let vanished_attributes: [&(dyn ToSql + Sync); 3] = [&vanished.ids, &vanished.names, &vanished.values];
     let new_attributes: [&(dyn ToSql + Sync); 3] = [&new.ids, &new.names, &new.values];
     let to_embed: [&(dyn ToSql + Sync); 2] = [&embed, &hashes];
     futures::try_join!(
@@ -179,7 +183,7 @@ async fn put(
     Ok(())
 }
 
-/// Products, a list a column.
+/// Products, one list per column.
 #[derive(Default)]
 struct Columns<'a> {
     ids: Vec<i64>,
@@ -187,8 +191,11 @@ struct Columns<'a> {
     titles: Vec<Option<&'a str>>,
     fields: Vec<&'a str>,
     versions: Vec<&'a str>,
+    /// Digests of the documents' contents.
     hashes: Vec<&'a str>,
+    /// Digests of the texts to be embedded.
     texts: Vec<&'a str>,
+    /// The texts that are searched.
     search: Vec<&'a str>,
 }
 
@@ -209,7 +216,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// SKUs, a list a column.
+/// SKUs, one list per column.
 #[derive(Default)]
 struct SkuColumns<'a> {
     ids: Vec<i64>,
@@ -235,7 +242,7 @@ impl<'a> SkuColumns<'a> {
     }
 }
 
-/// Attributes, a list a column.
+/// Attributes, one list per column.
 struct AttributeColumns<'a> {
     ids: Vec<i64>,
     names: Vec<&'a str>,

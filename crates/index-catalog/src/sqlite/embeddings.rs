@@ -1,4 +1,5 @@
-//! Embeddings and search.
+//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and both kinds of search:
+//! by words and by similarity.
 
 use super::Session;
 use crate::{
@@ -42,7 +43,7 @@ impl Session<'_> {
     }
 
     pub(super) fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, Cause> {
-        // Each word quoted, so that none is an operator, and the start of a word is enough.
+        // Each word is quoted, so that none is an operator; the `*` matches all words that begin with it.
         let words: Vec<String> =
             words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
         let mut statement = self.statement(
@@ -75,6 +76,8 @@ impl Session<'_> {
     }
 }
 
+/// Stores vectors of products whose text is still the same, and removes these products from the queue; returns how
+/// many.
 pub(super) fn put(tx: &Transaction<'_>, model: &str, embedded: &[Embedded], now: i64) -> Result<u64, Cause> {
     let mut put = tx.prepare_cached(
         "INSERT INTO embeddings
@@ -82,7 +85,7 @@ pub(super) fn put(tx: &Transaction<'_>, model: &str, embedded: &[Embedded], now:
         ON CONFLICT (product_id) DO UPDATE SET text_hash = excluded.text_hash, model = excluded.model,
             vector = excluded.vector, embedded_at = excluded.embedded_at",
     )?;
-    // What was queued before this schema has no hash.
+    // Without a condition on the queued hash: products that were queued before the catalog had hashes have none.
     let mut done = tx.prepare_cached("DELETE FROM to_embed WHERE product_id = ?1")?;
     let mut stored = 0;
     for Embedded { product_id, text_hash, vector } in embedded {
@@ -95,6 +98,7 @@ pub(super) fn put(tx: &Transaction<'_>, model: &str, embedded: &[Embedded], now:
     Ok(stored)
 }
 
+/// Records why the endpoint refuses a product's text, if the product still has this text.
 pub(super) fn refuse(tx: &Transaction<'_>, id: i64, text_hash: &str, reason: &str) -> Result<(), Cause> {
     tx.prepare_cached(
         "UPDATE to_embed SET refused = ?3 WHERE product_id = ?1
@@ -104,6 +108,7 @@ pub(super) fn refuse(tx: &Transaction<'_>, id: i64, text_hash: &str, reason: &st
     Ok(())
 }
 
+/// The vector in a column: 32-bit floats, little-endian.
 fn from_blob(blob: &[u8]) -> Vec<f32> {
     blob.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }

@@ -1,4 +1,5 @@
-//! The catalog in the embedded database: every statement in SQLite's dialect.
+//! The relational catalog in the SQLite file of a data directory: implements the port `Dialect` with statements in
+//! SQLite's dialect.
 
 use super::{
     WriteTarget,
@@ -73,6 +74,7 @@ impl From<DatabaseError> for Failed {
 struct Session<'a> {
     tx: &'a Transaction<'a>,
     target: &'a WriteTarget,
+    /// Number of statements so far, for logs and tests.
     statements: Cell<usize>,
 }
 
@@ -137,7 +139,7 @@ impl<'a> Session<'a> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// SKUs by their products' ids and their own source ids.
+    /// SKUs by the database ids of their products and their own source ids.
     fn skus(&self, product_ids: &str) -> Result<HashMap<i64, HashMap<String, CurrentSku>>, Cause> {
         let mut statement = self.statement(
             "SELECT product_id, source_id, id, position, sku, price, rest FROM skus
@@ -154,7 +156,7 @@ impl<'a> Session<'a> {
         Ok(skus)
     }
 
-    /// Attributes by their SKUs' ids.
+    /// Attributes by the database ids of their SKUs.
     fn attributes(&self, product_ids: &str) -> Result<HashMap<i64, BTreeSet<Attribute>>, Cause> {
         let mut statement = self.statement(
             "SELECT sku_id, name, value FROM attributes WHERE sku_id IN (
@@ -188,7 +190,7 @@ impl Dialect for Sqlite {
     }
 
     async fn migrate(&self) -> Result<String, Failed> {
-        // Opening the file did it.
+        // Opening the file has migrated it.
         Ok("the embedded catalog is up to date".to_owned())
     }
 
@@ -294,8 +296,8 @@ impl Dialect for Sqlite {
         }
     }
 
-    async fn unlock_embedding(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
-        drop(alone);
+    async fn unlock_embedding(&self, lock: Box<dyn Any + Send>) -> Result<(), Failed> {
+        drop(lock);
         Ok(())
     }
 

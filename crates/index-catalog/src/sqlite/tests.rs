@@ -1,4 +1,4 @@
-//! What a write costs: statements and rows.
+//! Tests of what a write to the catalog costs: the number of statements, and of rows written.
 
 use super::{Batch, Session, WriteTarget};
 use crate::{Catalog, CatalogConfig};
@@ -27,7 +27,7 @@ fn target(job_id: &str) -> WriteTarget {
     WriteTarget { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: job_id.to_owned() }
 }
 
-/// Starts counting the writes to products, SKUs and attributes.
+/// Starts counting the rows written to products, SKUs and attributes, with triggers.
 async fn count_row_writes(database: &Arc<Database>) {
     let mut sql = "CREATE TEMP TABLE written (count INTEGER); INSERT INTO written VALUES (0);".to_owned();
     for table in ["products", "skus", "attributes"] {
@@ -41,7 +41,7 @@ async fn count_row_writes(database: &Arc<Database>) {
     database.write(move |tx| Ok(tx.execute_batch(&sql)?)).await.unwrap();
 }
 
-/// Statements run and rows written by writing a batch; rows only if they are counted.
+/// Writes a batch; returns how many statements ran, and how many rows were written if [`count_row_writes`] was called.
 async fn measure_write(
     database: &Arc<Database>,
     job_id: &str,
@@ -95,7 +95,8 @@ async fn unchanged_rows_are_not_written() {
     // Another job updates only `job_id`.
     assert_eq!(measure_write(&database, "2", batch(), 3).await.1, Some(10));
     assert_eq!(updated("1").await.unwrap(), 10);
-    // One attribute of one SKU of one product: its row out, another in, and the product with its new hash.
+    // One attribute of one SKU of one product changes: its row is deleted, another one inserted, and the product gets
+    // its new hash.
     let mut one = batch();
     one[4].content_hash = "new".to_owned();
     let variant = &mut one[4].document.fields["variants"][1];

@@ -1,4 +1,5 @@
-//! Writes changes, with a number of statements that does not depend on theirs.
+//! Writes and deletes the rows of a batch of products. The number of statements does not depend on the number of rows:
+//! a statement gets its rows as one JSON array (`?1`), each row an array of its columns.
 
 use super::{
     Session,
@@ -17,7 +18,7 @@ use host_sqlite::{Cause, time, to_json};
 use jiff::Timestamp;
 use rusqlite::{Params, params};
 
-/// How a product's columns lie in the lists.
+/// The columns of a row after its id: elements 1 to 6 of its JSON array.
 macro_rules! product_columns {
     () => {
         "value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6"
@@ -35,7 +36,8 @@ impl Session<'_> {
         Ok(outcomes)
     }
 
-    /// Ids that no row has had: this transaction is the only one that writes.
+    /// Database ids that no row has had yet. They stay free until the commit, because no other transaction can write
+    /// meanwhile.
     fn ids(&self, count: usize) -> Result<Ids, Cause> {
         let last: Option<i64> = self
             .statement("SELECT max(seq) FROM sqlite_sequence WHERE name IN ('products', 'skus')")?
@@ -46,6 +48,7 @@ impl Session<'_> {
         Ok(ids)
     }
 
+    /// Writes the changes of a batch.
     fn apply(&self, changes: &Changes<'_>, now: i64) -> Result<(), Cause> {
         let target = self.target;
         let (merchant, index_name, job_id) = (&target.shop_id, &target.index_name, &target.job_id);
@@ -159,6 +162,7 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The same for a statement whose only parameter is the list.
     fn put_list(&self, sql: &str, rows: &Rows) -> Result<(), Cause> {
         self.put(sql, rows, [&rows.json])
     }

@@ -1,11 +1,11 @@
-//! A catalog under test.
+//! The relational catalog under test, and the macro that makes tests of all checks for a database.
 
 use host_core::clock::SharedClock;
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_testing::conformance::IndexBackend;
 use std::{any::Any, ops::Deref, sync::Arc};
 
-/// A catalog, as which it is an index too.
+/// A catalog, and the same catalog as an index for the conformance suite of the index port.
 pub(crate) struct Backend {
     pub(crate) catalog: Catalog,
     index: IndexBackend,
@@ -17,7 +17,7 @@ impl Backend {
         Self { catalog, index }
     }
 
-    /// For the suite of the index port.
+    /// The index for the conformance suite of the index port.
     pub(crate) fn into_index(self) -> IndexBackend {
         self.index
     }
@@ -31,7 +31,8 @@ impl Deref for Backend {
     }
 }
 
-/// A catalog's settings with these bounds of a transaction: complexity and rows.
+/// A catalog's settings with these bounds of a transaction: complexity (each product and each variant counts 1) and
+/// rows.
 pub(crate) fn config((complexity, rows): (usize, usize)) -> CatalogConfig {
     CatalogConfig {
         batch_complexity: complexity.try_into().unwrap(),
@@ -54,14 +55,14 @@ macro_rules! catalog_tests {
         $crate::backend::catalog_tests! { $with:
             a_product_of_any_size_is_written_as_a_whole,
             a_write_whose_precondition_does_not_hold_is_a_conflict,
-            a_removal_that_was_overtaken_is_refused,
-            of_writers_in_different_orders_none_fails,
+            a_removal_whose_precondition_does_not_hold_is_a_conflict,
+            concurrent_writers_with_different_orders_do_not_fail,
             an_archived_product_comes_back,
             loads_are_recorded,
             words_find_products,
-            what_changed_is_embedded_once,
+            each_changed_text_is_embedded_once,
             a_text_that_changes_while_it_is_embedded_is_embedded_again,
-            an_endpoint_that_fails_loses_nothing,
+            products_stay_queued_while_the_endpoint_fails,
         }
     };
 }

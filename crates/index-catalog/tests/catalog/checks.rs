@@ -1,4 +1,4 @@
-//! Checks of what a catalog does beyond an index, on both databases.
+//! Checks of what the relational catalog does beyond the index port, which run on SQLite and PostgreSQL.
 
 use crate::backend::Backend;
 use host_core::{
@@ -21,15 +21,17 @@ fn catalog(backend: &Backend) -> &Catalog {
     &backend.catalog
 }
 
+/// Writes documents, all of which must succeed.
 async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
     assert_eq!(catalog.write(target, writes).await.unwrap(), vec![Outcome::Done; writes.len()]);
 }
 
-/// The target of another job.
-fn later(target: &WriteTarget, seconds: i64) -> WriteTarget {
-    WriteTarget { job_id: format!("later-{seconds}"), ..target.clone() }
+/// The same shop and index, written by another job, which the number names.
+fn of_job(target: &WriteTarget, number: i64) -> WriteTarget {
+    WriteTarget { job_id: format!("job-{number}"), ..target.clone() }
 }
 
+/// Documents `p000`, `p001`, … with the titles `Mug 0`, `Mug 1`, …
 fn numbered(count: usize) -> Vec<Write> {
     (0..count).map(|n| write(&format!("p{n:03}"), json!({"title": format!("Mug {n}")}))).collect()
 }
@@ -38,6 +40,7 @@ fn ids(writes: &[Write]) -> Vec<DocumentId> {
     writes.iter().map(|write| write.document.id.clone()).collect()
 }
 
+/// Numbers of active and of archived products.
 async fn status(catalog: &Catalog, target: &WriteTarget) -> (u64, u64) {
     let CatalogSummary { active, archived, .. } = catalog.summary(target).await.unwrap();
     (active, archived)
@@ -82,7 +85,7 @@ pub(crate) async fn a_write_whose_precondition_does_not_hold_is_a_conflict(backe
     assert_eq!(catalog.get(&target, &id("1")).await.unwrap().unwrap()["title"], "2026-01-03");
 }
 
-pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
+pub(crate) async fn a_removal_whose_precondition_does_not_hold_is_a_conflict(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let version = |name: &str, at: &str| write(name, json!({"title": at, "updated_at": at}));
     let matches = |write: &Write| {
@@ -109,7 +112,7 @@ pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
     assert_eq!(catalog.count(&target).await.unwrap(), 0);
 }
 
-pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend) {
+pub(crate) async fn concurrent_writers_with_different_orders_do_not_fail(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let round = |round: usize, writer: usize| {
         let mut writes: Vec<Write> = (0..30)
@@ -128,13 +131,13 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
         writes
     };
     let writer = |writer: usize| {
-        let (catalog, target) = (catalog.clone(), later(&target, writer as i64));
+        let (catalog, target) = (catalog.clone(), of_job(&target, writer as i64));
         async move {
             for n in 0..12 {
                 let writes = round(n, writer);
                 put(&catalog, &target, &writes).await;
-                let some = &ids(&writes)[writer..writer + 3];
-                catalog.delete(&target, &removals(some)).await.unwrap();
+                let removed = &ids(&writes)[writer..writer + 3];
+                catalog.delete(&target, &removals(removed)).await.unwrap();
             }
         }
     };
@@ -160,10 +163,10 @@ pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let all = numbered(4);
     put(catalog, &target, &all).await;
-    archive(catalog, &later(&target, 60), &ids(&all)).await;
+    archive(catalog, &of_job(&target, 60), &ids(&all)).await;
     assert_eq!(status(catalog, &target).await, (0, 4));
-    let back = later(&target, 120);
-    // Its version still protects it, but there is nothing that could be updated.
+    let back = of_job(&target, 120);
+    // An archived product's version still protects it, but an update finds no document.
     let stored = catalog.stored(&back, &ids(&all)).await.unwrap();
     assert!(stored.iter().all(|stored| stored.as_ref().is_some_and(|stored| stored.is_archived)));
     let updated = catalog.update(&back, &[write("p000", json!({"stock": 1}))]).await.unwrap();
@@ -230,7 +233,7 @@ pub(crate) async fn words_find_products(backend: &Backend) {
     put(catalog, &target, &[write("1", json!({"title": "Green boots"}))]).await;
     assert_eq!((found("shoes").await, found("boots").await), ("2".to_owned(), "1".to_owned()));
     catalog.delete(&target, &removals(&[id("2")])).await.unwrap();
-    archive(catalog, &later(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
+    archive(catalog, &of_job(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
     assert_eq!((found("shoes").await, found("hat").await), (String::new(), String::new()));
 }
 
@@ -248,7 +251,7 @@ fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
     Embedder::new(&config, backend.clock.clone()).unwrap()
 }
 
-/// An endpoint, and what asks it.
+/// An endpoint that always answers, and its client.
 pub(crate) fn any_embedder(backend: &Backend) -> (Endpoint, Embedder) {
     let endpoint = Endpoint::start(|_, _| EndpointAction::Answer).unwrap();
     let embedder = embedder(backend, &endpoint, "small");
@@ -259,12 +262,13 @@ fn report(embedded: u64, changed: u64, refused: u64) -> EmbedReport {
     EmbedReport { embedded, changed, refused }
 }
 
+/// Numbers of products that are embedded, that wait for an embedding, and whose text the endpoint refused.
 async fn pending(catalog: &Catalog, target: &WriteTarget) -> (u64, u64, u64) {
     let CatalogSummary { embedded, to_embed, refused, .. } = catalog.summary(target).await.unwrap();
     (embedded, to_embed, refused)
 }
 
-pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
+pub(crate) async fn each_changed_text_is_embedded_once(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let endpoint = Endpoint::start(|_, _| EndpointAction::Answer).unwrap();
     let embedder = embedder(backend, &endpoint, "small");
@@ -283,29 +287,30 @@ pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
     let nearest = catalog.similar(&target, &embedder, "shoes, red", 2).await.unwrap();
     assert_eq!((nearest.len(), nearest[0].id.as_str()), (2, "p004"));
     assert!(nearest[0].score > 0.9 && nearest[1].score < 0.5, "{nearest:?}");
-    // Another model makes all anew; vectors of two models are not compared.
+    // With another model all embeddings are made again; vectors of two models are not compared.
     let other = self::embedder(backend, &endpoint, "large");
     assert_eq!(catalog.similar(&target, &other, "shoes", 2).await.unwrap(), []);
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(10, 0, 0));
     assert_eq!(catalog.similar(&target, &other, "shoes", 1).await.unwrap()[0].id, "p004");
-    // What is archived waits until it is back.
+    // An archived product is embedded only once it is active again.
     put(catalog, &target, &[write("p005", json!({"title": "New"}))]).await;
-    archive(catalog, &later(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
+    archive(catalog, &of_job(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(0, 0, 0));
-    put(catalog, &later(&target, 120), &[write("p005", json!({"title": "New"}))]).await;
+    put(catalog, &of_job(&target, 120), &[write("p005", json!({"title": "New"}))]).await;
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(1, 0, 0));
 }
 
 pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
+    // The endpoint reports its first request and does not answer it until it is told to.
     let (arrived, arrival) = tokio::sync::mpsc::unbounded_channel();
     let arrival = tokio::sync::Mutex::new(arrival);
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
+    let (answer, may_answer) = std::sync::mpsc::channel::<()>();
+    let may_answer = std::sync::Mutex::new(may_answer);
     let endpoint = Endpoint::start(move |number, _| {
         if number == 0 {
             arrived.send(()).unwrap();
-            wait.lock().unwrap().recv().unwrap();
+            may_answer.lock().unwrap().recv().unwrap();
         }
         EndpointAction::Answer
     })
@@ -314,11 +319,11 @@ pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(b
     put(catalog, &target, &numbered(2)).await;
     let change = async {
         arrival.lock().await.recv().await.unwrap();
-        // A second one would do the same work.
+        // A second process would do the same work, so it gets an error.
         let busy = catalog.embed(&target, &embedder).await.unwrap_err();
         assert!(matches!(busy, EmbedError::Busy { .. }), "{busy}");
         put(catalog, &target, &[write("p001", json!({"title": "Red shoes"}))]).await;
-        go_on.send(()).unwrap();
+        answer.send(()).unwrap();
     };
     let (embedded, ()) = futures::join!(catalog.embed(&target, &embedder), change);
     assert_eq!(embedded.unwrap(), report(2, 1, 0));
@@ -328,12 +333,12 @@ pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(b
     assert_eq!(catalog.similar(&target, &embedder, "shoes", 1).await.unwrap()[0].id, "p001");
 }
 
-pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
+pub(crate) async fn products_stay_queued_while_the_endpoint_fails(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     put(catalog, &target, &numbered(6)).await;
     put(catalog, &target, &[write("none", json!({"price": 1})), write("bad", json!({"title": "forbidden"}))])
         .await;
-    // It is transient.
+    // Transient failures are retried; a text that is refused is recorded.
     let endpoint = Endpoint::start(|number, call| match number {
         0 => EndpointAction::Fail(429),
         1 => EndpointAction::Fail(503),
@@ -345,7 +350,7 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
     let embedded = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap();
     assert_eq!(embedded, report(6, 0, 2));
     assert_eq!(pending(catalog, &target).await, (6, 0, 2));
-    // What is refused is not asked again, until the text is another.
+    // A refused text is not sent again until it has changed.
     let calls = endpoint.calls().len();
     assert_eq!(
         catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
@@ -357,7 +362,7 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
         catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
         report(1, 0, 0)
     );
-    // It does not go away.
+    // Failures that do not go away end the call, and the products stay in the queue.
     put(catalog, &target, &[write("p000", json!({"title": "Red shoes"}))]).await;
     for (status, attempts) in [(401, 1), (404, 1), (500, 4)] {
         let endpoint = Endpoint::start(move |_, _| EndpointAction::Fail(status)).unwrap();

@@ -1,4 +1,4 @@
-//! What is left of a shop in the files of a data directory after it was removed.
+//! Tests that nothing of a shop is left in the files of a data directory after it was removed (`host shop forget`).
 
 use host_core::{
     clock::{SharedClock, SystemClock},
@@ -20,12 +20,13 @@ use serde_json::{Map, json};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// What everything of a shop contains.
+/// A word that all data of a shop contains.
 fn word(shop: &str) -> &str {
     shop.strip_suffix(".example").unwrap()
 }
 
-/// Syncs a shop several times, and leaves a message and a dead letter.
+/// Syncs a shop three times; writes settings, ledger records (what host remembers of products) and dead letters, too.
+/// All of it contains the shop's word.
 async fn fill(storage: &SqliteStorage, catalog: &Catalog, clock: &SharedClock, shop: &str, products: usize) {
     let (stores, word) = (storage.stores(), word(shop));
     let rules = Arc::new(FakePlugin::with_version_field("updated_at"));
@@ -72,7 +73,7 @@ async fn fill(storage: &SqliteStorage, catalog: &Catalog, clock: &SharedClock, s
     }
 }
 
-/// How often a word is in the files of the database.
+/// How often a word is in the files of the database, the write-ahead log included.
 fn count(dir: &Path, word: &str) -> usize {
     let found = ["host.db", "host.db-wal"].map(|file| {
         let bytes = fs::read(dir.join(file)).unwrap();
@@ -82,7 +83,7 @@ fn count(dir: &Path, word: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_removed_shop_no_byte_can_be_read_in_the_files() {
+async fn the_files_do_not_contain_the_word_of_a_removed_shop() {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(SystemClock);
     let storage = SqliteStorage::open(dir.path(), clock.clone()).unwrap();
@@ -91,7 +92,8 @@ async fn of_a_removed_shop_no_byte_can_be_read_in_the_files() {
     for (shop, products) in [(stays, 400), (leaves, 20)] {
         fill(&storage, &catalog, &clock, shop, products).await;
     }
-    // Few of many products in one part of the index of words, which then stays as it is when they are removed.
+    // Merges the full-text index into one segment, in which the removed shop has few of many products: then SQLite does
+    // not rewrite the segment by itself when they are removed.
     let merge = "INSERT INTO product_words (product_words) VALUES ('optimize')";
     storage.database().write(|tx| Ok(tx.execute(merge, [])?)).await.unwrap();
     assert!([leaves, stays].iter().all(|shop| count(dir.path(), word(shop)) > 100));

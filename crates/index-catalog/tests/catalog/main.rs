@@ -1,4 +1,5 @@
-//! A catalog on both databases: the suite of the index port, what a catalog does beyond it, several writers at once.
+//! Tests of the relational catalog on SQLite and PostgreSQL: the conformance suite of the index port, what a catalog
+//! does beyond it, and several writers at once.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 

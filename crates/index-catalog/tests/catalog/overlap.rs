@@ -1,5 +1,5 @@
-//! Two workers, each with its own connections, load overlapping products in different orders: no caller sees a deadlock,
-//! and the highest version wins.
+//! Two workers, each with its own connections, load overlapping products in different orders: no caller sees a
+//! deadlock, and the highest version wins.
 
 use host_core::{
     clock::{SharedClock, SystemClock},
@@ -21,12 +21,13 @@ const PRODUCTS: usize = 30;
 const CHUNKS: u32 = 16;
 const SHOP: &str = "overlap";
 
-/// The day of a version; each chunk has another one.
+/// The version of a chunk's products, a day; each chunk has another one. The days do not ascend with the numbers of the
+/// chunks: 7 and 16 have no common divisor.
 fn at(chunk: u32) -> String {
     format!("2026-01-{:02}T00:00:00Z", 1 + (chunk * 7) % CHUNKS)
 }
 
-/// All products in a version, in an order of the chunk's own.
+/// The lines of a chunk: all products in its version, in an order of its own.
 fn text(number: u32) -> String {
     let at = at(number);
     let line = |product: usize| {
@@ -45,9 +46,9 @@ fn text(number: u32) -> String {
     products.into_iter().map(|product| line(product) + "\n").collect()
 }
 
-/// Runs them; `catalogs` are of one database.
+/// Runs two workers, each on one of the `catalogs`, which are of the same database.
 pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog; 2]) {
-    // Time is real here: who waits for a lock waits for another transaction.
+    // With real time, because a transaction that waits for a lock waits for another real transaction.
     let clock: SharedClock = Arc::new(SystemClock);
     let rules = Arc::new(FakePlugin::with_version_field("updated_at"));
     let settings = WorkerSettings {
@@ -60,7 +61,7 @@ pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog
     };
     let jobs = [(); 2].map(|()| build::job(&*clock, SHOP));
     for (job, parity) in jobs.iter().zip([0, 1]) {
-        // Each in its own lane, so that all may be handled concurrently.
+        // Each chunk is in its own lane, so that all may be handled concurrently.
         let texts: Vec<String> = (0..CHUNKS / 2).map(|n| text(2 * n + parity)).collect();
         let chunks: Vec<_> =
             (0..).zip(&texts).map(|(lane, text)| (lane, Operation::AddDocuments, &**text)).collect();

@@ -1,4 +1,5 @@
-//! The checks of an index on a catalog in PostgreSQL with pgvector, which keeps embeddings as vectors.
+//! Runs all checks of a catalog on a PostgreSQL server with pgvector, the extension that stores embeddings as vectors
+//! and finds similar ones with an index.
 
 use crate::{
     backend::{Backend, catalog_tests},
@@ -25,7 +26,7 @@ fn index() -> IndexBackend {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn embeddings_are_vectors_that_an_index_finds() {
+async fn embeddings_are_vectors_and_can_have_an_hnsw_index() {
     let url = database();
     let (client, connection) = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -43,7 +44,7 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     let row = client.query_one(sql, &[]).await.unwrap();
     let (rows, dimensions): (i64, i32) = (row.get(0), row.get(1));
     assert!(rows == 3 && dimensions > 1 && row.get::<_, bool>(2));
-    // As the documentation says, for many products.
+    // The index that docs/catalog.md recommends for many products.
     let index = format!(
         "ALTER TABLE catalog.embeddings ALTER vector TYPE vector({dimensions});
         CREATE INDEX by_meaning ON catalog.embeddings USING hnsw (vector vector_cosine_ops)"
@@ -51,7 +52,7 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     client.batch_execute(&index).await.unwrap();
     let found = catalog.similar(&target, &embedder, "hat, red", 1).await.unwrap();
     assert_eq!(found[0].title.as_deref(), Some("Red hat"));
-    // And what is embedded afterwards fits.
+    // Embeddings can still be written afterwards.
     backend.index.write(&target, &[write("0", json!({"title": "Green boots"}))]).await.unwrap();
     assert_eq!(catalog.embed(&target, &embedder).await.unwrap().embedded, 1);
     assert_eq!(catalog.similar(&target, &embedder, "green boots", 1).await.unwrap()[0].id, "0");

@@ -1,4 +1,4 @@
-//! The checks of an index on a catalog in PostgreSQL, on a server that lives as long as the tests.
+//! Runs all checks of a catalog on a PostgreSQL server without pgvector, which is started for the tests.
 
 use crate::backend::{Backend, catalog_tests, config};
 use host_core::{
@@ -23,21 +23,22 @@ pub(crate) fn database() -> Secret {
     migrated(Server::shared().unwrap(), "embeddings are arrays")
 }
 
-/// An empty database of a server with the schema, which keeps embeddings so.
+/// An empty database on the server with the catalog's schema. `embeddings` is what the migration must say about their
+/// type.
 pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
     let url = Secret::new(server.database().unwrap());
     let catalog = catalog(&url, SMALL, Arc::new(VirtualClock::new(1)));
-    // The checks start in the middle of a runtime.
+    // On a thread and runtime of its own, because the caller runs in a runtime and cannot wait here.
     let migrate = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(catalog.migrate()).unwrap()
     };
-    let said = std::thread::spawn(migrate).join().unwrap();
-    assert!(said.contains("created the catalog") && said.contains(embeddings), "{said}");
+    let message = std::thread::spawn(migrate).join().unwrap();
+    assert!(message.contains("created the catalog") && message.contains(embeddings), "{message}");
     url
 }
 
-/// Most complexity and most rows of a transaction: so little that writes need several.
+/// Maximum complexity and number of rows of a transaction, so small that most writes need several transactions.
 const SMALL: (usize, usize) = (7, 20);
 
 pub(crate) fn catalog(url: &Secret, bounds: (usize, usize), clock: SharedClock) -> Catalog {
@@ -66,7 +67,8 @@ async fn of_two_workers_the_highest_version_wins() {
     crate::overlap::the_highest_version_wins(&stores, catalogs).await;
 }
 
-/// What the server did for a catalog: statements but for those that take ids, and those alone.
+/// Numbers of statements that the server has run in this database: first all but those that take ids from a sequence,
+/// then those.
 async fn statements(client: &tokio_postgres::Client) -> (i64, i64) {
     let sql = "SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE '%nextval%'), 0)::bigint,
             coalesce(sum(calls) FILTER (WHERE query LIKE '%nextval%'), 0)::bigint
@@ -85,7 +87,8 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let (catalog, target) =
         (catalog(&url, (1_000_000, 1_000_000), clock), build::target(&VirtualClock::new(1)));
-    // Products, SKUs of each, attributes of each SKU, and the statements of adding, changing, repeating and removing them.
+    // For each number of products, SKUs per product and attributes per SKU: the numbers of statements that add, change,
+    // write again and remove them.
     let mut costs = Vec::new();
     for (products, skus, attributes) in [(1, 1, 1), (7, 3, 2), (40, 20, 5), (1, 900, 3), (300, 2, 1)] {
         let batch = |color: &str| -> Vec<Write> {

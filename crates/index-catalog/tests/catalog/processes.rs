@@ -1,4 +1,5 @@
-//! Several processes on one data directory, some of them dying at any step.
+//! Tests that several processes can publish and process the same job in one data directory, while some of them die at
+//! any step.
 
 use host_core::{
     clock::{Clock, SystemClock},
@@ -23,7 +24,7 @@ use std::{
 const CHUNKS: u32 = 40;
 const LEASE: Duration = Duration::from_millis(300);
 
-/// The same in all processes.
+/// The job, which is the same in all processes.
 fn job() -> Job {
     let (id, fingerprint) = (JobId::new("shared").unwrap(), Digest::of(b""));
     Job { id, fingerprint, ..build::job(&SystemClock, "shop") }
@@ -33,12 +34,15 @@ fn target() -> WriteTarget {
     WriteTarget { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: "shared".to_owned() }
 }
 
-/// Counts the steps of this process; dies at the one that the parent has named.
-struct Steps(AtomicU32, u32);
+/// Counts the steps of this process, which dies at step `dies_at`; 0 is never reached.
+struct Steps {
+    count: AtomicU32,
+    dies_at: u32,
+}
 
 impl Steps {
     fn next(&self) {
-        if self.0.fetch_add(1, Ordering::SeqCst) + 1 == self.1 {
+        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.dies_at {
             abort();
         }
     }
@@ -98,9 +102,10 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a process of the test below"]
-async fn one_of_several() {
+async fn child_process() {
     let (Ok(dir), Ok(dies_at)) = (env::var("DATA_DIR"), env::var("DIES_AT")) else { return };
-    publish_and_work(&dir, &Steps(AtomicU32::new(0), dies_at.parse().unwrap())).await;
+    let steps = Steps { count: AtomicU32::new(0), dies_at: dies_at.parse().unwrap() };
+    publish_and_work(&dir, &steps).await;
 }
 
 #[tokio::test]
@@ -109,19 +114,20 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     let data = dir.path().join("fresh");
     let start = |dies_at: u32| {
         let mut process = Command::new(env::current_exe().unwrap());
-        process.args(["--exact", "processes::one_of_several", "--ignored"]);
+        process.args(["--exact", "processes::child_process", "--ignored"]);
         process.env("DATA_DIR", &data).env("DIES_AT", dies_at.to_string());
         process.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         process.spawn().unwrap()
     };
-    // Primes, so that the deaths fall on all kinds of steps, the first ones while the directory is still being filled.
+    // Different kinds of steps: publishing takes 80 of them (two per chunk), so the first processes die while they
+    // publish, the others while they process chunks.
     let dying = [7, 41, 83, 85, 87, 89, 97, 101, 103];
     let dying: Vec<_> = dying.into_iter().map(start).collect();
     for mut process in dying {
         process.wait().unwrap();
     }
-    let lasting: Vec<_> = (0..3).map(|_| start(0)).collect();
-    for mut process in lasting {
+    let surviving: Vec<_> = (0..3).map(|_| start(0)).collect();
+    for mut process in surviving {
         assert!(process.wait().unwrap().success());
     }
     let embedded = SqliteStorage::open(&data, Arc::new(SystemClock)).unwrap();

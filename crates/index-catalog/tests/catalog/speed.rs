@@ -1,4 +1,5 @@
-//! Figures, not checks: `cargo test --release --test catalog -- --ignored --nocapture speed`.
+//! Measures the speed of the catalog in SQLite and checks nothing; run it by hand:
+//! `cargo test --release --test catalog -- --ignored --nocapture speed`.
 
 use host_core::{
     clock::SystemClock,
@@ -11,6 +12,10 @@ use host_testing::build::write;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
+/// Number of documents that are written.
+const DOCUMENTS: usize = 20_000;
+
+/// A document of a usual size: a product with three variants, each with two attributes.
 fn document(at: usize) -> Write {
     let variant = |n: usize| {
         json!({
@@ -36,7 +41,7 @@ async fn speed_of_the_catalog() {
         &CatalogConfig::default(),
         Arc::new(SystemClock),
     );
-    let documents: Vec<Write> = (0..20_000).map(document).collect();
+    let documents: Vec<Write> = (0..DOCUMENTS).map(document).collect();
     let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
     for (what, job_id) in [("first load", "1"), ("same job again", "1"), ("same content, another job", "2")] {
         let target =
@@ -46,16 +51,17 @@ async fn speed_of_the_catalog() {
             catalog.write(&target, chunk).await.unwrap();
         }
         let seconds = start.elapsed().as_secs_f64();
-        let rows = 20_000 * (1 + 3 + 6);
+        // A product row, three SKU rows and six attribute rows per document.
+        let rows = DOCUMENTS * (1 + 3 + 6);
         println!(
             "{what}: {seconds:.2} s, {:.0} documents/s, {:.0} rows/s",
-            2e4 / seconds,
-            f64::from(rows) / seconds
+            DOCUMENTS as f64 / seconds,
+            rows as f64 / seconds
         );
         let start = Instant::now();
         for chunk in ids.chunks(1000) {
             catalog.stored(&target, chunk).await.unwrap();
         }
-        println!("  reading versions: {:.0} documents/s", 2e4 / start.elapsed().as_secs_f64());
+        println!("  reading versions: {:.0} documents/s", DOCUMENTS as f64 / start.elapsed().as_secs_f64());
     }
 }
