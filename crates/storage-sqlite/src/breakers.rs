@@ -1,4 +1,5 @@
-//! Open circuit breakers, one row each.
+//! Circuit breakers in SQLite, one row each: the open ones, which stop the work on an index of a shop, and of each
+//! index the one that was closed last.
 
 use async_trait::async_trait;
 use host_core::{
@@ -32,7 +33,8 @@ const OPEN: &str = "SELECT shop_id, index_name, record FROM breaker WHERE ?1 IS 
 const CLEARED: &str = "SELECT shop_id, index_name, record FROM cleared_breaker WHERE shop_id = ?1
     ORDER BY shop_id, index_name";
 
-/// One that a newer version or another program wrote is none, with a warning.
+/// The breakers that a query finds. One that a newer version of host or another program wrote is left out, with a
+/// warning.
 fn list(tx: &Transaction<'_>, sql: &str, shop_id: Option<&str>) -> Result<Vec<Breaker>, Cause> {
     let mut list = tx.prepare_cached(sql)?;
     let mut rows = list.query([shop_id])?;
@@ -55,7 +57,8 @@ fn list(tx: &Transaction<'_>, sql: &str, shop_id: Option<&str>) -> Result<Vec<Br
     Ok(breakers)
 }
 
-/// One statement, so that what is expected is what is replaced.
+/// Stores a breaker if the stored one is `expected`. Comparing and replacing are one statement, so that no other
+/// process changes the breaker in between.
 fn replace(tx: &Transaction<'_>, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, Cause> {
     let BreakerScope { shop_id, index_name } = &breaker.scope;
     let (since, record) = (time::to_column(breaker.since), to_envelope(breaker)?);

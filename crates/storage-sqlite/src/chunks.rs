@@ -1,4 +1,5 @@
-//! Chunk objects as files.
+//! Stored objects (chunks, reports) as files below the data directory: an object's key is its path. A file appears
+//! under its key only as a whole, and survives a power cut once it was stored.
 
 use async_trait::async_trait;
 use host_core::{
@@ -15,20 +16,28 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// Where files are written before they get their names. No key can lead here: parts of keys do not start with a dot.
+/// Folder in which files are written before they are moved to their keys. No key leads into it, because parts of keys
+/// do not start with a dot.
 const INCOMING: &str = ".incoming";
 
-/// Age at which an unfinished file counts as left by a crash. No write of a chunk takes an hour.
+/// Age from which an unfinished file counts as left by a crash: no write of a chunk takes an hour.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(1);
 
-/// Folders that a process remembers to be on the disk. Those of the jobs that it works on are few.
+/// Most folders that a process remembers to be on the disk. It works on few jobs at a time, each with one folder.
 const MAX_DURABLE: usize = 1_000;
+
+/// Longest part of a key between its slashes, in bytes: file systems allow no longer names.
+const MAX_NAME_BYTES: usize = 255;
+/// Longest key, in bytes: the limit of S3, where the same keys are used.
+const MAX_KEY_BYTES: usize = 1_024;
+/// Characters of an invalid key that an error shows.
+const MAX_SHOWN_CHARACTERS: usize = 200;
 
 /// A folder of objects; an object's key is its path in it.
 #[derive(Clone)]
 pub(super) struct Folder {
     root: PathBuf,
-    // Folders that this process has seen on the disk, so that it need not check again for each object.
+    // Folders that this process has synced to the disk, so that it need not do that again for each object.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
@@ -57,12 +66,13 @@ impl Failure {
     }
 }
 
+/// Adds the path to an error.
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, Failure> {
     result.map_err(|source| Failure::Io { path: path.to_owned(), source })
 }
 
 impl Folder {
-    /// Opens the folder, making it if needed, and removes partial files of crashes.
+    /// Opens the folder, creates it if it is missing, and removes unfinished files that crashes left.
     pub(super) fn open(root: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let folder = Self { root: root.to_owned(), durable: Arc::default() };
         folder
@@ -71,12 +81,13 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Removes unfinished files that are older than [`ABANDONED`].
     fn remove_stale_uploads(&self, now: Timestamp) -> Result<(), Failure> {
         let incoming = self.root.join(INCOMING);
         at(&incoming, fs::create_dir_all(&incoming))?;
         for entry in at(&incoming, fs::read_dir(&incoming))? {
             let path = at(&incoming, entry)?.path();
-            // Another process may finish or remove it meanwhile.
+            // A file may be gone, because another process has finished or removed it meanwhile.
             let Ok(modified) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { continue };
             let Ok(modified) = Timestamp::try_from(modified) else { continue };
             if now.duration_since(modified) > ABANDONED {
@@ -89,28 +100,30 @@ impl Folder {
         Ok(())
     }
 
-    /// The path of a key, which may come from anywhere: it never leads out of the folder.
+    /// The path of a key. Keys may come from outside, such as from a message, so it is checked that the path stays in
+    /// the folder.
     fn path(&self, key: &str) -> Result<PathBuf, Failure> {
         let is_name = |part: &str| {
             !part.is_empty()
-                && part.len() <= 255
+                && part.len() <= MAX_NAME_BYTES
                 && !part.starts_with('.')
-                && !part.contains(|c: char| c.is_control() || "\\:".contains(c))
+                && !part.contains(|char: char| char.is_control() || "\\:".contains(char))
         };
-        if key.len() > 1024 || !key.split('/').all(is_name) {
-            return Err(Failure::Key(key.chars().take(200).collect()));
+        if key.len() > MAX_KEY_BYTES || !key.split('/').all(is_name) {
+            return Err(Failure::Key(key.chars().take(MAX_SHOWN_CHARACTERS).collect()));
         }
         Ok(self.root.join(key))
     }
 
-    /// Makes the folder of an object and sees to it that it survives a crash.
+    /// Creates the folder of an object if it is missing, and syncs it to the disk, so that it survives a crash.
     fn make_parent(&self, path: &Path) -> Result<PathBuf, Failure> {
         let parent = path.parent().unwrap_or(&self.root).to_owned();
         if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&parent) && parent.is_dir() {
             return Ok(parent);
         }
         at(&parent, fs::create_dir_all(&parent))?;
-        // An earlier process may have crashed between making a folder and this, so all of them are written through.
+        // Also if the folders exist: an earlier process may have crashed after it created them and before it synced
+        // them.
         for folder in parent.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
             sync(folder)?;
         }
@@ -122,7 +135,7 @@ impl Folder {
         Ok(parent)
     }
 
-    /// Writes the bytes through to the disk under a name that no reader knows.
+    /// Writes the bytes to a file that no key leads to, and syncs it to the disk.
     fn write_incoming(&self, bytes: &[u8]) -> Result<NamedTempFile, Failure> {
         let incoming = self.root.join(INCOMING);
         let written = NamedTempFile::new_in(&incoming).and_then(|mut file| {
@@ -136,19 +149,19 @@ impl Folder {
     fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<Put, Failure> {
         let parent = self.make_parent(path)?;
         if let Some(put) = compare(path, bytes)? {
-            // Its writer may have crashed before this.
+            // The process that wrote the file may have crashed before it synced the folder.
             sync(&parent)?;
             return Ok(put);
         }
         let file = self.write_incoming(bytes)?;
         let put = match file.persist_noclobber(path) {
             Ok(_) => Put::Created,
-            Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => match compare(path, bytes)? {
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => match compare(path, bytes)? {
                 Some(put) => put,
-                // Another process put it and removed it again, or the path is a folder.
-                None => return at(path, Err(lost.error)),
+                // Another process has stored the object and removed it again, or the path is a folder.
+                None => return at(path, Err(failed.error)),
             },
-            Err(lost) => return at(path, Err(lost.error)),
+            Err(failed) => return at(path, Err(failed.error)),
         };
         sync(&parent)?;
         Ok(put)
@@ -166,9 +179,9 @@ impl Folder {
         self.run("removing", key, remove).await
     }
 
-    /// The first parts of keys: the platforms of shops.
+    /// The first parts of all keys, which are the platforms of shops: `shopify`.
     async fn platforms(&self) -> Result<Vec<String>, StoreError> {
-        // The key says only what is being done: the folder itself has none.
+        // Here the key is only a word for the error message: the folder itself has no key.
         self.run("looking for", "platforms", |folder, _| {
             let names = entries(&folder.root)?.into_iter().filter_map(|path| {
                 let name = path.file_name()?.to_str()?;
@@ -182,17 +195,19 @@ impl Folder {
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let parent = self.make_parent(path)?;
         let file = self.write_incoming(bytes)?;
-        at(path, file.persist(path).map_err(|lost| lost.error))?;
+        at(path, file.persist(path).map_err(|failed| failed.error))?;
         sync(&parent)
     }
 
+    /// Runs `work` on the path of a key, on a thread for blocking calls. `action` and key describe the call in an
+    /// error.
     async fn run<T: Send + 'static>(
         &self,
         action: &str,
         key: &str,
         work: impl FnOnce(&Self, &Path) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let during = || format!("{action} {}", key.chars().take(1024).collect::<String>());
+        let during = || format!("{action} {}", key.chars().take(MAX_KEY_BYTES).collect::<String>());
         let path = self.path(key).map_err(|failure| failure.during(during()))?;
         let folder = self.clone();
         let done = match tokio::task::spawn_blocking(move || work(&folder, &path)).await {
@@ -204,13 +219,13 @@ impl Folder {
     }
 }
 
-/// Writes a folder's entries through to the disk.
+/// Syncs a folder's entries to the disk.
 fn sync(folder: &Path) -> Result<(), Failure> {
-    // Only Unix can open a folder; elsewhere the file system's journal has to do.
+    // Only Unix can open a folder; elsewhere the journal of the file system must suffice.
     if cfg!(unix) { at(folder, File::open(folder).and_then(|folder| folder.sync_all())) } else { Ok(()) }
 }
 
-/// What is in a folder; nothing if there is none.
+/// The paths of what is in a folder; empty if there is no folder.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let listed = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -230,7 +245,7 @@ fn count_files(folder: &Path) -> Result<u64, Failure> {
     Ok(files)
 }
 
-/// Reads a file; none if nothing or a folder is there.
+/// Reads a file; `None` if there is nothing, or a folder.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match fs::read(path) {
         Err(error)
@@ -245,7 +260,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// Removes a file; nothing is done if nothing is there.
+/// Removes a file; does nothing if there is none.
 fn remove_file(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
@@ -253,9 +268,10 @@ fn remove_file(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Compares a file with the bytes that it should have; `None` if there is no file.
 fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Put>, Failure> {
-    let there = read(path)?;
-    Ok(there.map(|there| if there == bytes { Put::AlreadyExists } else { Put::ContentMismatch }))
+    let stored = read(path)?;
+    Ok(stored.map(|stored| if stored == bytes { Put::AlreadyExists } else { Put::ContentMismatch }))
 }
 
 #[async_trait]

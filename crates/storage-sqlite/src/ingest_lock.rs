@@ -1,4 +1,5 @@
-//! The ingest lease of a shop's index: a locked file each, which the file system releases when its process ends.
+//! The ingest lease of a shop and index, by which one process at a time ingests for them: a locked file. The operating
+//! system releases the lock when the process ends.
 
 use async_trait::async_trait;
 use host_core::{
@@ -13,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-/// Where the files are, beside the database.
+/// Folder of the lock files in the data directory.
 const FOLDER: &str = "ingest";
 
-/// Between two looks at a lock that another process holds.
+/// Time between two attempts at a lock that another process holds.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Held while a process ingests.
+/// The lock, held as long as the value lives.
 pub(super) struct IngestLock {
     _file: File,
 }
@@ -35,7 +36,7 @@ impl IngestGuard for IngestLock {
     }
 }
 
-/// The file of a job's shop and index, whose names may have any characters.
+/// The lock file of a job's shop and index. Its name is a digest, because their names may have any characters.
 fn path(dir: &Path, job: &Job) -> PathBuf {
     let name = Digest::of(format!("{}\n{}", job.shop_id, job.index_name).as_bytes()).hex();
     dir.join(FOLDER).join(format!("{}.lock", &name[..32]))
@@ -61,6 +62,7 @@ pub(super) async fn acquire(dir: &Path, job: &Job, clock: &SharedClock) -> Resul
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(IngestLock { _file: file }),
+            // A file system without locks: the user must not ingest twice at a time.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 return Ok(IngestLock { _file: file });
             }
@@ -68,7 +70,8 @@ pub(super) async fn acquire(dir: &Path, job: &Job, clock: &SharedClock) -> Resul
             Err(TryLockError::WouldBlock) => {}
         }
         polls += 1;
-        // At the first it may be one that only looks.
+        // Not at the first attempt, since another process may hold the lock for a moment only to see whether it is
+        // free.
         if polls == 2 {
             tracing::warn!(
                 shop_id = job.shop_id,

@@ -1,4 +1,6 @@
-//! The ledger of products, one row each. Tombstones stay: dead letters do, and a redrive may come at any time.
+//! The ledgers in SQLite: what host remembers of the products of an index between two jobs, one row per product.
+//! Records of removed products (tombstones) never expire: dead letters do not expire here either, and the redrive of an
+//! old one must not bring a product back.
 
 use async_trait::async_trait;
 use host_core::{
@@ -23,7 +25,7 @@ impl SqliteLedger {
     }
 }
 
-/// The number of a scope; none if nothing was ever stored in it.
+/// The row id of a scope (a shop's index); `None` if nothing was ever stored in it.
 fn find_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<Option<i64>, Cause> {
     let mut find = tx.prepare_cached(
         "SELECT id FROM ledger_scope WHERE shop_id = ?1 AND target = ?2 AND index_name = ?3",
@@ -32,6 +34,7 @@ fn find_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<Option<i64>, 
     Ok(find.query_row(key, |row| row.get(0)).optional()?)
 }
 
+/// The row id of a scope, which is created if it is missing.
 fn make_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<i64, Cause> {
     if let Some(id) = find_scope(tx, scope)? {
         return Ok(id);
@@ -41,7 +44,8 @@ fn make_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<i64, Cause> {
     Ok(tx.last_insert_rowid())
 }
 
-/// Product, record and refusal as stored.
+/// A row: product id, record and refusal (why the product was left out last), the latter two as JSON with a schema
+/// number.
 type Stored = (String, Option<String>, Option<String>);
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
@@ -52,7 +56,7 @@ fn parse((product, record, refusal): &Stored) -> Result<LedgerRecord, Unsupporte
     LedgerRecord::from_stored(product, record.as_deref(), refusal.as_deref())
 }
 
-/// The record of a row; none, with a warning, if a newer version or another program wrote it.
+/// The record of a row; `None`, with a warning, if a newer version of host or another program wrote it.
 fn parse_listed(scope: &LedgerScope, stored: &Stored) -> Option<LedgerRecord> {
     let warn = |error: &UnsupportedFormat| {
         let LedgerScope { shop_id, index_name, .. } = scope;
@@ -68,7 +72,7 @@ fn parse_listed(scope: &LedgerScope, stored: &Stored) -> Option<LedgerRecord> {
     parse(stored).inspect_err(warn).ok()
 }
 
-/// The rows of a ledger after a product, in order.
+/// The rows of a ledger after a product, in the order of the product ids.
 fn rows_after(
     tx: &Transaction<'_>,
     scope: &LedgerScope,
@@ -128,7 +132,7 @@ impl Ledger for SqliteLedger {
                 let found = find.query_row((id, product), stored).optional()?;
                 let decision = match found.as_ref().map(parse).transpose() {
                     Ok(found) => change.decide(found.as_ref()),
-                    // What cannot be read is not what was read.
+                    // A record that cannot be read is not the one that the caller has read.
                     Err(_) => ChangeDecision::Conflict,
                 };
                 if decision == ChangeDecision::Apply {
@@ -182,7 +186,7 @@ impl Ledger for SqliteLedger {
             let rows = self.database.read(move |tx| rows_after(tx, &key, &after, limit)).await;
             let rows = rows.map_err(|error| error.during(reading(scope)))?;
             let records: Vec<_> = rows.iter().filter_map(|row| parse_listed(scope, row)).collect();
-            // An empty page would be the end.
+            // If no record of the page can be read, the next page is read: to the caller an empty page means the end.
             match rows.into_iter().next_back() {
                 Some((last, ..)) if records.is_empty() => after = last,
                 _ => return Ok(records),
@@ -197,7 +201,7 @@ impl Ledger for SqliteLedger {
                 "SELECT count(*) FROM ledger JOIN ledger_scope s ON s.id = scope WHERE s.shop_id = ?1";
             let records: i64 = tx.query_row(records, [&shop], |row| row.get(0))?;
             if !dry_run {
-                // The records go with their scopes.
+                // Deletes the records, too, by a foreign key.
                 tx.execute("DELETE FROM ledger_scope WHERE shop_id = ?1", [&shop])?;
             }
             Ok(records.unsigned_abs())
@@ -206,6 +210,7 @@ impl Ledger for SqliteLedger {
     }
 }
 
+/// What a call was doing, for its error.
 fn reading(scope: &LedgerScope) -> String {
     format!("reading the ledger of index {} of {}", scope.index_name, scope.shop_id)
 }

@@ -1,4 +1,5 @@
-//! One data directory on one machine: a SQLite file for queue, jobs, settings, ledger and catalog, a folder for chunks.
+//! Storage in a data directory on one machine: a SQLite file for queue, jobs, settings, circuit breakers, ledger (what
+//! host remembers of products) and relational catalog, and a folder for chunks and other objects.
 //!
 //! Several processes may share a directory: each change of the database is one transaction that begins by taking
 //! the file's write lock, and objects appear under their keys only as a whole.
@@ -30,10 +31,11 @@ mod tests;
 
 use host_sqlite::{Database, DatabaseError};
 
-/// Locked by every process that works in a data directory: one that gets it alone releases what crashed processes held.
+/// File that every worker process locks (shared). A process that gets the lock exclusively is the only worker, and
+/// releases what crashed processes held.
 const WORK_LOCK: &str = "work.lock";
-/// Locked by the same processes, for those that only look whether there is one: they never take the other lock, because a process
-/// that registers meanwhile would not be alone.
+/// File that the same processes lock, too. Processes that only look for a worker try this lock and never the other one,
+/// because a worker that registers in that moment would not find itself alone.
 const PRESENCE_LOCK: &str = "working.lock";
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
@@ -44,16 +46,16 @@ pub struct SqliteStorage {
     pub(crate) database: Arc<Database>,
     folder: chunks::Folder,
     stores: Stores,
-    /// Held for as long as this process works here.
+    /// The two locks of a worker process, held as long as a clone of this value lives.
     alive: Arc<OnceLock<[File; 2]>>,
 }
 
 impl SqliteStorage {
-    /// Opens a data directory, making it (for its owner only) and everything in it if it is not there yet, and bringing
-    /// an older one up to date. Blocks for as long as another process does the same.
+    /// Opens a data directory. Creates it (for its owner only) and everything in it if it is missing, and brings an
+    /// older one up to date. Blocks as long as another process does the same.
     pub fn open(dir: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
-        let _alone = prepare(dir).map_err(|source| StoreError {
+        let _open_lock = prepare(dir).map_err(|source| StoreError {
             action: format!("opening the data directory {}", dir.display()),
             kind: StoreErrorKind::Permanent,
             source: Box::new(DirectoryError { path: dir.display().to_string(), source }),
@@ -73,13 +75,14 @@ impl SqliteStorage {
         Ok(Self { dir: dir.to_owned(), clock, database, folder, stores, alive: Arc::default() })
     }
 
+    /// Whether a process holds the lock of a file.
     fn is_locked(&self, name: &str) -> bool {
         // Closing the file releases the lock.
         File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
     }
 
-    /// Acquires the shared lock of a file. If no other process holds it, `when_alone` is done before
-    /// one can.
+    /// Acquires the shared lock of a file. If no other process holds it, `when_alone` runs before another process can
+    /// get it.
     async fn lock_shared(
         &self,
         name: &str,
@@ -102,7 +105,7 @@ impl SqliteStorage {
         }
         match lock.try_lock_shared() {
             Ok(()) => {}
-            // Another process checks whether it is alone, which takes no time.
+            // Another process checks whether it is alone, which does not take long.
             Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(failed)?,
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -110,7 +113,7 @@ impl SqliteStorage {
         Ok(lock)
     }
 
-    /// The file, for the catalog that lives in it.
+    /// The SQLite file, for the relational catalog, whose tables are in it, too.
     pub fn database(&self) -> &Arc<Database> {
         &self.database
     }
@@ -132,7 +135,7 @@ impl Storage for SqliteStorage {
         };
         let lock = self.lock_shared(WORK_LOCK, release_orphaned).await?;
         let presence = self.lock_shared(PRESENCE_LOCK, async { Ok(()) }).await?;
-        // A second call finds the first one's locks and holds them for as long.
+        // If `register` was called before, the first call's locks stay, and these are released.
         let _first_call_holds_them = self.alive.set([lock, presence]);
         Ok(())
     }
@@ -206,8 +209,8 @@ struct DirectoryError {
     source: io::Error,
 }
 
-/// Makes the directory and keeps other processes from opening it until the returned lock is dropped: two of them making
-/// the schema or switching the journal concurrently would get errors that no waiting avoids.
+/// Creates the directory, and keeps other processes from opening it until the returned lock is dropped. Two processes
+/// that create the schema or switch to the write-ahead log at the same time would get errors, however long they waited.
 fn prepare(dir: &Path) -> io::Result<File> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -218,7 +221,7 @@ fn prepare(dir: &Path) -> io::Result<File> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => lock.lock()?,
-        // A file system without locks: then only simultaneous first starts are unprotected.
+        // A file system without locks: only simultaneous first starts are not protected then.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(error),
     }

@@ -1,4 +1,6 @@
-//! The queue: SQS FIFO's semantics on a table.
+//! The queue in SQLite: one table of messages with the semantics of SQS FIFO. A message refers to a chunk (a stored
+//! part of a job's documents). Messages of one shop and lane are delivered in their order, one at a time; the first of
+//! a lane is invisible while a worker has it, and those behind it wait.
 
 use async_trait::async_trait;
 use host_core::{
@@ -18,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-/// Hops from lane to lane by the index, so that its cost is the number of lanes, not of messages. Only a lane's first
-/// message counts: while it is invisible its successors wait.
+/// The first messages of a shop's lanes that are visible: their time has come, or is so far in the future that a wrong
+/// clock wrote it. The query hops from lane to lane by the index `message_by_lane`, so that its cost is the number of
+/// lanes, not of messages.
 const DELIVERABLE: &str = "
     WITH RECURSIVE lanes (lane) AS (
         SELECT min(lane) FROM message WHERE shop_id = ?1
@@ -33,7 +36,8 @@ const DELIVERABLE: &str = "
     WHERE first.hidden_until NOT BETWEEN ?2 + 1 AND ?4
     ORDER BY first.id LIMIT ?3";
 
-/// Hops from shop to shop by the index, so that its cost is the number of shops with messages.
+/// The shops that have messages. The query hops from shop to shop by the index `message_by_lane`, so that its cost is
+/// the number of these shops, not of messages.
 const SHOPS_WITH_MESSAGES: &str = "
     WITH RECURSIVE shops (shop_id) AS (
         SELECT min(shop_id) FROM message
@@ -47,7 +51,8 @@ const SHOPS_WITH_MESSAGES: &str = "
 pub(super) struct Messages {
     database: Arc<Database>,
     clock: SharedClock,
-    /// Dead letters that are leased in this process. Another process may lease them too; redriving one twice changes nothing.
+    /// Row ids of the dead letters that this process has received. Another process may receive them, too; a second
+    /// redrive of one changes nothing.
     leased: Mutex<HashSet<i64>>,
 }
 
@@ -56,6 +61,7 @@ impl Messages {
         Self { database, clock, leased: Mutex::default() }
     }
 
+    /// Makes a message invisible until `duration` from now. A dead letter is invisible to this process until that is 0.
     async fn set_visibility(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
         if let Some(id) = letter_id(receipt) {
             let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,14 +100,14 @@ impl Messages {
     }
 }
 
-/// A message that is deliverable.
+/// A message that can be delivered now.
 struct MessageRow {
     id: i64,
     chunk: String,
     receive_count: u32,
 }
 
-/// The first messages of all lanes that are deliverable, at most so many.
+/// The messages of a shop that can be delivered now, at most `max`: the visible ones among the first of each lane.
 fn deliverable(
     tx: &Transaction<'_>,
     shop_id: &str,
@@ -123,25 +129,28 @@ fn receipt(id: i64, nonce: i64) -> Receipt {
     Receipt(format!("{id}.{nonce}"))
 }
 
-/// What the receipts of dead letters begin with.
+/// The prefix of the receipts of dead letters.
 const DEAD_LETTER_PREFIX: &str = "letter.";
 
+/// The row id of a dead letter; `None` if the receipt is a message's.
 fn letter_id(receipt: &Receipt) -> Option<i64> {
     receipt.0.strip_prefix(DEAD_LETTER_PREFIX)?.parse().ok()
 }
 
+/// Row id and nonce of a message; `None` if the receipt is not one of these.
 fn parse(receipt: &Receipt) -> Option<(i64, i64)> {
     let (id, nonce) = receipt.0.split_once('.')?;
     Some((id.parse().ok()?, nonce.parse().ok()?))
 }
 
-/// What is removed with a valid receipt.
+/// A message that was deleted from the queue.
 struct Removed {
     shop_id: String,
     chunk: String,
     receive_count: u32,
 }
 
+/// Deletes a message; `None` if its receipt is void.
 fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, Cause> {
     let sql = "DELETE FROM message WHERE id = ?1 AND nonce = ?2 AND receive_count > 0
         RETURNING shop_id, chunk, receive_count";
@@ -151,7 +160,8 @@ fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, 
     Ok(removed.optional()?)
 }
 
-/// Makes every message in flight deliverable again. Its receipts stay valid until that happens.
+/// Makes every invisible message visible; called when no other worker is alive. Receipts stay valid until the message
+/// is delivered again.
 pub(super) fn release_orphaned(tx: &Transaction<'_>) -> Result<(), Cause> {
     tx.execute("UPDATE message SET hidden_until = 0 WHERE hidden_until > 0", [])?;
     Ok(())
@@ -164,11 +174,12 @@ impl Queue for Messages {
         let (shop_id, chunk) = (job.shop_id.clone(), chunk.clone());
         let send = move |tx: &Transaction<'_>| {
             let job_id = chunk.job_id.as_str();
-            // The redrive count above the sequence number.
-            let sent = i64::from(redrive_count) << 32 | i64::from(chunk.seq);
+            // The table `sent` remembers messages by one number: the redrive count in the upper 32 bits, the chunk's
+            // number below.
+            let number = i64::from(redrive_count) << 32 | i64::from(chunk.seq);
             let sent = tx
                 .prepare_cached("INSERT INTO sent VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-                .execute(params![job_id, sent])?;
+                .execute(params![job_id, number])?;
             if sent == 1 {
                 tx.prepare_cached(
                     "INSERT INTO message (shop_id, lane, job_id, chunk) VALUES (?1, ?2, ?3, ?4)",
@@ -188,7 +199,7 @@ impl Queue for Messages {
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError> {
         let during = |error: DatabaseError| error.during(format!("receiving messages of {shop_id}"));
-        // Looking needs no write lock, for which it would wait.
+        // First a look that needs no write lock, so that polling an empty queue waits for no writer.
         let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
         let look =
             move |tx: &Transaction<'_>| Ok(!deliverable(tx, &shop, clock.now(), visibility, 1)?.is_empty());
@@ -245,7 +256,7 @@ impl Queue for Messages {
         done.map_err(|error| error.during("listing the shops with a queue"))
     }
 
-    /// A transaction that writes nothing, and so waits for no writer.
+    /// In a reading transaction, so that it waits for no writer.
     async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError> {
         let clock = self.clock.clone();
         let ready = move |tx: &Transaction<'_>| {
@@ -318,7 +329,8 @@ impl Queue for Messages {
 
     async fn expedite(&self, shop_id: &str) -> Result<bool, StoreError> {
         let (shop, clock) = (shop_id.to_owned(), self.clock.clone());
-        // A message whose chunk is claimed is in flight. One that is received and not claimed yet may come twice; one claim succeeds.
+        // A message is in flight if its chunk is claimed. A message that was received and whose chunk is not claimed
+        // yet may be delivered twice; then only one claim succeeds.
         let expedite = move |tx: &Transaction<'_>| {
             tx.execute(
                 "UPDATE message SET hidden_until = 0

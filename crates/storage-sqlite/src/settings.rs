@@ -1,4 +1,4 @@
-//! Settings of indexes, one row each.
+//! Settings of indexes (`host settings put`) in SQLite, one row per index with a JSON object.
 
 use async_trait::async_trait;
 use host_core::storage::{IndexDocument, Settings, StoreError};

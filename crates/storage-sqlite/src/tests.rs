@@ -1,4 +1,4 @@
-//! What only this backend promises: how it handles a directory or a file that it cannot use, and how it keeps waiting short.
+//! Tests of what only this backend promises: about directories and files that it cannot use, and about short waits.
 
 mod envelopes;
 
@@ -24,7 +24,7 @@ fn open(dir: &Path) -> Result<SqliteStorage, StoreError> {
     SqliteStorage::open(dir, Arc::new(SystemClock))
 }
 
-/// The sentence that a person reads.
+/// The sentence that a user reads.
 fn sentence(error: &StoreError) -> String {
     error.source().unwrap().to_string()
 }
@@ -115,7 +115,7 @@ async fn a_full_disk_loses_nothing_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_holds_is_a_passing_trouble() {
+async fn a_file_that_another_process_holds_is_a_transient_error() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(dir.path()).unwrap();
     embedded.database.writer().lock().await.busy_timeout(Duration::from_millis(20)).unwrap();
@@ -128,18 +128,18 @@ async fn a_file_that_another_process_holds_is_a_passing_trouble() {
     embedded.stores().jobs.create(&job("job", "shop")).await.unwrap();
 }
 
-/// One of several calls in a stream is not polled while the stream's consumer makes another.
+/// As one of several calls in a stream, while the consumer of the stream makes another call.
 #[tokio::test]
-async fn a_call_that_is_not_polled_holds_nothing_up() {
+async fn a_call_that_is_not_polled_blocks_no_other_call() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(dir.path()).unwrap();
     let jobs = embedded.stores().jobs;
     let (one, two) = (job("one", "shop"), job("two", "shop"));
     let busy = embedded.database.writer().lock().await;
     let mut waiting = std::pin::pin!(jobs.create(&one));
-    let once =
+    let polled_once =
         std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending()));
-    assert!(once.await);
+    assert!(polled_once.await);
     drop(busy);
     tokio::time::timeout(Duration::from_secs(30), jobs.create(&two))
         .await
@@ -191,7 +191,7 @@ async fn a_refused_change_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_held_is_free_for_a_lone_one() {
+async fn messages_and_leases_of_a_dead_process_are_released_once_no_worker_is_alive() {
     let dir = tempfile::tempdir().unwrap();
     let hour = Duration::from_secs(3600);
     let (job, first) = (job("job", "shop"), open(dir.path()).unwrap());
@@ -216,9 +216,9 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Acquired(_)));
 }
 
-/// Older hosts completed a chunk in three transactions, and may have crashed between any two of them.
+/// Older versions of host completed a chunk in three transactions, and may have crashed between any two of them.
 #[tokio::test]
-async fn a_completion_that_an_older_host_left_unfinished_is_finished_by_the_next_claim() {
+async fn a_completion_that_an_older_version_left_unfinished_is_finished_by_the_next_claim() {
     let hour = Duration::from_secs(3600);
     for counted in [false, true] {
         let dir = tempfile::tempdir().unwrap();
@@ -299,9 +299,9 @@ async fn an_object_and_a_folder_of_one_name_do_not_harm_each_other() {
     assert_eq!(folder.get("a", None).await.unwrap().unwrap(), b"object");
 }
 
-/// So that it shows whether some of them are left.
+/// So that the first object shows whether any are left.
 #[tokio::test]
-async fn the_first_of_many_objects_goes_last() {
+async fn the_first_of_many_objects_is_removed_last() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path(), SystemClock.now()).unwrap();
     for key in ["a/0", "a/1/is a folder", "a/2"] {
@@ -317,7 +317,7 @@ async fn the_first_of_many_objects_goes_last() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
+async fn an_unfinished_file_of_a_crash_is_removed_after_an_hour() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path(), SystemClock.now()).unwrap();
     folder.put("a/b", b"whole").await.unwrap();
@@ -332,9 +332,9 @@ async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
     assert_eq!(fs::read_dir(dir.path().join(".incoming")).unwrap().count(), 0);
 }
 
-/// A process whose clock was a day ahead has received it and died.
+/// As after a process whose clock was a day ahead has received the message and died.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_is_hidden_for_a_day_is_delivered() {
+async fn a_message_that_is_invisible_for_a_day_is_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let stores = open(dir.path()).unwrap().stores();
     let job = job("job", "shop");
@@ -378,7 +378,7 @@ async fn of_a_removed_job_nothing_is_left() {
     }
     let folder = |job: &Job| dir.path().join("chunks").join(job.folder());
     assert_eq!((folder(&gone).exists(), folder(&open_job).exists()), (false, true));
-    // One that has not ended stays, and one with a dead letter.
+    // A job that has not ended stays, and so does one with a message or a dead letter.
     let dead = job("dead", "shop");
     stores.jobs.create(&dead).await.unwrap();
     let key = ChunkRef::key(&dead.platform, &dead.shop_id, &dead.id, 0);
@@ -398,14 +398,13 @@ async fn of_a_removed_job_nothing_is_left() {
     }
 }
 
-/// Writes what another program or a newer version has written into a column.
+/// Runs statements, to store what another program or a newer version of host would have written.
 async fn insert_raw(storage: &SqliteStorage, sql: &'static str) {
-    let planted = storage.database.write(move |tx| Ok(tx.execute_batch(sql)?)).await;
-    planted.unwrap();
+    storage.database.write(move |tx| Ok(tx.execute_batch(sql)?)).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else() {
+async fn unreadable_messages_and_jobs_stay_are_listed_and_do_not_block_others() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path()).unwrap();
     let Stores { jobs, queue, .. } = storage.stores();
@@ -428,7 +427,7 @@ async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else
     )
     .await;
 
-    // Lanes 2 and 3; what waits in lane 0 waits.
+    // Of lanes 2 and 3; the second message of lane 0 waits behind the unreadable one.
     let received = queue.receive("shop", 2, Duration::from_secs(60)).await.unwrap();
     assert_eq!(received.iter().map(|delivery| delivery.chunk.lane).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(queue.depth("shop").await.unwrap(), 5);
@@ -444,7 +443,7 @@ async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else
     assert_eq!(places, [(Queue, true), (Queue, false), (DeadLetters, true)], "{named:?}");
     assert!(named[1].message.contains("schema is 2"), "{named:?}");
 
-    // Ingest, lists and retention of the shop.
+    // Ingest, lists and removal of old jobs of the same shop still work.
     jobs.create(&other).await.unwrap();
     assert_eq!(jobs.supersede(&other).await.unwrap(), std::slice::from_ref(&job.id));
     assert_eq!(jobs.find_unfinished("shop", other.fingerprint).await.unwrap().unwrap().id, other.id);
@@ -458,9 +457,10 @@ async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else
     assert!(!storage.remove_job(&job).await.unwrap());
 }
 
-/// The file alone, as after a power cut that loses what was not written to disk, while another process has it open.
+/// The test copies the file without its write-ahead log, as a power cut would leave it, while another process has it
+/// open.
 #[tokio::test]
-async fn a_flush_puts_everything_on_disk_beside_another_process() {
+async fn a_flush_puts_everything_on_disk_while_another_process_is_connected() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path()).unwrap();
     let other = Connection::open(dir.path().join("host.db")).unwrap();
@@ -474,7 +474,7 @@ async fn a_flush_puts_everything_on_disk_beside_another_process() {
             .query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0));
         jobs.unwrap_or(0)
     };
-    assert_eq!(survives(), 0, "it is on disk before");
+    assert_eq!(survives(), 0, "it is in the file before the flush");
     storage.flush().await.unwrap();
     assert_eq!(survives(), 1);
     drop(other);
@@ -485,10 +485,10 @@ async fn looking_for_a_worker_takes_no_lock_that_a_worker_needs() {
     let dir = tempfile::tempdir().unwrap();
     let (worker, watch) = (open(dir.path()).unwrap(), open(dir.path()).unwrap());
     assert!(!watch.has_active_worker());
-    // A process that registers just now.
+    // As a process does that is just registering.
     let registering = fs::File::create(dir.path().join("work.lock")).unwrap();
     registering.lock().unwrap();
-    assert!(!watch.has_active_worker(), "it looks at the lock of workers");
+    assert!(!watch.has_active_worker(), "it tries the lock of workers");
     registering.unlock().unwrap();
     worker.register().await.unwrap();
     assert!(watch.has_active_worker());
@@ -497,7 +497,7 @@ async fn looking_for_a_worker_takes_no_lock_that_a_worker_needs() {
 }
 
 #[tokio::test]
-async fn a_newer_breaker_or_ledger_record_ends_no_list() {
+async fn a_list_leaves_out_unreadable_breakers_and_ledger_records() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(dir.path()).unwrap();
     let Stores { breakers, ledger, .. } = embedded.stores();
@@ -514,7 +514,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     let record = |product: &ProductId| LedgerRecord::new(product.clone(), job.clone(), now);
     let records: Vec<_> = products.iter().map(record).collect();
     build::store_records(&*ledger, &of_ledger, &records).await;
-    // More of them in a row than a page has.
+    // More unreadable records in a row than a page of 4 has.
     let changes = r#"
         UPDATE breaker SET record = '{"schema":2}' WHERE index_name = 'a';
         UPDATE breaker SET record = 'a foreign text' WHERE index_name = 'c';
@@ -554,7 +554,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
 }
 
 #[tokio::test]
-async fn what_was_released_is_made_visible_and_what_is_worked_is_not() {
+async fn expedite_makes_released_messages_visible_but_not_those_of_claimed_chunks() {
     const MINUTE: Duration = Duration::from_secs(60);
     let dir = tempfile::tempdir().unwrap();
     let Stores { jobs, queue, .. } = open(dir.path()).unwrap().stores();
@@ -578,7 +578,7 @@ async fn what_was_released_is_made_visible_and_what_is_worked_is_not() {
 }
 
 #[tokio::test]
-async fn what_was_cleared_long_ago_is_forgotten() {
+async fn a_breaker_that_was_closed_long_ago_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(dir.path()).unwrap();
     let (breakers, now) = (embedded.stores().breakers, SystemClock.now());

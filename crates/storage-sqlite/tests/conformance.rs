@@ -1,4 +1,4 @@
-//! The conformance suites on a data directory, and figures of it:
+//! Runs the conformance suites of the storage ports on a data directory, and measures its speed:
 //! `cargo test --release --test conformance -- --ignored --nocapture speed`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
@@ -26,6 +26,7 @@ fn embedded() -> Backend {
     Backend { stores, clock, insert_raw_settings, resources: Box::new(dir) }
 }
 
+/// Stores settings as they are, valid or not, as another program could.
 fn insert_raw_settings(backend: &Backend, index_name: &str, json: &str) {
     let dir = backend.resources.downcast_ref::<TempDir>().unwrap();
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
@@ -47,15 +48,17 @@ host_testing::storage_tests!(embedded);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
-async fn speed_of_the_queue() {
+async fn speed_of_the_queue_and_of_chunks() {
+    const MESSAGES: u32 = 20_000;
+    const CHUNKS: u32 = 200;
     let dir = tempfile::tempdir().unwrap();
     let stores = SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let job = job(&SystemClock, "shop");
     let start = Instant::now();
-    for seq in 0..20_000 {
+    for seq in 0..MESSAGES {
         stores.queue.send(&job, &chunk(&job.id, seq, (seq % 4) as u16), 0).await.unwrap();
     }
-    println!("send: {:.0}/s", 2e4 / start.elapsed().as_secs_f64());
+    println!("send: {:.0}/s", f64::from(MESSAGES) / start.elapsed().as_secs_f64());
     let start = Instant::now();
     let mut received = 0;
     loop {
@@ -73,8 +76,8 @@ async fn speed_of_the_queue() {
         f64::from(received) / start.elapsed().as_secs_f64()
     );
     let start = Instant::now();
-    for n in 0..200 {
-        stores.chunks.put_if_absent(&format!("shop/{n}"), &vec![b'x'; 1 << 20]).await.unwrap();
+    for number in 0..CHUNKS {
+        stores.chunks.put_if_absent(&format!("shop/{number}"), &vec![b'x'; 1 << 20]).await.unwrap();
     }
-    println!("chunks of 1 MiB: {:.0}/s", 200.0 / start.elapsed().as_secs_f64());
+    println!("chunks of 1 MiB: {:.0}/s", f64::from(CHUNKS) / start.elapsed().as_secs_f64());
 }

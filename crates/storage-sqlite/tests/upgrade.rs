@@ -1,5 +1,6 @@
-//! A data directory that version 0.1.0 left in the middle of its work is worked to its end. Its rows and chunk objects were made
-//! with the code of that version.
+//! Tests that this version finishes the work in a data directory that version 0.1.0 left in the middle of it. The rows
+//! and chunk objects of the directory were made with the code of that version.
+
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use host_core::{
@@ -13,6 +14,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Fills `dir` with the data directory of version 0.1.0, and opens it as a worker.
 async fn old_directory(dir: &Path) -> Stores {
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data-directory-0.1.0");
     // The steps of the schema that 0.1.0 had are never changed: an empty file gets the same tables.
@@ -41,14 +43,15 @@ fn id(id: &str) -> JobId {
     JobId::new(id).unwrap()
 }
 
+/// The outcome of a chunk with one document, which was written.
 fn written() -> ChunkOutcome {
     let counts = Counts { processed: 1, ..Counts::default() };
     ChunkOutcome { counts, report: None, samples: Vec::new(), quarantined: None }
 }
 
-/// Works a shop's queue to its end; how many chunks were written.
+/// Processes all messages of a shop; returns how many chunks were written.
 async fn work(stores: &Stores, shop: &str) -> usize {
-    let mut written_here = 0;
+    let mut written_chunks = 0;
     while let Some(delivery) = stores.queue.receive(shop, 1, MINUTE).await.unwrap().pop() {
         let chunk = &delivery.chunk;
         let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap();
@@ -56,14 +59,14 @@ async fn work(stores: &Stores, shop: &str) -> usize {
         match stores.jobs.claim(&chunk.job_id, chunk.seq, MINUTE).await.unwrap() {
             Claim::Acquired(lease) => {
                 assert!(stores.jobs.complete(&lease, &written()).await.unwrap().is_counted());
-                written_here += 1;
+                written_chunks += 1;
             }
             Claim::Done { quarantined } => assert_eq!(quarantined, None),
             other => panic!("{other:?}"),
         }
         assert!(stores.queue.ack(&delivery.receipt).await.unwrap());
     }
-    written_here
+    written_chunks
 }
 
 #[tokio::test]
@@ -73,7 +76,8 @@ async fn each_item_of_an_older_job_counts_once() {
     let open = stores.jobs.get(&id("job-c")).await.unwrap().unwrap();
     assert_eq!((open.status, open.completed_chunks), (JobStatus::InProgress, 2));
     assert_eq!(open.last_error.unwrap().code, "index-unavailable");
-    // One chunk was done, one counted, one stored; the other two are written now.
+    // Version 0.1.0 left one chunk done, one counted but not marked, one with its outcome stored; the other two are
+    // written now.
     assert_eq!(work(&stores, "shop-c").await, 2);
     let ended = stores.jobs.get(&id("job-c")).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.counts.processed), (JobStatus::Completed, 5));
@@ -95,7 +99,7 @@ async fn an_older_dead_letter_is_redriven() {
 }
 
 #[tokio::test]
-async fn what_had_ended_and_what_was_set_is_read() {
+async fn jobs_that_have_ended_and_settings_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let stores = old_directory(dir.path()).await;
     let ended = stores.jobs.get(&id("job-a")).await.unwrap().unwrap();
@@ -107,9 +111,9 @@ async fn what_had_ended_and_what_was_set_is_read() {
     assert_eq!(settings.0["endpoint"], "http://search.example:8882");
 }
 
-/// Schema 5 is the one before the ledger.
+/// The test goes back to schema 5, the last one without a ledger (what host remembers of products).
 #[tokio::test]
-async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
+async fn a_directory_without_a_ledger_gets_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     drop(old_directory(dir.path()).await);
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();

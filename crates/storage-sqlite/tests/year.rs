@@ -1,4 +1,4 @@
-//! A data directory after a year of syncs. The figures of docs/architecture.md:
+//! Tests how large a data directory is after a year of syncs, and measures it. The figures in docs/guide.md come from
 //! `HOST_TEST_CHUNKS=100 HOST_TEST_HOURS=1 HOST_TEST_DAYS=365 cargo test --release --test year -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All files in a folder.
+/// Number and total size of all files in a folder and below it.
 fn size(folder: &Path) -> Size {
     let mut size = Size::default();
     for entry in fs::read_dir(folder).unwrap() {
@@ -33,6 +33,7 @@ fn size(folder: &Path) -> Size {
     size
 }
 
+/// Syncs a shop on virtual time in a data directory, as the plan says; returns what the directory holds afterwards.
 async fn year(dir: &Path, plan: Plan) -> Figures {
     let clock: SharedClock = Arc::new(VirtualClock::paused(1));
     let storage = SqliteStorage::open(dir, clock.clone()).unwrap();
@@ -51,9 +52,9 @@ async fn year(dir: &Path, plan: Plan) -> Figures {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_year_of_syncs_keeps_what_is_needed_and_stays_as_large_as_a_month() {
+async fn after_a_year_of_syncs_a_directory_is_about_as_large_as_after_the_first_month() {
     let dir = tempfile::tempdir().unwrap();
-    // Fewer than in reality, since each chunk is written through to the disk.
+    // Fewer syncs and chunks than in reality, since each chunk is synced to the disk.
     let plan = Plan { days: 365, hours: 24, chunks: 2, pins: true };
     let figures = year(dir.path(), plan).await;
     let Figures { first, largest, jobs, reports, redriven, replayable } = figures;

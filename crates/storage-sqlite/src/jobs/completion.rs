@@ -1,4 +1,6 @@
-//! Counting a chunk exactly once, and ending the job.
+//! Completes a chunk (some of a job's documents): adds its outcome to the job's counters exactly once, and ends the job
+//! with its last chunk. A chunk row's state is PENDING, RUNNING (claimed), SETTLING (its outcome is stored) or DONE;
+//! `fence` is its fencing token, the number of its claims.
 
 use super::{ChunkKey, samples};
 use host_core::{
@@ -22,7 +24,7 @@ pub(super) fn complete(
             WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
         )?
         .execute(params![row.job_id, row.seq, fencing_token, to_envelope(outcome)?, outcome.report])?;
-    // The second call of a holder that did not get the first answer: its outcome is stored already.
+    // A worker that did not get the answer to its first call calls again: then its outcome is stored already.
     let was_mine = "SELECT 1 FROM chunk
         WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state IN ('SETTLING', 'DONE')";
     if recorded == 0 && !tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])? {
@@ -31,8 +33,9 @@ pub(super) fn complete(
     Ok(if finish(tx, row, now)? { Completion::JobEnded } else { Completion::Counted })
 }
 
-/// Counts a chunk whose outcome is stored and marks it done; returns whether the job ends by that. Older hosts did both in separate
-/// transactions, and may have crashed in between.
+/// Counts a chunk whose outcome is stored, and marks it done; returns whether the job ends with it. Older versions of
+/// host stored the outcome, counted and marked in separate transactions, and may have crashed in between; this finishes
+/// what they left.
 pub(super) fn finish(tx: &Transaction<'_>, row: &ChunkKey, now: i64) -> Result<bool, Cause> {
     let outcome: Option<String> = tx
         .prepare_cached(
@@ -52,6 +55,7 @@ pub(super) fn finish(tx: &Transaction<'_>, row: &ChunkKey, now: i64) -> Result<b
     Ok(has_ended)
 }
 
+/// Adds the outcome of a chunk to its job's counters and samples; returns whether the job ends with it.
 fn add_to_job(tx: &Transaction<'_>, row: &ChunkKey, outcome: &ChunkOutcome, now: i64) -> Result<bool, Cause> {
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
@@ -64,7 +68,7 @@ fn add_to_job(tx: &Transaction<'_>, row: &ChunkKey, outcome: &ChunkOutcome, now:
     end_if_complete(tx, &row.job_id, now)
 }
 
-/// Ends the job if it is sealed, has not ended, and all of its chunks are counted; returns whether it does.
+/// Ends the job if it is sealed, has not ended, and all of its chunks are counted; returns whether it has ended now.
 pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> Result<bool, Cause> {
     let counts = tx
         .prepare_cached(
@@ -80,7 +84,7 @@ pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> R
     Ok(counts.is_some())
 }
 
-/// The six counters, from column `first` on.
+/// The six counters of a row, from column `first` on.
 pub(super) fn counts(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Counts> {
     Ok(Counts {
         processed: row.get(first)?,

@@ -1,4 +1,6 @@
-//! Leases of chunks: claim, renew, release.
+//! Leases of chunks (stored parts of a job's documents): a worker claims a chunk, renews the lease, and releases it. In
+//! a chunk row, `fence` is the fencing token, the number of claims; `epoch` is the redrive count, how often an operator
+//! has sent the chunk's dead letter to the queue again.
 
 use super::{ChunkKey, completion};
 use host_core::{
@@ -10,6 +12,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::time::Duration;
 
+/// Claims a chunk that is free, or whose lease has expired: its end is past, or so far in the future that a wrong clock
+/// wrote it.
 pub(super) fn claim(
     tx: &Transaction<'_>,
     id: &JobId,
@@ -47,7 +51,7 @@ pub(super) fn claim(
     Ok(Claim::Acquired(ChunkLease { job_id, seq, fencing_token, attempts, redrive_count, first_error }))
 }
 
-/// Why a claim was refused. A completion that an older host left unfinished is finished here.
+/// Why a claim was refused. A completion that an older version of host left unfinished is finished here.
 fn refused_claim(tx: &Transaction<'_>, row: &ChunkKey, now: Timestamp) -> Result<Claim, Cause> {
     let found: Option<(String, i64, Option<String>)> = tx
         .prepare_cached("SELECT state, lease_until, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
@@ -104,16 +108,19 @@ pub(super) fn release(
     if released == 1 {
         return Ok(true);
     }
-    // The second time, because the first answer was lost: no worker has claimed it since.
+    // A worker that did not get the answer to its first call calls again: then the chunk is free, and no worker has
+    // claimed it since.
     let was_mine = "SELECT 1 FROM chunk WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'PENDING'";
     Ok(tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])?)
 }
 
+/// Releases the claimed chunks of jobs that have uncounted chunks.
 pub(super) const RELEASE_ORPHANED: &str = "UPDATE chunk SET state = 'PENDING', lease_until = 0
         WHERE job_id IN (SELECT id FROM job WHERE completed < chunks) AND state = 'RUNNING'";
 
-/// Releases every chunk that is being worked on. The attempt counts: the chunk may have crashed its worker. Jobs are few beside the
-/// chunks that are kept of them.
+/// Releases every claimed chunk; called when no other worker is alive. The attempt counts, because the chunk may have
+/// crashed its worker. The statement looks for jobs with uncounted chunks first, which are few, instead of reading all
+/// chunks.
 pub(crate) fn release_orphaned(tx: &Transaction<'_>) -> Result<(), Cause> {
     tx.execute(RELEASE_ORPHANED, [])?;
     Ok(())

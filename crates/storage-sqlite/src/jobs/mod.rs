@@ -1,4 +1,5 @@
-//! Jobs, chunk rows and counters: each method is one transaction.
+//! Jobs (syncs of a shop into an index), the rows of their chunks (stored parts of their documents) and their counters
+//! in SQLite. Each method is one transaction.
 
 use async_trait::async_trait;
 use host_core::{
@@ -29,7 +30,7 @@ pub(super) struct SqliteJobs {
     clock: SharedClock,
 }
 
-/// Names a chunk row.
+/// The key of a chunk's row.
 #[derive(Clone)]
 struct ChunkKey {
     job_id: String,
@@ -47,6 +48,7 @@ impl SqliteJobs {
         Self { database, clock }
     }
 
+    /// Runs a writing transaction on a chunk; `action` describes it in an error.
     async fn of_chunk<T: Send + 'static>(
         &self,
         action: &str,
@@ -60,7 +62,7 @@ impl SqliteJobs {
     }
 }
 
-/// Whether a job has not ended, or can still be worked.
+/// Whether chunks of a job may still be processed: it has not ended, or a message or a dead letter names it.
 pub(crate) fn is_needed(tx: &Transaction<'_>, id: &JobId) -> Result<bool, Cause> {
     let needed = "SELECT 1 FROM job WHERE id = ?1 AND ended_at IS NULL
         UNION ALL SELECT 1 FROM message WHERE job_id = ?1
@@ -68,10 +70,10 @@ pub(crate) fn is_needed(tx: &Transaction<'_>, id: &JobId) -> Result<bool, Cause>
     Ok(tx.prepare_cached(needed)?.exists([id.as_str()])?)
 }
 
-/// Removes a job, and what is remembered of its messages.
+/// Deletes a job that has ended, and the record of its sent messages.
 pub(crate) fn remove(tx: &Transaction<'_>, id: &JobId) -> Result<(), Cause> {
     tx.execute("DELETE FROM sent WHERE job_id = ?1", [id.as_str()])?;
-    // Its chunks and samples go with it.
+    // Deletes its chunks and samples, too, by foreign keys.
     tx.execute("DELETE FROM job WHERE id = ?1 AND ended_at IS NOT NULL", [id.as_str()])?;
     Ok(())
 }

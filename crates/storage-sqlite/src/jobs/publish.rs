@@ -1,4 +1,5 @@
-//! Ingest's side: create, add chunks, seal.
+//! The changes that an ingest makes to jobs: it creates a job, adds chunks (stored parts of its documents) and seals
+//! it, after which no chunk can be added. Also how a job is ended early.
 
 use super::{ChunkKey, completion, samples};
 use host_core::{
@@ -8,6 +9,9 @@ use host_core::{
 use host_sqlite::{Cause, from_envelope, time, to_envelope, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+/// Creates a job, or returns the stored one with its id. If chunks of other jobs of its index wait, the job gets their
+/// number of lanes (all documents of a product must go through one lane), and skips no unchanged products, because
+/// these chunks may change them.
 pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
     let known: Option<String> = tx
         .prepare_cached("SELECT job FROM job WHERE id = ?1")?
@@ -39,18 +43,21 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
     Ok(job)
 }
 
+/// The number of lanes of the newest job of an index that has not ended or has uncounted chunks.
 const WAITING_LANES: &str = "SELECT job ->> 'lanes'
         FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job FROM job
             WHERE shop_id = ?1 AND (ended_at IS NULL OR completed < chunks))
         WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0
         ORDER BY job ->> 'sequence' DESC LIMIT 1";
 
-/// The number of lanes that chunks of the job's index wait in, if any waits and the number is known.
+/// The number of lanes that waiting chunks of the job's index are distributed over; `None` if none waits, or if the
+/// number is not known, as in records of older versions of host.
 fn lanes_of_waiting_chunks(tx: &Transaction<'_>, job: &Job) -> Result<Option<u16>, Cause> {
     let mut statement = tx.prepare_cached(WAITING_LANES)?;
     Ok(statement.query_row([&job.shop_id, &job.index_name], |row| row.get(0)).optional()?)
 }
 
+/// Ends the other unsealed jobs of an index, except those that a newer version of host or another program wrote.
 const SUPERSEDE: &str = "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
         WHERE shop_id = ?1 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
             AND CASE WHEN json_valid(job) THEN job ->> 'index_name' = ?2 AND coalesce(job ->> 'schema', 1) <= ?7 END
@@ -102,7 +109,7 @@ pub(super) fn add_chunk(tx: &Transaction<'_>, row: &ChunkKey, chunk: &ChunkRef) 
         .prepare_cached("INSERT INTO chunk (job_id, seq, chunk) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![row.job_id, row.seq, to_envelope(chunk)?])?;
     if added == 1 && closed {
-        // The transaction is rolled back.
+        // The error rolls the transaction back.
         return Err(Cause::Refused(format!("job {} is sealed or ended and takes no new chunk", row.job_id)));
     }
     if added == 1 {
@@ -112,7 +119,7 @@ pub(super) fn add_chunk(tx: &Transaction<'_>, row: &ChunkKey, chunk: &ChunkRef) 
 }
 
 pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) -> Result<(), Cause> {
-    let refused = seal.ingest_counts;
+    let counts = seal.ingest_counts;
     let sealed = tx
         .prepare_cached(
             "UPDATE job SET seal = ?2, sealed_chunks = ?3, processed = processed + ?4, unchanged = unchanged + ?5,
@@ -124,12 +131,12 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
                 job_id,
                 to_json(seal)?,
                 seal.chunks,
-                refused.processed,
-                refused.unchanged,
-                refused.failed,
-                refused.skipped,
-                refused.conflict,
-                refused.deleted,
+                counts.processed,
+                counts.unchanged,
+                counts.failed,
+                counts.skipped,
+                counts.conflict,
+                counts.deleted,
             ],
             |job| job.get::<_, u32>(0),
         )
@@ -148,7 +155,7 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
         };
     };
     if chunks != seal.chunks {
-        // The transaction is rolled back. A job sealed so would end too early or never.
+        // The error rolls the transaction back. A job with this seal would end too early or never.
         let expected = seal.chunks;
         return Err(Cause::Refused(format!(
             "job {job_id} has {chunks} chunks, its seal speaks of {expected}"
@@ -167,9 +174,10 @@ mod tests {
     };
     use host_sqlite::Database;
 
-    /// Faults of before: each new job of a shop read all that it had had, and a start took seconds after a year.
+    /// A regression test: once each new job of a shop read all of its earlier jobs, and a start took seconds after a
+    /// year of syncs.
     #[tokio::test]
-    async fn what_looks_for_open_jobs_reads_their_indexes_alone() {
+    async fn statements_about_open_jobs_use_the_indexes_of_open_jobs() {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::open(&dir.path().join("host.db")).unwrap();
         for (sql, index) in [

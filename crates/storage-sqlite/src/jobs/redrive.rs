@@ -1,4 +1,5 @@
-//! Undoing that a chunk was quarantined.
+//! Redrives a quarantined chunk: a chunk (stored part of a job's documents) that was given up and counted as failed is
+//! taken out of the job's counters and can be processed again. `epoch` is the redrive count, how often that was done.
 
 use super::{ChunkKey, samples};
 use host_core::{
@@ -8,7 +9,8 @@ use host_core::{
 use host_sqlite::{Cause, from_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// Everything in one transaction. Samples that were dropped for those of this chunk do not come back.
+/// Undoes the quarantine, in one transaction. A job keeps the first 20 report entries of a class; entries that were
+/// dropped because of those of this chunk do not come back.
 pub(super) fn redrive(
     tx: &Transaction<'_>,
     row: &ChunkKey,
@@ -18,12 +20,13 @@ pub(super) fn redrive(
         .prepare_cached("SELECT state, epoch, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
         .optional()?;
-    let Some((state, now, outcome)) = found else { return Ok(None) };
+    let Some((state, current_count, outcome)) = found else { return Ok(None) };
     if state != "DONE" {
-        return Ok(Some(now));
+        return Ok(Some(current_count));
     }
     let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_envelope).transpose()?;
-    let quarantined = outcome.filter(|outcome| outcome.quarantined.is_some() && now == redrive_count);
+    let quarantined =
+        outcome.filter(|outcome| outcome.quarantined.is_some() && current_count == redrive_count);
     let Some(outcome) = quarantined else { return Ok(None) };
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
@@ -32,7 +35,7 @@ pub(super) fn redrive(
         WHERE id = ?1",
     )?
     .execute(params![row.job_id, processed, unchanged, failed, skipped, conflict, deleted])?;
-    // One that was ended without a seal can never end by counting.
+    // The job is in progress again, unless it was ended without a seal: such a job can never end by counting.
     tx.prepare_cached(
         "UPDATE job SET status = ?2, ended_at = NULL, error_message = NULL
         WHERE id = ?1 AND ended_at IS NOT NULL AND seal IS NOT NULL",

@@ -1,4 +1,5 @@
-//! The first entries of each class, in chunk order whatever the order of counting.
+//! The samples of a job: its first report entries of each class (skipped, failed, conflict, warning), in the order of
+//! its chunks, whatever the order in which these were counted.
 
 use host_core::model::{EntryClass, ReportEntry};
 use host_sqlite::Cause;
@@ -9,9 +10,10 @@ use std::collections::HashMap;
 /// Samples of each class that a job keeps.
 const PER_CLASS: usize = 20;
 
-/// The sequence number of the seal's samples: before all chunks.
+/// The sequence number under which ingest's samples, which come with the seal, are stored: before all chunks.
 pub(super) const OF_SEAL: i64 = -1;
 
+/// Name of a class in the table.
 fn name(class: EntryClass) -> &'static str {
     match class {
         EntryClass::Skipped => "skipped",
@@ -21,8 +23,8 @@ fn name(class: EntryClass) -> &'static str {
     }
 }
 
-/// Adds the samples of a chunk and drops what is then beyond the first of its class. The first of a growing set are
-/// among the first of the set before and the new ones, so what was dropped is never missed.
+/// Adds the samples of a chunk, and drops those that are then beyond the first [`PER_CLASS`] of their class. A dropped
+/// sample is never missed, because more samples can only move it further back.
 pub(super) fn add(
     tx: &Transaction<'_>,
     job_id: &str,

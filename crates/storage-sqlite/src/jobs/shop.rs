@@ -1,11 +1,12 @@
-//! The end of a shop.
+//! What the removal of a shop (`host shop forget`) needs: the indexes that the shop's jobs wrote to, the record of the
+//! removal, and the deletion of the jobs.
 
 use host_core::storage::{LedgerScope, SCHEMA, ShopRemoval};
 use host_sqlite::{Cause, from_json, to_json};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-/// What jobs of all shops write to. The newest job of each index of a shop stays; what a newer version or another program wrote is
-/// left out.
+/// The indexes that jobs of all shops write to. Each is known as long as it is used, because the newest job of an index
+/// is never deleted. Jobs that a newer version of host or another program wrote are left out.
 pub(super) fn indexes(tx: &Transaction<'_>) -> Result<Vec<LedgerScope>, Cause> {
     let mut find = tx.prepare_cached(
         "SELECT DISTINCT shop_id, coalesce(job ->> 'target', ''), job ->> 'index_name'
@@ -31,14 +32,14 @@ pub(super) fn put_removal(tx: &Transaction<'_>, key: &str, removal: &ShopRemoval
     Ok(())
 }
 
-/// Removes the jobs of a shop, and what is remembered of their messages.
+/// Deletes the jobs of a shop and the records of their sent messages, unless `dry_run`; returns the number of jobs.
 pub(super) fn remove(tx: &Transaction<'_>, shop_id: &str, dry_run: bool) -> Result<u64, Cause> {
     let jobs: i64 =
         tx.query_row("SELECT count(*) FROM job WHERE shop_id = ?1", [shop_id], |row| row.get(0))?;
     if !dry_run {
         tx.execute("DELETE FROM sent WHERE job_id IN (SELECT id FROM job WHERE shop_id = ?1)", [shop_id])?;
         tx.execute("DELETE FROM job_sequence WHERE shop_id = ?1", [shop_id])?;
-        // Their chunks and samples go with them.
+        // Deletes their chunks and samples, too, by foreign keys.
         tx.execute("DELETE FROM job WHERE shop_id = ?1", [shop_id])?;
     }
     Ok(jobs.unsigned_abs())

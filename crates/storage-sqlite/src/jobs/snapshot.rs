@@ -1,4 +1,4 @@
-//! Reading jobs.
+//! Reads jobs and the rows of their chunks (stored parts of their documents).
 
 use super::{ChunkKey, completion, samples};
 use host_core::{
@@ -8,7 +8,7 @@ use host_core::{
 use host_sqlite::{Cause, from_envelope, from_json, time};
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
-/// The columns of a [`JobSnapshot`] but for its samples.
+/// A query for the columns of [`JobSnapshot`]s, without their samples.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -28,7 +28,7 @@ pub(super) fn one(tx: &Transaction<'_>, job_id: &str) -> Result<Option<JobSnapsh
     Ok(Some(JobSnapshot { samples, quarantined: quarantined(tx, &snapshot)?, ..snapshot }))
 }
 
-/// Why the first chunk of a job was quarantined that is, if the job has ended.
+/// Why the first quarantined chunk of a job was quarantined; `None` if none is, or if the job has not ended.
 fn quarantined(tx: &Transaction<'_>, snapshot: &JobSnapshot) -> Result<Option<String>, Cause> {
     if snapshot.ended_at.is_none() || snapshot.counts.failed == 0 {
         return Ok(None);
@@ -72,7 +72,8 @@ pub(super) fn latest(
     }
 }
 
-/// The condition is that of the index `job_open`.
+/// Jobs that have not ended or have uncounted chunks. The query repeats the condition of the index `job_open`, so that
+/// SQLite uses it.
 pub(super) fn open(
     tx: &Transaction<'_>,
     shop_id: Option<&str>,
@@ -108,7 +109,8 @@ fn query(
     Ok(snapshots)
 }
 
-/// The first jobs that can be read, at most `limit`. Others are logged.
+/// The first jobs that can be read, at most `limit`. Those that a newer version of host or another program wrote are
+/// logged.
 fn without_samples(
     tx: &Transaction<'_>,
     sql: &str,

@@ -1,4 +1,5 @@
-//! The schema number of what is stored, and what a newer number is in the way of.
+//! Tests of the schema number in stored JSON: all of it has one, and a record with a number of a newer version of host
+//! blocks nothing but itself.
 
 use super::{insert_raw, job, open};
 use crate::SqliteStorage;
@@ -26,7 +27,7 @@ async fn texts(storage: &SqliteStorage, sql: &'static str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn everything_that_is_written_carries_its_schema() {
+async fn everything_that_is_stored_has_a_schema_number() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path()).unwrap();
     let Stores { jobs, queue, ledger, breakers, .. } = storage.stores();
@@ -79,9 +80,9 @@ async fn everything_that_is_written_carries_its_schema() {
     }
 }
 
-/// Fault of before: one outcome of a newer version stopped the work on all jobs of its shop.
+/// A regression test: once one outcome that a newer version had written stopped the work on all jobs of its shop.
 #[tokio::test]
-async fn a_newer_outcome_holds_up_its_own_job_alone() {
+async fn an_outcome_of_a_newer_version_blocks_only_its_own_job() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path()).unwrap();
     let Stores { jobs, .. } = storage.stores();
