@@ -281,7 +281,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "object-replaced",
         DEAD_LETTER,
-        "host copied the object that a message of a program other than host names, and has since found another object under the same key.",
+        "The object that a message of a program other than host names differs from the one that host has already copied from there.",
     ),
     code(
         Origin::Chunk,
