@@ -1,7 +1,8 @@
 //! Names and descriptions of all metrics. Labels have few values: never a shop, a job or a document.
 //!
 //! The comment of each constant, `Kind: meaning` with the labels in backticks, is its row in
-//! `docs/reference/metrics.md`.
+//! `docs/reference/metrics.md`. A *chunk* is a stored part of a job's documents, the unit in which workers claim, write
+//! and count; an *item* is one document or removal, or a product or line of an export that became neither.
 
 use crate::model::Counts;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -39,14 +40,15 @@ pub const PARTIAL_RECOVERED: &str = "host_partial_documents_recovered_total";
 pub const ITEMS: &str = "host_items_total";
 /// Counter: finished chunks, by `outcome`: done, quarantined (counted as failed and moved to the dead letters).
 pub const CHUNKS: &str = "host_chunks_total";
-/// Histogram: time from the claim of a chunk until it is finished, in seconds.
+/// Histogram: time from a worker's claim of a chunk until the chunk is finished, in seconds.
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
 /// Counter: deliveries of chunks, by the state that the worker `found`: first (never claimed before), again (an earlier
 /// claim was released or its lease expired), held (another worker has it), done (counted already), unknown (no such
 /// chunk: its job was deleted).
 pub const CLAIMS: &str = "host_chunk_claims_total";
-/// Counter: failed attempts at a chunk, by the failure policy's `disposition`: retry, quarantine, defer (requeued
-/// without counting), abandon (dropped), stop.
+/// Counter: failed attempts at a chunk, by the failure policy's `disposition`: retry, quarantine (the chunk counts as
+/// failed), defer (requeued without counting the attempt), abandon (left to another worker), stop (all work on the
+/// index stops).
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 /// Counter: items on which a plug-in failed, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output,
 /// plugin-contract.

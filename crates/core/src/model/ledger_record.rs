@@ -193,7 +193,7 @@ const MAX_GONE: usize = 50;
 const MAX_GONE_VERSION_BYTES: usize = 256;
 
 impl LedgerRecord {
-    /// A product of which nothing is known.
+    /// The record of a product of which nothing is known yet.
     pub fn new(product: ProductId, job_id: JobId, at: Timestamp) -> Self {
         Self {
             product,
@@ -211,24 +211,25 @@ impl LedgerRecord {
         }
     }
 
-    /// What is known of a product that was only ever refused.
+    /// The record of a product that was only ever refused: it says nothing but the refusal.
     pub fn of_refusal(product: ProductId, refusal: LastRefusal) -> Self {
         let record = Self::new(product, refusal.job_id.clone(), refusal.at);
         Self { refusal: Some(refusal), ..record }
     }
 
-    /// What the record says of the product beside its refusal; none if that is nothing, since it was only ever refused.
+    /// The record without its refusal; `None` if nothing else is known of the product, because it was only ever
+    /// refused.
     pub fn without_refusal(&self) -> Option<Self> {
         let only_refused =
             self.refusal.clone().map(|refusal| Self::of_refusal(self.product.clone(), refusal));
         (only_refused.as_ref() != Some(self)).then(|| Self { refusal: None, ..self.clone() })
     }
 
-    /// The record of stored texts, each with its schema number: what is known of the product, which is nothing if it
-    /// was only ever refused, and its last refusal.
+    /// Reads a record from its stored texts, each JSON with a schema number: `record` is the record without the
+    /// refusal, `None` if the product was only ever refused; `refusal` is the last refusal, `None` if there is none.
     ///
     /// # Errors
-    /// A text is not what this version writes.
+    /// A newer version of host or another program wrote a text.
     pub fn from_stored(
         product: &str,
         record: Option<&str>,
@@ -246,24 +247,24 @@ impl LedgerRecord {
         }
     }
 
-    /// Adds a document, if the record has room.
+    /// Adds a document. If the record is full, the greatest id is left out.
     pub fn add_document(&mut self, id: DocumentId) {
         self.source_digest = None;
         self.documents.insert(id);
         let mut bytes: usize = self.documents.iter().map(|id| id.as_str().len()).sum();
         while self.documents.len() > MAX_DOCUMENTS || bytes > MAX_DOCUMENT_BYTES {
-            // Always the last, so that the same documents give the same record in any order.
+            // Always the greatest id, so that the same documents give the same record in whatever order they are added.
             let Some(last) = self.documents.pop_last() else { return };
             bytes -= last.as_str().len();
             self.documents_left_out = true;
         }
     }
 
-    /// Remembers in which version of the product a document left it, if the record has room.
+    /// Removes a document, and remembers the version of the product that no longer had it, if the record has room.
     pub fn remove_document(&mut self, id: &DocumentId, version: &Map<String, Value>) {
         self.source_digest = None;
-        let was_here = self.documents.remove(id);
-        if was_here && !version.is_empty() && size(version) <= MAX_GONE_VERSION_BYTES {
+        let was_listed = self.documents.remove(id);
+        if was_listed && !version.is_empty() && size(version) <= MAX_GONE_VERSION_BYTES {
             self.gone.insert(id.clone(), version.clone());
             while self.gone.len() > MAX_GONE {
                 self.gone.pop_last();
@@ -271,30 +272,32 @@ impl LedgerRecord {
         }
     }
 
-    /// Notes that the index does not have these documents, though the record says so: the next sync writes them again,
-    /// while what is older than the record does not come back.
+    /// Corrects the record if the index lacks these documents although the record lists them. The next sync writes them
+    /// again; older versions do not come back.
     pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
         self.source_digest = None;
         if self.documents.is_subset(missing) {
-            // No export said that it is gone.
+            // Without the job's place, because no export said that the product is gone: any later export may bring it
+            // back.
             (self.state, self.order) = (ProductState::Absent, None);
         } else {
             self.documents.retain(|id| !missing.contains(id));
         }
     }
 
-    /// Sets the version, unless it is too long to be kept.
+    /// Sets the version; one that is too long to be kept becomes unknown (empty).
     pub fn set_version(&mut self, version: Map<String, Value>) {
         self.version = if size(&version) > MAX_VERSION_BYTES { Map::new() } else { version };
     }
 
-    /// Sets the version in which all documents are known, unless it is too long to be kept.
+    /// Sets the version in which all documents are known; one that is too long to be kept becomes unknown (empty).
     pub fn set_complete_version(&mut self, version: &Map<String, Value>) {
         self.complete_version =
             if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
     }
 
-    /// The number of its documents, if the index has exactly what would be made of this source again.
+    /// The number of its documents, if the index holds exactly those that would be made of this source again; otherwise
+    /// `None`.
     pub fn unchanged_documents(&self, source_digest: Digest) -> Option<u64> {
         let is_same = self.state == ProductState::Live
             && self.source_digest == Some(source_digest)
@@ -303,14 +306,14 @@ impl LedgerRecord {
         is_same.then_some(self.documents.len() as u64)
     }
 
-    /// Versions of the product in which it did not have this document any more, as far as is known; in no order.
+    /// Versions of the product that no longer had this document, as far as is known; in no order.
     pub fn versions_without(&self, id: &DocumentId) -> impl Iterator<Item = &Map<String, Value>> {
-        let is_unknown = !self.documents.contains(id) && !self.documents_left_out;
-        let versions = is_unknown.then_some(&self.complete_version).into_iter().chain(self.gone.get(id));
+        let is_unlisted = !self.documents.contains(id) && !self.documents_left_out;
+        let versions = is_unlisted.then_some(&self.complete_version).into_iter().chain(self.gone.get(id));
         versions.filter(|version| !version.is_empty())
     }
 
-    /// Whether both say the same of the product, whichever job said it and when.
+    /// Whether both records say the same of the product; which job changed them, and when, is ignored.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let same_refusal = match (&self.refusal, &other.refusal) {
             (Some(one), Some(two)) => one.repeats(two),
@@ -325,6 +328,7 @@ impl LedgerRecord {
     }
 }
 
+/// Length of a version as JSON, in bytes.
 fn size(version: &Map<String, Value>) -> usize {
     serde_json::to_vec(version).expect("JSON values always serialize").len()
 }

@@ -229,8 +229,8 @@ pub trait Queue: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Receives some dead letters of a shop, in no order, invisible to others for `visibility`; none if no visible one
-    /// is left. The same chunk may come several times.
+    /// Receives some dead letters of a shop, in no order, invisible to others for `visibility`; an empty list if no
+    /// visible one is left. The same chunk may come several times.
     async fn receive_dead_letters(
         &self,
         shop_id: &str,

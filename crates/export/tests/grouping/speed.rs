@@ -12,7 +12,7 @@ use std::{
 
 /// Writes an export of about this many bytes, shaped like one of Shopify: products with a description, each with 4
 /// variants that have a stock level each, and with 2 media. It is either grouped, or lists all levels first, then all
-/// products, variants and media.
+/// products, variants and media. In the closures, `p`, `v` and `m` number products, variants and media.
 fn write_export(path: &Path, bytes: usize, is_grouped: bool) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let description = "<p>A comfortable shirt of organic cotton, \\u0026 more.<\\/p>\\n".repeat(30);
