@@ -60,7 +60,7 @@ impl PluginManifest {
 pub enum Severity {
     /// The item is refused.
     Error,
-    /// The item is processed all the same.
+    /// The item is processed nevertheless.
     Warning,
 }
 

@@ -137,7 +137,7 @@ pub struct ShopBacklog {
 pub struct Backlog {
     /// The shops that have any, in the order of their ids.
     pub shops: Vec<ShopBacklog>,
-    /// Shops whose queues were not looked at, because there are too many.
+    /// Number of shops whose queues were not queried, because there are too many shops.
     pub shops_left_out: u64,
 }
 
