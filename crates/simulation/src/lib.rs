@@ -1,8 +1,9 @@
-//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part; processes with clocks of their own,
-//! which are wrong by up to a day and jump, and which crash; changing numbers of lanes; products that a plug-in refuses and that
-//! are replayed; an index that stops, and chunks that become dead letters and are redriven; full syncs whose missing products are
-//! archived, some a year apart; jobs that are removed with age; a ledger that is lost or as of an earlier time. In the end the index has,
-//! of every product, the newest state that any job said, removals included.
+//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part; processes with
+//! clocks of their own, which are wrong by up to a day and jump, and which crash; changing numbers of lanes; products
+//! that a plug-in refuses and that are replayed; an index that stops, and chunks that become dead letters and are
+//! redriven; full syncs whose missing products are archived, some a year apart; jobs that are removed with age; a
+//! ledger that is lost or as of an earlier time. In the end the index has, of every product, the newest state that
+//! any job said, removals included.
 //!
 //! | file | concern |
 //! | --- | --- |
@@ -47,10 +48,12 @@ pub trait World: Send + Sync + 'static {
     /// Another process, with a clock of its own.
     fn process(&self, clock: SharedClock) -> Arc<dyn Storage>;
 
-    /// Removes what is older than a [`MONTH`], and returns the number of jobs. `keep_chunks` keeps those of jobs that stay.
+    /// Removes what is older than a [`MONTH`], and returns the number of jobs. `keep_chunks` keeps those of jobs that
+    /// stay.
     async fn expire(&self, keep_chunks: bool) -> u64;
 
-    /// Whether messages and what is known of removed products expire as well. Then nothing that is older than that comes back.
+    /// Whether messages and what is known of removed products expire as well. Then nothing that is older than that
+    /// comes back.
     fn forgets(&self) -> bool {
         false
     }
@@ -95,7 +98,8 @@ impl<S: Storage + 'static> World for Pruned<S> {
     }
 }
 
-/// Runs `number` schedules, or as many as HOST_TEST_SCHEDULES says, or the one of HOST_TEST_SEED, each on a fresh storage.
+/// Runs `number` schedules, or as many as HOST_TEST_SCHEDULES says, or the one of HOST_TEST_SEED, each on a fresh
+/// storage.
 pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let number = std::env::var("HOST_TEST_SCHEDULES").map_or(number, |number| number.parse().unwrap());

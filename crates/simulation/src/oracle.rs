@@ -163,7 +163,8 @@ impl Oracle {
         assert_eq!(*indexed, expected, "p{product}: {state:?}, archived {later:?}");
     }
 
-    /// Without records, what left the index may come back by what is older, and stay. What is newest is there all the same.
+    /// Without records, what left the index may come back by what is older, and stay. What is newest is there all the
+    /// same.
     fn check_without_ledger(&self, product: u64, indexed: &BTreeMap<u64, i64>, state: &State) {
         let newest = state.documents();
         let is_archived = self.absences.contains_key(&product);

@@ -1,4 +1,5 @@
-//! The processes of a schedule: each has a clock of its own, which may be wrong and jump, and one that ingests may crash.
+//! The processes of a schedule: each has a clock of its own, which may be wrong and jump, and one that ingests may
+//! crash.
 
 use async_trait::async_trait;
 use host_core::{

@@ -323,7 +323,8 @@ impl<W: World> Simulation<W> {
         (0..2).for_each(|_| self.start_worker());
     }
 
-    /// Two full syncs with a year between them, in which everything goes that may go. After each, the index is what the shop is.
+    /// Two full syncs with a year between them, in which everything goes that may go. After each, the index is what
+    /// the shop is.
     async fn year_apart(&mut self) {
         self.full_sync().await;
         self.pause(365 * DAY).await;
@@ -404,7 +405,8 @@ impl<W: World> Simulation<W> {
         build::store_records(&*ledger, &scope, &kept).await;
     }
 
-    /// After a ledger was lost, it and the index are made to agree; the next full sync then makes the index what the shop is.
+    /// After a ledger was lost, it and the index are made to agree; the next full sync then makes the index what the
+    /// shop is.
     async fn rebuild_ledger(&mut self) {
         // Ends what a crashed ingest has left.
         self.full_sync().await;

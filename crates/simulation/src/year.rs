@@ -195,7 +195,8 @@ impl<'a, W: World> Year<'a, W> {
         }
     }
 
-    /// Reads the shop's export and works it. In each, one document is older than what the index has, which the report says.
+    /// Reads the shop's export and works it. In each, one document is older than what the index has, which the report
+    /// says.
     async fn sync(&mut self, Sync { full, fails, refuses }: Sync) -> JobSnapshot {
         self.change_shop();
         let now = self.clock.now();

@@ -9,8 +9,8 @@ thread_local! {
 /// Bytes of a backtrace that are kept.
 const MAX_BYTES: usize = 6 << 10;
 
-/// Records where panics happen from now on, so that dead letters say it. Called once, by the program; the hook that was there
-/// before runs as well.
+/// Records where panics happen from now on, so that dead letters say it. Called once, by the program; the hook that
+/// was there before runs as well.
 pub fn record_backtraces() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

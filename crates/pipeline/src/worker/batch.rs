@@ -29,8 +29,8 @@ pub struct Deadlines {
 }
 
 impl Worker {
-    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are acknowledged. The
-    /// others are in the queue and are redelivered, with everything after them in their lanes.
+    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are
+    /// acknowledged. The others are in the queue and are redelivered, with everything after them in their lanes.
     pub async fn run_batch(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
@@ -47,7 +47,8 @@ impl Worker {
         done.into_iter().collect()
     }
 
-    /// Whether the backend is about to take the message away, uncounted: its chunk is begun however little time is left.
+    /// Whether the backend is about to take the message away, uncounted: its chunk is begun however little time is
+    /// left.
     fn is_last_chance(&self, delivery: &Delivery) -> bool {
         is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
     }

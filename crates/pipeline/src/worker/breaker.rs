@@ -1,5 +1,5 @@
-//! Circuit breakers: a failure that stops all work on an index is stored, chunks wait for it, and one at a time finds out
-//! whether its cause is gone.
+//! Circuit breakers: a failure that stops all work on an index is stored, chunks wait for it, and one at a time finds
+//! out whether its cause is gone.
 
 use super::{Worker, chunk_error::ChunkError, handle::StopPolicy};
 use host_core::{
@@ -109,7 +109,8 @@ impl Worker {
         Ok(Admission::Wait(breaker.wait(now)))
     }
 
-    /// Records that a failure stops work on the index of a chunk. The breaker as it is then; none if the chunk's job is unknown.
+    /// Records that a failure stops work on the index of a chunk. The breaker as it is then; none if the chunk's job
+    /// is unknown.
     pub(super) async fn trip(
         &self,
         delivery: &Delivery,

@@ -55,7 +55,8 @@ pub(super) async fn handle(
 /// How often a chunk is handled at once, as long as other workers change the records of its products meanwhile.
 const MAX_PASSES: u32 = 4;
 
-/// Handles the lines of a chunk; the error is the number of products whose records another worker has changed since they were read.
+/// Handles the lines of a chunk; the error is the number of products whose records another worker has changed since
+/// they were read.
 async fn handle_lines(
     worker: &Worker,
     job: &Job,

@@ -1,5 +1,5 @@
-//! Decides what a failure means for the chunk it happened to, by the error and the attempt alone; `on_failure` knows what else is going
-//! on, such as a circuit breaker or a deadline, and may make something else of it.
+//! Decides what a failure means for the chunk it happened to, by the error and the attempt alone; `on_failure` knows
+//! what else is going on, such as a circuit breaker or a deadline, and may make something else of it.
 
 use super::chunk_error::ChunkError;
 use host_core::{
@@ -53,8 +53,8 @@ const MAX_ATTEMPTS: u32 = 9;
 /// The wait before another attempt; nine of them outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
-/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long: within a minute after the cause has gone
-/// work goes on, queues and event sources taking some seconds.
+/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long: within a minute after
+/// the cause has gone work goes on, queues and event sources taking some seconds.
 const REQUEUE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(55) };
 /// Deliveries after such waits, ten hours in all; SQS allows 1,000.
 const FREQUENT_DELIVERIES: u32 = 660;
@@ -80,7 +80,8 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
     match error {
         ChunkError::LeaseLost { .. } => FailureAction::Drop,
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
-        // Its lane waits for it: later chunks may change the same documents. A loop that does not end leaves it to other workers.
+        // Its lane waits for it: later chunks may change the same documents. A loop that does not end leaves it to
+        // other workers.
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
         ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
         // An object store may show an object late.

@@ -38,8 +38,9 @@ pub(super) enum Handled {
 /// What becomes of a worker's loop at a failure that a person must fix.
 #[derive(Clone, Debug)]
 pub(super) enum StopPolicy {
-    /// The loop ends, since it runs in the foreground and its user sees the error. Chunks are tried even while work on their index is
-    /// stopped. The token is cancelled before the message is released, so that this loop does not receive the message again.
+    /// The loop ends, since it runs in the foreground and its user sees the error. Chunks are tried even while work
+    /// on their index is stopped. The token is cancelled before the message is released, so that this loop does not
+    /// receive the message again.
     End(CancellationToken),
     /// It continues with other indexes, and the chunks of this one wait.
     Wait,
@@ -192,7 +193,8 @@ impl Worker {
         ChunkError::Index(self.index.unreachable(&WriteTarget::of(&job)).await)
     }
 
-    /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator looks earlier.
+    /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator
+    /// looks earlier.
     async fn record_unreachable(&self, delivery: &Delivery, lease: &ChunkLease) -> Infallible {
         let error = self.unreachable(&delivery.chunk).await;
         let error = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
@@ -216,8 +218,8 @@ impl Worker {
         chunk::handle(self, &job, chunk, lease).await
     }
 
-    /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk: the next
-    /// delivery finds it done and removes the message.
+    /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk:
+    /// the next delivery finds it done and removes the message.
     pub(super) async fn complete(
         &self,
         delivery: &Delivery,
@@ -247,7 +249,8 @@ impl Worker {
         }
     }
 
-    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention removes the job.
+    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention
+    /// removes the job.
     async fn remove_chunks(&self, id: &JobId) {
         let removed = async {
             match self.stores.jobs.get(id).await? {
@@ -260,8 +263,8 @@ impl Worker {
         }
     }
 
-    /// Takes the message of a counted chunk off the queue. A void receipt means that another worker has it, which will find
-    /// the chunk done.
+    /// Takes the message of a counted chunk off the queue. A void receipt means that another worker has it, which
+    /// will find the chunk done.
     async fn remove_message(
         &self,
         delivery: &Delivery,

@@ -1,5 +1,5 @@
-//! Reads the ledger's records of a chunk's products, finds the documents that these do not have any more, and records what became
-//! of them: `docs/ledger.md`. What must not come back is in `tombstone`.
+//! Reads the ledger's records of a chunk's products, finds the documents that these do not have any more, and records
+//! what became of them: `docs/ledger.md`. What must not come back is in `tombstone`.
 
 use super::{
     Worker,
@@ -84,8 +84,8 @@ impl<'a> ChunkLedger<'a> {
         self.before.get(&self.documents.get(id)?.product)?.as_ref()
     }
 
-    /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in, which sees only
-    /// what the export has, cannot know them.
+    /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in,
+    /// which sees only what the export has, cannot know them.
     pub(super) fn other_documents(&mut self, removals: &[Document]) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         let mut others = Vec::new();
@@ -113,9 +113,9 @@ impl<'a> ChunkLedger<'a> {
         others
     }
 
-    /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
-    /// deleted. Each removal carries the product's version, so that a late chunk does not remove a newer document. At equal versions
-    /// the document is kept if a later job wrote the product.
+    /// The documents that the ledger knows of products and that these do not have any more, such as those of variants
+    /// that were deleted. Each removal carries the product's version, so that a late chunk does not remove a newer
+    /// document. At equal versions the document is kept if a later job wrote the product.
     pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         // What failed stays, as it was: of a product that is refused, old documents are better than none.
@@ -154,8 +154,9 @@ impl<'a> ChunkLedger<'a> {
         record.order.is_some_and(|order| order.sequence > self.job.sequence)
     }
 
-    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names. Returns the number of
-    /// products whose records another worker has changed meanwhile, and which stay as that one said.
+    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
+    /// Returns the number of products whose records another worker has changed meanwhile, and which stay as that one
+    /// said.
     pub(super) async fn write(
         &self,
         counts: &ChunkCounts,
@@ -166,7 +167,8 @@ impl<'a> ChunkLedger<'a> {
             let Some(line) = self.documents.get(id) else { continue };
             changes.entry(&line.product).or_default().accepted.push((id, outcome, line));
         }
-        // Only entries about the chunk's own lines count as refusals of the product: those of `others` say why a document was kept.
+        // Only entries about the chunk's own lines count as refusals of the product: those of `others` say why a
+        // document was kept.
         for entry in counts.entries() {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
@@ -257,8 +259,8 @@ impl ProductChange<'_> {
             record.set_complete_version(&all_documents.version);
         }
         record.refusal = self.refusal(before, job);
-        // The digest is set only if the index now has exactly these documents. If not, the old one stays; writing or removing a document
-        // has cleared it.
+        // The digest is set only if the index now has exactly these documents. If not, the old one stays; writing or
+        // removing a document has cleared it.
         if let Some(all_documents) = self.all_documents
             && let Some(digest) = all_documents.source_digest
             && self.holds_exactly(all_documents, &record)
@@ -310,7 +312,8 @@ impl ProductChange<'_> {
             let AcceptedOutcome::Removed(version) = outcome else { continue };
             let stays = line.product_stays;
             let state = if stays { ProductState::Absent } else { ProductState::Removed };
-            // The record keeps a newer removal; a removal of a document that was already gone does not change it either.
+            // The record keeps a newer removal; a removal of a document that was already gone does not change it
+            // either.
             let is_older = line.since_removal == Some(VersionOrdering::Older);
             let says_nothing = version.is_empty() && !record.version.is_empty();
             if is_older || (!was_live && before.is_some() && (stays || says_nothing)) {

@@ -1,9 +1,9 @@
 //! Works the queues of many shops side by side: fair between them, and quiet while there is nothing to do.
 //!
-//! One call an interval says which shops may have messages; only these are worked, so that what a worker holds and does grows with
-//! them, not with all shops. They wait in one line for permits, and each handles one message before it queues for the next one.
-//! A shop whose queue is empty leaves the line and long-polls, in turn with the others where they are many. It is left alone
-//! once it is not named any more.
+//! One call an interval says which shops may have messages; only these are worked, so that what a worker holds and
+//! does grows with them, not with all shops. They wait in one line for permits, and each handles one message before
+//! it queues for the next one. A shop whose queue is empty leaves the line and long-polls, in turn with the others
+//! where they are many. It is left alone once it is not named any more.
 
 use super::{Worker, WorkerStopped, handle::StopPolicy};
 use host_core::{
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Shortest interval at which shops with messages are looked for; longer where a backend bills each call.
 const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// The interval is at least so many times as long as a look takes, so that looking costs little of a core; up to the longest one.
+/// The interval is at least so many times as long as a look takes, so that looking costs little of a core; up to the
+/// longest one.
 const LOOK_PAUSE: u32 = 20;
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(4);
 /// Interval at which breakers that were seen open are read again.
@@ -39,9 +40,9 @@ const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
 const RECEIVE_RETRY: Duration = Duration::from_secs(15);
 
 impl Worker {
-    /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or requeued
-    /// after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker, the others continue.
-    /// Fails only if shops cannot be looked for at the start.
+    /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or
+    /// requeued after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker,
+    /// the others continue. Fails only if shops cannot be looked for at the start.
     pub async fn run_all(
         self: &Arc<Self>,
         only: Option<&str>,
@@ -181,16 +182,16 @@ impl Shop {
         }
     }
 
-    /// Returns when a long poll that was in flight at the cancellation has had its time. Dropping the request does not cancel
-    /// it: SQS may still hand out a message, invisible until its timeout
+    /// Returns when a long poll that was in flight at the cancellation has had its time. Dropping the request does
+    /// not cancel it: SQS may still hand out a message, invisible until its timeout
     /// (<https://github.com/aws/aws-sdk-js/issues/2350>).
     async fn long_poll_drained(&self, wait_time: Duration) {
         self.cancel.cancelled().await;
         self.worker.clock.sleep(wait_time + RESPONSE_MARGIN).await;
     }
 
-    /// The next message and a permit to handle it; none if there was nothing for a while. After an empty poll, the queue is
-    /// long-polled without a short poll first, since each call is billed.
+    /// The next message and a permit to handle it; none if there was nothing for a while. After an empty poll, the
+    /// queue is long-polled without a short poll first, since each call is billed.
     async fn next(
         &self,
         last_poll_empty: &mut bool,

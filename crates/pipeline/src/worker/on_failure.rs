@@ -1,4 +1,5 @@
-//! Carries out what the failure policy decides, unless a circuit breaker, the number of deliveries or a lost lease say otherwise.
+//! Carries out what the failure policy decides, unless a circuit breaker, the number of deliveries or a lost lease
+//! say otherwise.
 
 use super::{
     FailureAction, Worker, WorkerStopped,

@@ -18,8 +18,8 @@ use tracing::Instrument;
 const MIN_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Works a shop's queue until `until` or until cancelled; chunks in progress are then finished, or requeued after the
-    /// shutdown timeout.
+    /// Works a shop's queue until `until` or until cancelled; chunks in progress are then finished, or requeued after
+    /// the shutdown timeout.
     pub async fn run(
         self: &Arc<Self>,
         shop_id: &str,
@@ -78,7 +78,8 @@ impl Worker {
         }
     }
 
-    /// Handles a delivery of a loop that ends when `cancel` is cancelled. All that is logged names the job and the chunk.
+    /// Handles a delivery of a loop that ends when `cancel` is cancelled. All that is logged names the job and the
+    /// chunk.
     pub(super) fn handle_in_span(
         self: &Arc<Self>,
         delivery: Delivery,

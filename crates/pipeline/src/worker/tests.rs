@@ -169,7 +169,8 @@ async fn what_may_go_away_is_tried_again_and_counted_once() {
     harness.script([Next::Transient, Next::LostAnswer, Next::Transient, Next::Panic]);
     let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
-    // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
+    // After the lost answer the documents are there: written by this very job, they are neither written again nor
+    // `unchanged`.
     assert_eq!(harness.writes(), 2);
     assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
 }

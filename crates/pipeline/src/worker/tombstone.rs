@@ -30,8 +30,8 @@ impl ChunkLedger<'_> {
         }
     }
 
-    /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
-    /// cannot be compared, and returns the others.
+    /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those
+    /// that cannot be compared, and returns the others.
     pub(super) async fn compare(
         &mut self,
         documents: Vec<Document>,
@@ -80,8 +80,8 @@ impl ChunkLedger<'_> {
         Ok(documents.into_iter().filter(|document| !refused.contains(&document.id)).collect())
     }
 
-    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead letter, a
-    /// replay or another lane. Returns the others, and the removals of these as far as this job wrote them.
+    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead
+    /// letter, a replay or another lane. Returns the others, and the removals of these as far as this job wrote them.
     pub(super) fn leave_out_removed(
         &self,
         documents: Vec<Document>,

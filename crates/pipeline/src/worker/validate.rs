@@ -47,8 +47,8 @@ pub(super) async fn validate(
     Ok(accepted)
 }
 
-/// The verdict on an update, which leaves fields as they are that it does not give: what is said of those, that they are
-/// required, say, does not concern it.
+/// The verdict on an update, which leaves fields as they are that it does not give: what is said of those, that they
+/// are required, say, does not concern it.
 fn on_given_fields(verdict: Verdict, document: &Document) -> Verdict {
     let concerns_it = |path: Option<&str>| {
         let Some(name) = path.and_then(|path| path.split('/').nth(1)) else { return true };

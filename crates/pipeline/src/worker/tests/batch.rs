@@ -103,8 +103,8 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     assert_eq!((job.status, job.counts, job.failure_message()), (JobStatus::Completed, counts(12), None));
 }
 
-/// Nothing tried the index for two days, and its cause is gone since: the chunks that wait for the result of the one that is tried
-/// are not given up.
+/// Nothing tried the index for two days, and its cause is gone since: the chunks that wait for the result of the one
+/// that is tried are not given up.
 #[tokio::test(start_paused = true)]
 async fn a_breaker_that_was_not_probed_for_long_gives_no_chunk_up() {
     let harness = Harness::new();

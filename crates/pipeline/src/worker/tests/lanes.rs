@@ -117,7 +117,8 @@ async fn a_product_that_changes_all_the_time_is_written_in_its_order() {
     }
 }
 
-/// Fault of before: they were worked side by side, and an index without preconditions kept the older version of a product.
+/// Fault of before: they were worked side by side, and an index without preconditions kept the older version of a
+/// product.
 #[tokio::test(start_paused = true)]
 async fn dead_letters_of_jobs_in_other_numbers_of_lanes_are_redriven_one_job_after_the_other() {
     let harness = Harness::new();

@@ -467,8 +467,8 @@ async fn what_did_not_change_is_not_written() {
     );
 }
 
-/// A worker that stood still for longer than its lease, or a chunk of another program in another lane: what was read is not what the
-/// ledger says any more.
+/// A worker that stood still for longer than its lease, or a chunk of another program in another lane: what was read
+/// is not what the ledger says any more.
 #[tokio::test(start_paused = true)]
 async fn what_another_worker_recorded_meanwhile_stays() {
     let (harness, ledger) = Harness::with_failing_ledger(&[]);

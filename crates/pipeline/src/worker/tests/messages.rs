@@ -148,7 +148,8 @@ async fn a_dead_letter_says_where_the_host_panicked() {
     assert_eq!(dead_letters[1].context.backtrace, None);
 }
 
-/// Chunks whose first report is stored late, even if its caller is gone by then: a request in flight cannot be taken back.
+/// Chunks whose first report is stored late, even if its caller is gone by then: a request in flight cannot be taken
+/// back.
 struct LateReport {
     chunks: Arc<dyn Chunks>,
     is_late: AtomicBool,
