@@ -1,4 +1,4 @@
-//! The validator's verdicts on documents, and what of them counts.
+//! Has the validator plug-in judge the documents of a chunk, and counts those that it refuses.
 
 use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError};
 use host_core::{
@@ -14,14 +14,14 @@ pub(super) async fn validate(
     counts: &mut ChunkCounts,
 ) -> Result<Vec<Document>, ChunkError> {
     let plugin = worker.validate.manifest().reference();
-    let made = documents
+    let judged = documents
         .iter()
         .map(|document| TransformedDocument {
             id: document.id.clone(),
             fields: serde_json::to_string(&document.fields).expect("JSON values always serialize"),
         })
         .collect();
-    let verdicts = worker.validate.validate(made).await?;
+    let verdicts = worker.validate.validate(judged).await?;
     let mut accepted = Vec::with_capacity(documents.len());
     for (document, mut verdict) in documents.into_iter().zip(verdicts) {
         if operation == Operation::UpdateDocuments {
@@ -78,9 +78,9 @@ mod tests {
             let issues: Vec<Issue> = paths
                 .iter()
                 .enumerate()
-                .map(|(at, path)| Issue {
+                .map(|(number, path)| Issue {
                     severity: Severity::Error,
-                    code: format!("issue-{at}"),
+                    code: format!("issue-{number}"),
                     message: "so".to_owned(),
                     path: path.map(str::to_owned),
                 })
@@ -94,7 +94,7 @@ mod tests {
         for path in [Some("/title"), Some("/title/3"), Some("/a~1b"), Some("/_id"), Some(""), None] {
             assert_eq!(judged(&[path]), (Some("issue-0".to_owned()), 1), "{path:?}");
         }
-        // A trap speaks of no issue.
+        // A plug-in that trapped returns no issues.
         let trap = Refusal {
             code: "plugin-trap".to_owned(),
             message: "so".to_owned(),
