@@ -17,7 +17,14 @@
 //!
 //! let mug = DocumentId::new("mug").expect("a valid id");
 //! let product = ProductId::from(&mug);
-//! let line = |operation, object| PendingLine { operation, product: &product, product_stays: false, siblings: None, source_digest: None, object };
+//! let line = |operation, object| PendingLine {
+//!     operation,
+//!     product: &product,
+//!     product_stays: false,
+//!     siblings: None,
+//!     source_digest: None,
+//!     object,
+//! };
 //! let mut chunker = Chunker::new(ChunkBounds { documents: 1_000, bytes: 8 << 20 }, 1);
 //! let added = line(Operation::AddDocuments, r#"{"title":"Mug"}"#);
 //! assert!(chunker.push(mug.clone(), added).is_empty());

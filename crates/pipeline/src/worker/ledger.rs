@@ -354,8 +354,8 @@ impl ProductChange<'_> {
     }
 }
 
-/// Records that the index has a document of the product. `is_written`: the chunk wrote it, so that its version
-/// becomes the product's.
+/// Records that the index has a document of the product. If the record has the document already, it changes only if
+/// the chunk wrote it (`is_written`).
 fn add_live(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
     if record.state != ProductState::Live {
         record.documents.clear();

@@ -6,11 +6,11 @@
 //! | file | concern |
 //! | --- | --- |
 //! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
-//! | `handle`, `heartbeat`, `backtrace` | one message, from claim to acknowledgement; how a lease is renewed; where a panic happened |
-//! | `chunk_error`, `failure_policy`, `on_failure` | what can fail, what a failure means for its chunk, and what is done then |
+//! | `handle`, `heartbeat`, `backtrace` | one message, from claim to acknowledgement; its lease; where a panic happened |
+//! | `chunk_error`, `failure_policy`, `on_failure` | what can fail, what it means for the chunk, what is done then |
 //! | `breaker` | circuit breakers: what stops all work on an index, and when it is tried again |
 //! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
-//! | `decide`, `tombstone` | write protection: which items may be written, since nothing may overwrite a newer document |
+//! | `decide`, `tombstone` | write protection: no item may overwrite a newer document |
 //! | `ledger` | the ledger: the recorded outcome of each product |
 //! | `dead_letters`, `cancel_job` | commands of operators |
 

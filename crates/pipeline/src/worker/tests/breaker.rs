@@ -95,7 +95,8 @@ async fn a_probe_that_fails_temporarily_keeps_the_breaker_open() {
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_waits_holds_back_the_later_chunks_of_its_lane() {
     let harness = Harness::new();
-    let versions = [1, 2, 3].map(|v| format!("{{\"_id\":\"1\",\"v\":{v},\"title\":\"{v}\"}}\n"));
+    let versions =
+        [1, 2, 3].map(|version| format!("{{\"_id\":\"1\",\"v\":{version},\"title\":\"{version}\"}}\n"));
     let chunks: Vec<_> = versions.iter().map(|text| (ADD, text.as_str())).collect();
     let id = harness.publish("job", &chunks, false).await;
     harness.script(vec![Next::Permanent; 7]);

@@ -87,10 +87,10 @@ async fn a_product_is_live_with_all_its_documents_and_then_removed() {
 async fn an_older_add_in_another_lane_does_not_bring_a_removed_product_back() {
     let harness = Harness::new();
     harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
-    for (name, v, code) in
+    for (name, version, code) in
         [("older", 1, Some("removed-product")), ("same", 2, Some("removed-product")), ("newer", 3, None)]
     {
-        let id = harness.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", v))], &[7]).await;
+        let id = harness.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", version))], &[7]).await;
         let job = harness.run(&id).await.unwrap();
         assert_eq!(job.samples.first().map(|entry| entry.code.as_str()), code, "{name}");
         assert_eq!(harness.ids().is_empty(), code.is_some(), "{name}");
@@ -135,7 +135,7 @@ async fn a_removal_that_comes_late_does_not_replace_a_newer_one() {
 async fn a_product_without_its_last_document_is_absent_and_comes_back_in_the_same_version() {
     let harness = Harness::new();
     let alone =
-        |id: &str, v: i64| line(id, "gid/1", v).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
+        |id: &str, version| line(id, "gid/1", version).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
     harness.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
     harness.work("2", DELETE, &alone("a", 2)).await;
     assert_eq!(harness.recorded("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
@@ -303,7 +303,7 @@ async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product()
 #[tokio::test(start_paused = true)]
 async fn a_document_that_left_its_product_does_not_come_back_in_an_older_version() {
     let harness = Harness::new();
-    let both = |v| line("a", "gid/1", v) + &last_line("b", &["a"], v);
+    let both = |version| line("a", "gid/1", version) + &last_line("b", &["a"], version);
     harness.work("1", ADD, &both(1)).await;
     harness.work("2", ADD, &last_line("a", &[], 3)).await;
     assert_eq!(harness.work("older", ADD, &both(2)).await.2, ["removed-document", "older-version"]);
@@ -483,10 +483,10 @@ async fn records_that_did_not_change_are_not_written() {
 async fn a_removal_that_another_worker_recorded_meanwhile_holds() {
     let (harness, ledger) = Harness::with_failing_ledger(&[]);
     let newer = Job { sequence: 9, ..build::job(&*harness.clock, SHOP) };
-    let record = |id: &str, state, v: i64| LedgerRecord {
+    let record = |id: &str, state, version: i64| LedgerRecord {
         state,
         documents: [DocumentId::new(id).unwrap()].into(),
-        version: serde_json::from_str(&format!("{{\"v\":{v}}}")).unwrap(),
+        version: serde_json::from_str(&format!("{{\"v\":{version}}}")).unwrap(),
         order: Some(JobRecency::of(&newer)),
         ..LedgerRecord::new(
             ProductId::new(format!("gid/{id}")).unwrap(),
