@@ -47,18 +47,18 @@ pub(super) async fn validate(
     Ok(accepted)
 }
 
-/// The verdict on an update, which leaves fields as they are that it does not give: what is said of those, that they
-/// are required, say, does not concern it.
+/// The verdict on a partial update without issues about fields that the update does not have, such as that they are
+/// required: the index keeps these fields as they are.
 fn on_given_fields(verdict: Verdict, document: &Document) -> Verdict {
-    let concerns_it = |path: Option<&str>| {
+    let concerns_update = |path: Option<&str>| {
         let Some(name) = path.and_then(|path| path.split('/').nth(1)) else { return true };
         let name = name.replace("~1", "/").replace("~0", "~");
         name == "_id" || document.fields.contains_key(&name)
     };
     let Verdict { mut issues, refused } = verdict;
-    issues.retain(|issue| concerns_it(issue.path.as_deref()));
+    issues.retain(|issue| concerns_update(issue.path.as_deref()));
     let refused = match refused {
-        Some(refusal) if !concerns_it(refusal.path.as_deref()) => {
+        Some(refusal) if !concerns_update(refusal.path.as_deref()) => {
             issues.iter().find(|issue| issue.severity == Severity::Error).cloned().map(Refusal::of)
         }
         refused => refused,
