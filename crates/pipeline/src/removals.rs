@@ -26,8 +26,8 @@ use serde_json::{Map, Value};
 pub struct RemovalSettings {
     /// Limits of a chunk.
     pub bounds: ChunkBounds,
-    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait, theirs is used
-    /// instead.
+    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait in another number
+    /// of lanes, that one is used instead.
     pub lanes: u16,
 }
 

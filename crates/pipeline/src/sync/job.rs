@@ -44,8 +44,8 @@ pub struct JobRequest {
     pub full: bool,
     /// Limits of a chunk.
     pub bounds: ChunkBounds,
-    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait, theirs is used
-    /// instead.
+    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait in another number
+    /// of lanes, that one is used instead.
     pub lanes: u16,
     /// When the export was taken from the shop, as the user or the platform says; `None` if neither does.
     pub exported_at: Option<Timestamp>,

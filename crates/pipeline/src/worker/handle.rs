@@ -30,7 +30,8 @@ const MAX_CLAIMS: u32 = 20;
 /// What became of the message of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handled {
-    /// The chunk is counted. The message is removed from the queue, or another worker has it and will remove it.
+    /// The chunk is counted, or no job knows it. The message is removed from the queue, or another worker has it and
+    /// will remove it.
     Acked,
     /// The message stays in the queue and is redelivered after this time.
     Requeued(Duration),
