@@ -1,5 +1,5 @@
-//! Which products and documents a job published, as one small object beside its chunks: archiving asks for them when the chunks are
-//! gone.
+//! Which products and documents a job published, as one small object beside its chunks. Archiving, which removes what
+//! a full sync did not have, reads it when the chunks are gone.
 
 use host_core::{
     model::{Digest, DocumentId, Job, Operation, ProductId},
@@ -7,14 +7,14 @@ use host_core::{
 };
 use std::collections::{BTreeSet, HashSet};
 
-/// What the object begins with.
+/// The object's first bytes, with the version of its format.
 const MAGIC: &[u8] = b"host ids 1\n";
 
-/// Bytes of the digest of an id that are kept: of a million products, one that vanished is taken for another with a probability of
-/// one to a million, and stays in the index then.
+/// Bytes of an id's SHA-256 that are kept. With 2^40 values and a million ids, a product that vanished from the shop
+/// is mistaken for one that is there with a probability of one to a million; then it stays in the index.
 const BYTES: usize = 5;
 
-/// Stands for an id.
+/// The first bytes of an id's digest, in place of the id.
 type ShortDigest = [u8; BYTES];
 
 fn short(id: &str) -> ShortDigest {
@@ -36,10 +36,12 @@ impl IdSet {
     }
 }
 
-/// The ids of a job.
+/// The ids of the products and documents that a job published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobIds {
+    /// Of chunks that add or update documents, and of unchanged products, which are in no chunk.
     added: Ids,
+    /// Of chunks that delete documents.
     removed: Ids,
 }
 
@@ -49,7 +51,7 @@ struct Ids {
     documents: Vec<ShortDigest>,
 }
 
-/// The key of a job's object.
+/// The key of the object with a job's ids.
 fn key(job: &Job) -> String {
     format!("{}/ids.bin", job.folder())
 }
@@ -71,7 +73,8 @@ impl JobIds {
         self.added.documents.extend(documents.iter().map(|document| short(document.as_str())));
     }
 
-    /// Stores them, before the job is sealed. Repeated for the same chunks, it stores the same bytes.
+    /// Stores them and returns the object's digest, which the job's seal then holds. The same chunks always make the
+    /// same bytes.
     pub async fn store(mut self, chunks: &dyn Chunks, job: &Job) -> Result<Digest, StoreError> {
         for ids in self.lists_mut() {
             ids.sort_unstable();
@@ -82,7 +85,8 @@ impl JobIds {
         Ok(Digest::of(&bytes))
     }
 
-    /// Those of a job whose seal has this digest of them. The error is the key of an object that is not there or not of this version.
+    /// Reads those of a job whose seal holds this digest. The inner error is the key of the object, if it is not
+    /// there or is of another format.
     pub(crate) async fn read(
         chunks: &dyn Chunks,
         job: &Job,
@@ -93,7 +97,7 @@ impl JobIds {
         Ok(bytes.and_then(|bytes| Self::parse(&bytes)).ok_or(key))
     }
 
-    /// Adds all of them to sets, those of removals only if `with_removals`.
+    /// Adds them to `products` and `documents`, those of removals only if `with_removals`.
     pub(crate) fn add_to(self, products: &mut IdSet, documents: &mut IdSet, with_removals: bool) {
         let removed = with_removals.then_some(self.removed);
         for ids in [self.added].into_iter().chain(removed) {
@@ -102,11 +106,13 @@ impl JobIds {
         }
     }
 
+    /// The lists in the order in which they are stored.
     fn lists_mut(&mut self) -> [&mut Vec<ShortDigest>; 4] {
         let Self { added, removed } = self;
         [&mut added.products, &mut added.documents, &mut removed.products, &mut removed.documents]
     }
 
+    /// [`MAGIC`], then each list: its length as a big-endian `u64`, and its digests.
     fn to_bytes(&self) -> Vec<u8> {
         let Self { added, removed } = self;
         let mut bytes = MAGIC.to_vec();
@@ -117,6 +123,7 @@ impl JobIds {
         bytes
     }
 
+    /// `None` for bytes of another format, too few or too many.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(MAGIC)?;
         let mut ids = Self::default();
@@ -139,7 +146,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn ids_come_back_as_they_were_stored() {
+    async fn ids_are_stored_in_any_order_and_found_again_removed_ones_on_request() {
         let clock = Arc::new(VirtualClock::new(1));
         let chunks = Memory::new(clock.clone()).stores().chunks;
         let job = build::job(&*clock, "shop");

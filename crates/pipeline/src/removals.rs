@@ -1,5 +1,6 @@
-//! Removals that the host decides on by itself: a job in the lanes of their products, after everything published before, which
-//! workers carry out under write protection.
+//! Publishes removals that the host decides on by itself, after a full sync or a comparison of ledger and index: as a
+//! job whose chunks go to the lanes of their products, behind all earlier changes of these. Workers carry them out
+//! and leave alone what is newer.
 
 use crate::{
     ingest::{
@@ -23,9 +24,10 @@ use serde_json::{Map, Value};
 /// How removals are published.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalSettings {
-    /// How large chunks are.
+    /// Limits of a chunk.
     pub bounds: ChunkBounds,
-    /// Number of lanes, unless chunks of the index wait in others.
+    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait in another number
+    /// of lanes, that one is used instead.
     pub lanes: u16,
 }
 
@@ -33,23 +35,24 @@ pub struct RemovalSettings {
 #[derive(Debug)]
 pub(crate) struct PlannedRemoval {
     pub(crate) document: DocumentId,
-    /// Its lane is that of the product, after all that was published of it.
+    /// The product that it belongs to, which decides its lane.
     pub(crate) product: ProductId,
-    /// What the removal says, as JSON object text: the version and the job that it holds for.
+    /// JSON object text: up to which version, and for a document written by which job, the removal holds.
     pub(crate) removal: String,
 }
 
 /// How a document leaves an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RemovalReason {
-    /// No export has it any more: an index that can archives it.
+    /// A full sync did not have it: an index that can archive documents, such as a relational catalog (PostgreSQL),
+    /// does so.
     Absent,
-    /// A removal named it, or its product without it.
+    /// An export said that it is gone: it removed the document, or named its product without it.
     Removed,
 }
 
 impl PlannedRemoval {
-    /// The removal of a document in this version and older ones, as long as no other job has written it.
+    /// Removes a document in this version and older ones, as long as the job `writer` is the last that wrote it.
     pub(crate) fn new(
         document: DocumentId,
         product: ProductId,
@@ -65,7 +68,8 @@ impl PlannedRemoval {
     }
 }
 
-/// A job of removals in the index of another job. `of` tells it from other ones.
+/// A job that removes documents from the index of job `other`. `of` (a purpose, and what it is for) makes its
+/// fingerprint, which tells it from other jobs; `source` says for people where the removals come from.
 pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str; 2], source: String) -> Job {
     let created_at = clock.now();
     Job {
@@ -84,7 +88,8 @@ pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str;
     }
 }
 
-/// Publishes removals as a job. The caller holds the right to ingest for it.
+/// Publishes removals as the chunks of a job. The caller holds the ingest lease of the index: one process at a time
+/// publishes.
 pub(crate) struct RemovalPublisher<'a> {
     stores: &'a Stores,
     clock: &'a SharedClock,
@@ -95,7 +100,7 @@ pub(crate) struct RemovalPublisher<'a> {
 }
 
 impl<'a> RemovalPublisher<'a> {
-    /// For a job as it was created.
+    /// `job` is as the store returned it at creation, which decides the number of lanes.
     pub(crate) fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job, bounds: ChunkBounds) -> Self {
         let (chunker, publisher) = (Chunker::new(bounds, job.lanes), Publisher::new(stores, clock, job));
         Self { stores, clock, job, chunker, publisher, removals: 0 }
@@ -121,7 +126,8 @@ impl<'a> RemovalPublisher<'a> {
         Ok(())
     }
 
-    /// Publishes the rest and seals the job; returns the number of removals. `kind` says in its record what they are.
+    /// Publishes the rest and seals the job (no chunk follows, so it can end); returns the number of removals.
+    /// `kind`, such as `archive`, says in the job's record what they are.
     pub(crate) async fn seal(mut self, kind: &str) -> Result<u64, PublishError> {
         for full in self.chunker.finish() {
             self.publisher.publish(full).await?;

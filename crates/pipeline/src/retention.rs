@@ -1,4 +1,4 @@
-//! The end of jobs: their records and objects go when they are old, unless something still needs them.
+//! Removes the records and objects of jobs that have ended and are old, unless something still needs them.
 
 use host_core::{
     clock::SharedClock,
@@ -12,21 +12,21 @@ use std::{cmp::Reverse, collections::HashSet, convert::Infallible, time::Duratio
 /// How often a process that works until it is stopped removes old jobs.
 const INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// What is kept of jobs that have ended.
+/// How long jobs that have ended are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// How long jobs are kept.
+    /// Time after a job's end for which its record and objects are kept.
     pub age: Duration,
-    /// Whether their chunks are kept as long, although nothing of the host needs them.
+    /// Whether the chunks of a job without failures are kept as long; the host needs them no more.
     pub keep_chunks: bool,
 }
 
-/// What was removed, the oldest first.
+/// What [`prune`] removed, the oldest job first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pruned {
-    /// These jobs, with all of their objects.
+    /// Jobs that were removed, with all of their objects.
     pub jobs: Vec<JobSnapshot>,
-    /// The chunks of these jobs, which stay.
+    /// Jobs whose chunks were removed and whose records stay.
     pub chunks_of: Vec<JobSnapshot>,
 }
 
@@ -37,12 +37,13 @@ impl Pruned {
     }
 }
 
-/// Whether archiving does not ask a job's chunks, because there is a list of its ids.
+/// Whether a job has a list of its ids, so that archiving (removing what a full sync did not have) does not need its
+/// chunks.
 fn has_list(job: &JobSnapshot) -> bool {
     job.seal.as_ref().is_some_and(|seal| seal.ids.is_some())
 }
 
-/// Whether no chunk of a job can be redriven, since no item of it failed.
+/// Whether a job has ended without failed items: then none of its chunks is a dead letter that could be sent again.
 fn has_succeeded(job: &JobSnapshot) -> bool {
     matches!(job.status, JobStatus::Completed | JobStatus::Conflict)
 }
@@ -56,7 +57,7 @@ async fn remove_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), Sto
     chunks.delete_all(&keys).await
 }
 
-/// Whether some of a job's chunks are there: the first one goes last.
+/// Whether some of a job's chunks are there, as the first one shows: it is removed last.
 async fn has_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<bool, StoreError> {
     Ok(chunks.get(&chunk_key(job, 0), None).await?.is_some())
 }
@@ -66,7 +67,8 @@ pub(crate) async fn remove_chunks_at_end(chunks: &dyn Chunks, job: &JobSnapshot)
     if has_succeeded(job) && has_list(job) { remove_chunks(chunks, job).await } else { Ok(()) }
 }
 
-/// The same where it may have been done already.
+/// Like [`remove_chunks_at_end`], for a caller that does not know whether a worker has done it: looks first whether
+/// chunks are there.
 pub(crate) async fn remove_chunks_left(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
     if has_succeeded(job) && has_chunks(chunks, job).await? {
         remove_chunks_at_end(chunks, job).await?;
@@ -74,12 +76,13 @@ pub(crate) async fn remove_chunks_left(chunks: &dyn Chunks, job: &JobSnapshot) -
     Ok(())
 }
 
-/// Removes the jobs of one shop, or of all, that have ended and are old, and the chunks of others that have ended, of which no dead
-/// letter is left; with `dry_run` it only returns them. Idempotent: what a crash leaves of a job is removed by the next call.
+/// Removes the jobs of one shop (of all shops if `shop_id` is `None`) that have ended and are old, and the chunks of
+/// younger jobs that have ended and have no dead letter; with `dry_run` it only returns them. Idempotent: what a
+/// crash leaves of a job is removed by the next call.
 ///
-/// The newest job of each index of a shop stays, and with it what `host` says of the shop; so does a job with a chunk in the queue
-/// or among the dead letters, because it can still be written. While a full sync stays, so does the last one of its index, with all jobs
-/// after it.
+/// The newest job of each index of a shop stays, because commands show it; so does a job with a chunk in the queue or
+/// among the dead letters, because that chunk can still be written. While an older full sync of an index stays, so
+/// does the last one with all jobs after it.
 pub async fn prune(
     storage: &dyn Storage,
     remover: &dyn JobRemover,
@@ -90,43 +93,48 @@ pub async fn prune(
 ) -> Result<Pruned, StoreError> {
     let age = SignedDuration::try_from(retention.age).unwrap_or(SignedDuration::MAX);
     let stores = storage.stores();
+    // Jobs that stay whatever their age.
     let mut pinned: HashSet<JobId> = HashSet::new();
     let shops = match shop_id {
         Some(shop) => vec![shop.to_owned()],
         None => stores.queue.shops().await?,
     };
-    // Before the jobs: a redrive in between reopens a job.
+    // Dead letters are read before the jobs: if one is sent again in between, its job is found open.
     for shop in shops {
-        let letters = stores.queue.dead_letters(&shop).await?;
-        pinned.extend(letters.into_iter().map(|letter| letter.chunk.job_id));
+        let dead_letters = stores.queue.dead_letters(&shop).await?;
+        pinned.extend(dead_letters.into_iter().map(|dead_letter| dead_letter.chunk.job_id));
     }
     let mut jobs = stores.jobs.list(shop_id, usize::MAX).await?;
     jobs.sort_by_key(|job| Reverse((job.job.sequence, job.job.created_at)));
     let index_of =
         |job: &JobSnapshot| (job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string());
-    let (mut indexes, mut full) = (HashSet::new(), HashSet::new());
-    pinned
-        .extend(jobs.iter().filter(|job| indexes.insert(index_of(job))).map(|newest| newest.job.id.clone()));
-    // Archiving after the last full sync needs the jobs after it, which say what came back; and no earlier one may be the last.
-    let last_full = jobs.iter().filter(|job| job.job.full && full.insert(index_of(job)));
+    let (mut with_newest, mut with_full) = (HashSet::new(), HashSet::new());
+    pinned.extend(
+        jobs.iter().filter(|job| with_newest.insert(index_of(job))).map(|newest| newest.job.id.clone()),
+    );
+    // Archiving after the last full sync needs the jobs after it, which say what came back. And if the last full sync
+    // went before an earlier one, that one would count as the last.
+    let last_full = jobs.iter().filter(|job| job.job.full && with_full.insert(index_of(job)));
     let last_full: HashSet<JobId> = last_full.map(|job| job.job.id.clone()).collect();
-    let (mut with_full, mut compared) = (HashSet::new(), HashSet::new());
+    // Indexes of which a full sync before the last one stays, and those of which the last one stays; the loop goes
+    // from old to new.
+    let (mut with_earlier_full, mut with_last_full) = (HashSet::new(), HashSet::new());
     let (mut old, mut pruned) = (Vec::new(), Pruned::default());
     for job in jobs.into_iter().rev() {
         let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at) > age);
         let is_written = job.completed_chunks == job.chunks;
         let (index, is_last_full) = (index_of(&job), last_full.contains(&job.job.id));
         let is_needed = pinned.contains(&job.job.id)
-            || compared.contains(&index)
-            || (is_last_full && with_full.contains(&index));
+            || with_last_full.contains(&index)
+            || (is_last_full && with_earlier_full.contains(&index));
         if is_old && is_written && !is_needed {
             old.push(job);
             continue;
         }
         if is_last_full {
-            compared.insert(index);
+            with_last_full.insert(index);
         } else if job.job.full {
-            with_full.insert(index);
+            with_earlier_full.insert(index);
         }
         let chunks = stores.chunks.as_ref();
         let is_redrivable = pinned.contains(&job.job.id) && !has_succeeded(&job);
@@ -217,6 +225,7 @@ mod tests {
             (job, sent)
         }
 
+        /// Completes the job's chunk as a worker does.
         async fn work(&self, job: &Job) {
             let stores = self.storage.stores();
             let [delivery] = &stores.queue.receive("shop", 1, MINUTE).await.unwrap()[..] else { panic!() };
@@ -224,6 +233,7 @@ mod tests {
             assert!(stores.queue.ack(&delivery.receipt).await.unwrap());
         }
 
+        /// Prunes, and returns the ids of the jobs that were removed.
         async fn prune(&self, dry_run: bool) -> Vec<String> {
             let remover = self.storage.job_remover().unwrap();
             let now = self.clock.now();
@@ -231,6 +241,7 @@ mod tests {
             pruned.jobs.into_iter().map(|job| job.job.id.to_string()).collect()
         }
 
+        /// Whether a chunk's job and its object are there.
         async fn has(&self, sent: &ChunkRef) -> [bool; 2] {
             let stores = self.storage.stores();
             let object = stores.chunks.get(&sent.key, None).await.unwrap();
@@ -277,9 +288,9 @@ mod tests {
         }
     }
 
-    /// A dead letter of it is no reason to keep all jobs for ever.
+    /// A full sync stays because of its dead letter; a later full sync lets the jobs between the two go.
     #[tokio::test]
-    async fn the_jobs_after_a_full_sync_go_when_there_is_a_later_one() {
+    async fn the_jobs_after_a_full_sync_that_stays_go_when_there_is_a_later_one() {
         let shop = Shop::new();
         let (dead, _) = shop.publish_as("dead", "a", true).await;
         let queue = shop.storage.stores().queue;
@@ -302,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_can_still_be_written_stays() {
+    async fn a_job_with_a_chunk_in_the_queue_or_a_dead_letter_stays() {
         let shop = Shop::new();
         let (dead, dead_chunk) = shop.publish("dead", "a").await;
         let queue = shop.storage.stores().queue;
@@ -323,11 +334,11 @@ mod tests {
         shop.publish("last", "a").await;
         shop.clock.sleep(MONTH * 2).await;
         assert_eq!(shop.prune(true).await, [""; 0]);
-        let letter = queue.dead_letters("shop").await.unwrap();
-        assert_eq!(letter.len(), 1);
+        let dead_letters = queue.dead_letters("shop").await.unwrap();
+        assert_eq!(dead_letters.len(), 1);
     }
 
-    /// While the clock was ahead.
+    /// The worker's clock was ahead when the job ended.
     #[tokio::test]
     async fn a_job_that_ended_in_the_future_is_not_old() {
         let shop = Shop::new();

@@ -1,4 +1,5 @@
-//! Whose documents an index holds: shops may share an index.
+//! Finds out which shop's job wrote a document, because shops may share an index and none may remove another's
+//! documents.
 
 use host_core::{
     clock::MAX_CLOCK_DIFFERENCE,
@@ -8,18 +9,18 @@ use host_core::{
 use jiff::Timestamp;
 use std::collections::HashMap;
 
-/// Who a job belongs to, as its record says.
+/// Which shop a job belongs to, as its record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writer {
     /// It is a job of this shop.
     Own,
     /// It is a job of another shop.
     OtherShop,
-    /// There is no record of it: it was removed with age, or the job is another program's.
+    /// There is no record of it: retention has removed it, or a program other than the host wrote the document.
     Unknown,
 }
 
-/// Looks the shops of jobs up, each job once.
+/// Looks up which shop a job belongs to, and remembers the answers.
 pub(crate) struct Writers<'a> {
     stores: &'a Stores,
     shop_id: &'a str,
@@ -27,11 +28,12 @@ pub(crate) struct Writers<'a> {
 }
 
 impl<'a> Writers<'a> {
+    /// `shop_id` is the shop whose own jobs are told from those of others.
     pub(crate) fn new(stores: &'a Stores, shop_id: &'a str) -> Self {
         Self { stores, shop_id, known: HashMap::new() }
     }
 
-    /// Who the job belongs to that wrote a document.
+    /// Which shop the job belongs to that wrote a document.
     pub(crate) async fn of(&mut self, job: &JobId) -> Result<Writer, StoreError> {
         if let Some(known) = self.known.get(job) {
             return Ok(*known);
@@ -45,9 +47,10 @@ impl<'a> Writers<'a> {
         Ok(writer)
     }
 
-    /// Whether a job of this shop wrote a document of which the ledger's last word is that of job `said_by`. A job that is no longer
-    /// known is taken for one of this shop if it is no newer than that word, as far as clocks tell: that of its ingest, and that of the
-    /// worker which recorded the word.
+    /// Whether `job`, which the index names as the writer of a document, belongs to this shop. The shop's ledger was
+    /// last changed for that document's product by the job `said_by`, at `said_at`. Without a record of `job`, it
+    /// counts as this shop's if it was created before `said_at`; the clocks of the ingest and of the worker may
+    /// differ by [`MAX_CLOCK_DIFFERENCE`].
     pub(crate) async fn wrote(
         &mut self,
         job: &JobId,
@@ -68,7 +71,8 @@ impl<'a> Writers<'a> {
     }
 }
 
-/// When a job was created, which its id says.
+/// When a job was created: the host's job ids are UUIDs of version 7, which contain it. `None` for an id of another
+/// form.
 fn created_at(id: &JobId) -> Option<Timestamp> {
     let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.as_str()).ok()?.get_timestamp()?.to_unix();
     Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()

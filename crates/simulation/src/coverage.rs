@@ -1,47 +1,54 @@
-//! What happened in schedules, counted: a simulation in which something never happens proves nothing of it.
+//! Counts what happened in the schedules of a simulation: one in which a kind of event never happens proves nothing
+//! about it.
 
 use std::collections::BTreeMap;
 
-/// What happens to a shop.
+/// A kind of event in a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     /// A full sync removed a document that it did not have.
     Archived,
-    /// A process that ingested died before the seal.
+    /// An ingesting process crashed before it sealed the job (after which no chunk follows).
     IngestCrashed,
-    /// An ingest went on where a crashed one had stopped.
+    /// An ingest resumed the job of a crashed one.
     IngestResumed,
-    /// A job ended because the next one began.
+    /// A job that a crashed ingest had left ended because another job of the index began.
     JobSuperseded,
-    /// A process that ingests had a clock that was ahead, or behind.
+    /// An ingesting process had a clock that was ahead.
     IngestAhead,
+    /// An ingesting process had a clock that was behind.
     IngestBehind,
-    /// The clock of a process that ingests jumped meanwhile.
+    /// The clock of a process was to jump while it ingested.
     IngestJumped,
-    /// A product was skipped because the ledger had it.
+    /// A product was skipped because the ledger had it unchanged.
     Unchanged,
     /// A plug-in refused a product.
     Refused,
     /// Refused products of an earlier job were sent to a corrected plug-in.
     Replayed,
-    /// The number of lanes was another than before.
+    /// A job had another number of lanes than the one before.
     LanesChanged,
-    /// It stayed, because chunks waited.
+    /// A job got the number of lanes of the jobs before it, because chunks of these waited.
     LanesPinned,
+    /// A worker crashed, and another one started.
     WorkerCrashed,
-    /// The clock of a worker jumped forward, or back.
+    /// The clock of a worker jumped forward.
     WorkerAhead,
+    /// The clock of a worker jumped back.
     WorkerBehind,
-    /// Work on the index stopped, and went on.
+    /// A circuit breaker opened: work on the index was stopped.
     BreakerOpened,
+    /// A chunk's message was found among the dead letters.
     DeadLettered,
+    /// A dead letter was sent again.
     Redriven,
-    /// A job was removed with age.
+    /// An old job was removed.
     Expired,
-    /// Two full syncs were a year apart, with all removed in between that may be.
+    /// Two full syncs were a year apart, and everything that may be removed in between was.
     YearApart,
-    /// Records of the ledger were lost, or those of an earlier time came back.
+    /// Records of the ledger were lost.
     LedgerLost,
+    /// The ledger was replaced by its records of an earlier time.
     LedgerStale,
 }
 
@@ -89,7 +96,7 @@ impl Coverage {
         other.0.iter().for_each(|(event, times)| self.add(*event, *times));
     }
 
-    /// The events that happened less often.
+    /// The events that happened fewer than `least` times.
     pub(crate) fn rarer_than(&self, least: u64) -> Vec<Event> {
         let times = |event: &Event| self.0.get(event).copied().unwrap_or_default();
         Event::ALL.into_iter().filter(|event| times(event) < least).collect()

@@ -1,4 +1,4 @@
-//! Exports that are read, and what plug-ins refused that is read again.
+//! The steps of a schedule that ingest: an export, or the products that a plug-in refused in an earlier job (a replay).
 
 use crate::{
     World,
@@ -38,32 +38,43 @@ const SETTINGS: IngestSettings = IngestSettings { bounds: BOUNDS, batches: 2, qu
 
 /// What a job reads.
 struct Source {
+    /// Names the source, and tells it from others.
     inputs: String,
+    /// When its export was taken from the shop.
     at: Timestamp,
+    /// Whether it is the whole shop.
     full: bool,
+    /// By their numbers.
     products: BTreeMap<u64, State>,
-    /// The job whose refused products it reads; none if it reads an export.
+    /// The job whose refused products are read; `None` if an export is read.
     replayed: Option<JobSnapshot>,
 }
 
 impl<W: World> Simulation<W> {
-    /// Reads an export, mostly the newest; sometimes the process crashes before the end, and its clock jumps.
+    /// Ingests an export, mostly the newest, with a plug-in that is sometimes broken. Sometimes the process crashes
+    /// before the end, or its clock jumps.
     pub(crate) async fn ingest_some(&mut self) {
         if self.exports.is_empty() {
             return;
         }
         let newest = self.exports.len() as u64 - 1;
-        let which = if self.random.chance(70) { newest } else { self.random.below(newest + 1) };
+        let chosen = if self.random.chance(70) { newest } else { self.random.below(newest + 1) };
         let crash = self.random.chance(15).then(|| 1 + self.random.below(8));
         let jump = self.random.chance(15).then(|| (1 + self.random.below(8), self.random.offset()));
         self.coverage.add_if(Event::IngestJumped, jump.is_some());
         let (offset, is_broken) = (self.random.offset(), self.random.chance(20));
-        self.ingest(which as usize, offset, Fate { crash, jump }, is_broken).await;
+        self.ingest(chosen as usize, offset, Fate { crash, jump }, is_broken).await;
     }
 
-    /// Reads an export with a plug-in that may be broken.
-    pub(crate) async fn ingest(&mut self, which: usize, offset: SignedDuration, fate: Fate, is_broken: bool) {
-        let export = self.exports[which].clone();
+    /// Ingests the export of this number, in a process whose clock is wrong by `offset`.
+    pub(crate) async fn ingest(
+        &mut self,
+        number: usize,
+        offset: SignedDuration,
+        fate: Fate,
+        is_broken: bool,
+    ) {
+        let export = self.exports[number].clone();
         let inputs = format!("export of {}", export.at);
         let source =
             Source { inputs, at: export.at, full: export.full, products: export.products, replayed: None };
@@ -90,6 +101,7 @@ impl<W: World> Simulation<W> {
         self.run(source, offset, Fate::default(), ShopPlugin::new(false)).await;
     }
 
+    /// Runs a job that reads `source`, without a worker, and tells the oracle what it says.
     async fn run(&mut self, source: Source, offset: SignedDuration, fate: Fate, plugin: ShopPlugin) {
         let process = self.process(offset, fate);
         let (clock, lanes) = (process.clock(), 1 + self.random.below(4) as u16);
@@ -118,11 +130,11 @@ impl<W: World> Simulation<W> {
         let refused = products.iter().filter(|(_, state)| plugin.refuses(state));
         let refused: BTreeMap<u64, State> = refused.map(|(number, state)| (*number, state.clone())).collect();
         self.coverage.add(Event::Refused, refused.len() as u64);
-        // As long as it is not stored: a resumed job has read the same.
+        // A resumed job, which the oracle knows, has read the same.
         let items = products.iter().map(|(number, state)| state.item(*number)).collect();
         self.oracle.note_job(&job, products, refused);
         let chunks = process.stores().chunks;
-        let feed = |ahead| match &replayed {
+        let source = |ahead| match &replayed {
             None => feed(items),
             Some(old) => {
                 quarantine::start(chunks, old.job.clone(), old.seal.as_ref().unwrap().quarantine, ahead)
@@ -149,7 +161,7 @@ impl<W: World> Simulation<W> {
             cancel: &cancel,
         };
         let has_crashed = tokio::select! {
-            ran = run.run(&job, feed, notify) => ran.map(|_| false).unwrap(),
+            ran = run.run(&job, source, notify) => ran.map(|_| false).unwrap(),
             () = process.crashed() => true,
         };
         self.coverage.add_if(Event::IngestCrashed, has_crashed);
@@ -162,13 +174,15 @@ impl<W: World> Simulation<W> {
         self.note(&job).await;
     }
 
-    /// Notes what a job says: its published chunks and, if it was read to its end, the products that it skipped.
+    /// Tells the oracle what a job says: by its published chunks and, if its source was read to the end, by the
+    /// products that it skipped as unchanged.
     async fn note(&mut self, job: &JobSnapshot) {
         let mut said = BTreeMap::new();
         for line in self.published(&job.job.id, job.chunks).await {
             let number = number_of(line.product.as_str());
             let version = line.document.fields["v"].as_i64().unwrap();
             let of_line = match line.siblings {
+                // Only a removal has no title.
                 _ if line.document.fields.get("title").is_none() => Said::All(State::Deleted { version }),
                 Some(siblings) => {
                     let documents = siblings.iter().chain([&line.document.id]);
@@ -195,12 +209,12 @@ impl<W: World> Simulation<W> {
         lines
     }
 
-    /// The versions of a product's variants in the index.
+    /// The variants of a product that the index has, each with its version.
     pub(crate) fn indexed(&self, product: u64) -> BTreeMap<u64, i64> {
         let state = self.index.state();
         let of_product = state.documents.iter().filter(|(id, _)| number_of(id.as_str()) == product);
         of_product
-            .map(|(id, held)| (variant_of(id.as_str()), held.write.version["v"].as_i64().unwrap()))
+            .map(|(id, indexed)| (variant_of(id.as_str()), indexed.write.version["v"].as_i64().unwrap()))
             .collect()
     }
 }

@@ -1,16 +1,20 @@
-//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part; processes with clocks of their own,
-//! which are wrong by up to a day and jump, and which crash; changing numbers of lanes; products that a plug-in refuses and that
-//! are replayed; an index that stops, and chunks that become dead letters and are redriven; full syncs whose missing products are
-//! archived, some a year apart; jobs that are removed with age; a ledger that is lost or as of an earlier time. In the end the index has,
-//! of every product, the newest state that any job said, removals included.
+//! Simulates a shop over months, on virtual time and on any storage, and checks that the index ends up right: that it
+//! has, of every product, the newest state that any job said, removals included.
+//!
+//! In a schedule, a random history, exports are read late, twice or in part. Processes crash, and have clocks of their
+//! own, which are wrong by up to a day and jump. The number of lanes (within which the queue keeps order) changes. A
+//! plug-in refuses products, which are sent to a corrected one later (a replay). The index stops; chunks become dead
+//! letters and are sent again (a redrive). Full syncs archive the products that they do not have, some of them a year
+//! apart. Old jobs are removed. The ledger, which records the outcome of each product, is lost or restored from an
+//! earlier time.
 //!
 //! | file | concern |
 //! | --- | --- |
-//! | `schedule`, `ingest` | what happens, by the product's own use cases |
-//! | `oracle` | what the index must have |
-//! | `process`, `shop`, `plugin` | clocks and crashes; products; what makes documents of them |
-//! | `coverage` | how often it happened |
-//! | `year` | sizes after a year of syncs |
+//! | `schedule`, `ingest` | the steps of a schedule, which call what the commands of the host call |
+//! | `oracle` | what the index must have in the end |
+//! | `process`, `shop`, `plugin` | clocks and crashes; the shop's products; the plug-in that makes documents of them |
+//! | `coverage` | how often each kind of event happened |
+//! | `year` | how large the storage is after a year of syncs |
 //!
 //! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test -p host-simulation`.
 
@@ -35,22 +39,24 @@ mod year;
 
 pub use year::{Figures, Plan, Size, run_year};
 
-/// For how long jobs are kept.
+/// How long jobs are kept after their end: 30 days.
 pub const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
-/// A storage on which schedules run.
+/// A storage on which schedules run, such as one in memory, in a data directory or in AWS.
 #[async_trait]
 pub trait World: Send + Sync + 'static {
-    /// A process that works in it, whose clock is right.
+    /// The storage as a process sees it whose clock is right.
     fn storage(&self) -> &dyn Storage;
 
-    /// Another process, with a clock of its own.
+    /// The storage as another process sees it, with a clock of its own.
     fn process(&self, clock: SharedClock) -> Arc<dyn Storage>;
 
-    /// Removes what is older than a [`MONTH`], and returns the number of jobs. `keep_chunks` keeps those of jobs that stay.
+    /// Removes the jobs that ended more than a [`MONTH`] ago and returns their number. `keep_chunks` says whether the
+    /// chunks of the jobs that stay are kept, too.
     async fn expire(&self, keep_chunks: bool) -> u64;
 
-    /// Whether messages and what is known of removed products expire as well. Then nothing that is older than that comes back.
+    /// Whether queue messages and the ledger's records of removed products expire as well, as in AWS. A schedule then
+    /// reads no export again that is older than these.
     fn forgets(&self) -> bool {
         false
     }
@@ -61,13 +67,13 @@ pub trait World: Send + Sync + 'static {
     }
 }
 
-/// A storage whose old jobs are removed by the host.
+/// A storage that does not remove old jobs by itself: the host prunes them.
 pub struct Pruned<S> {
     /// The storage.
     pub storage: S,
-    /// Its clock.
+    /// The storage's own clock.
     pub clock: SharedClock,
-    /// Another process of it, with a clock of its own.
+    /// Opens the storage as another process, with a clock of its own.
     pub process: fn(&S, SharedClock) -> Arc<dyn Storage>,
     /// How often workers look for messages.
     pub poll_interval: Duration,
@@ -95,7 +101,8 @@ impl<S: Storage + 'static> World for Pruned<S> {
     }
 }
 
-/// Runs `number` schedules, or as many as HOST_TEST_SCHEDULES says, or the one of HOST_TEST_SEED, each on a fresh storage.
+/// Runs `number` schedules, each on a fresh storage that `world` makes. The environment variable `HOST_TEST_SCHEDULES`
+/// sets another number; `HOST_TEST_SEED` runs only the schedule of that seed. Panics if a schedule fails.
 pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let number = std::env::var("HOST_TEST_SCHEDULES").map_or(number, |number| number.parse().unwrap());
@@ -109,13 +116,14 @@ pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
         total.add_all(&coverage);
     }
     eprintln!("{total:?} in {} schedules", seeds.end - seeds.start);
-    // What never happens is not shown to be right. Of few schedules it may be chance.
+    // Events that never happen prove nothing. In fewer than 1,000 schedules a rare one may be missing by chance.
     if only.is_none() && number >= 1_000 {
         let rare = total.rarer_than(number / 100);
         assert!(rare.is_empty(), "hardly any schedule has {rare:?}");
     }
 }
 
+/// Runs the schedule of a seed on a runtime of its own.
 fn run_alone<W: World>(seed: u64, world: &impl Fn(SharedClock) -> W) -> Coverage {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {

@@ -1,4 +1,4 @@
-//! What the index must have: of every product, the newest state that any job said.
+//! The oracle: remembers what all jobs said, and checks that the index has, of every product, the newest state.
 
 use crate::shop::{State, number_of};
 use host_core::{
@@ -8,17 +8,17 @@ use host_core::{
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// What a job says of a product.
+/// What a job's chunks say of a product.
 pub(crate) enum Said {
+    /// All documents of the product, or its removal.
     All(State),
-    /// Some documents of this version: the process that ingested crashed before the others.
-    Part {
-        version: i64,
-    },
+    /// Some documents of this version: the ingesting process crashed before it published the others.
+    Part { version: i64 },
 }
 
 /// What a job read.
 struct Read {
+    /// When its export was taken from the shop.
     at: Timestamp,
     products: BTreeMap<u64, State>,
     /// Those of them that the plug-in refused.
@@ -26,7 +26,7 @@ struct Read {
 }
 
 impl Read {
-    /// Whether the job says that the shop has a product.
+    /// Whether the export has a product that is not deleted, or that the plug-in refused.
     fn has(&self, product: u64) -> bool {
         matches!(self.products.get(&product), Some(State::Live { .. })) || self.refused.contains_key(&product)
     }
@@ -39,9 +39,10 @@ struct Statement {
     state: State,
 }
 
-/// That a full sync archived a product which the index had in this version.
+/// A full sync did not have a product that the index had in this version, and archived it.
 #[derive(Debug)]
 struct Absence {
+    /// When the full sync's export was taken.
     at: Timestamp,
     version: i64,
 }
@@ -50,15 +51,16 @@ struct Absence {
 #[derive(Default)]
 pub(crate) struct Oracle {
     jobs: BTreeMap<JobId, Read>,
+    /// By the product's number, as in the next two fields.
     statements: BTreeMap<u64, Vec<Statement>>,
     absences: BTreeMap<u64, Vec<Absence>>,
-    /// Versions of products of which a crashed ingest published a part.
+    /// The newest version of which a crashed ingest published only some documents.
     partial: BTreeMap<u64, i64>,
     has_lost_ledger: bool,
 }
 
 impl Oracle {
-    /// Notes what a job reads, before it does.
+    /// Remembers what a job is going to read.
     pub(crate) fn note_job(
         &mut self,
         job: &Job,
@@ -69,12 +71,13 @@ impl Oracle {
         self.jobs.insert(job.id.clone(), Read { at, products, refused });
     }
 
-    /// The products that were refused in a job.
+    /// The products that the plug-in refused in a job.
     pub(crate) fn refused(&self, job: &JobId) -> BTreeMap<u64, State> {
         self.jobs[job].refused.clone()
     }
 
-    /// Notes what a job says in its chunks, and of the products that it skipped, whose number it returns.
+    /// Remembers what a job says: `said` in its chunks, and of the products that it skipped as unchanged what it read.
+    /// Returns the number of skipped products.
     pub(crate) fn note_said(&mut self, job: &JobSnapshot, said: BTreeMap<u64, Said>) -> u64 {
         let Read { at, products, refused } = &self.jobs[&job.job.id];
         let is_read = job.seal.is_some();
@@ -102,11 +105,12 @@ impl Oracle {
         number
     }
 
-    /// Notes what a full sync archived: nothing that it has, or that a later export had.
+    /// Remembers what was archived after a full sync (`lines` are the removals), and checks that neither that sync
+    /// nor a job with a later export had any of it. `known` are the jobs whose records are there.
     pub(crate) fn note_archived(&mut self, full: &Job, lines: &[ChunkLine], known: &[JobSnapshot]) {
         let at = self.jobs[&full.id].at;
         for line in lines {
-            // A document that a repair of the ledger recorded without its product.
+            // A repair of the ledger may have recorded a document as a product of its own.
             if line.product.as_str().contains('-') {
                 continue;
             }
@@ -127,32 +131,35 @@ impl Oracle {
         }
     }
 
-    /// Notes that records of the ledger are gone, or those of an earlier time.
+    /// Remembers that the ledger has lost records or was replaced by an earlier state.
     pub(crate) fn lose_ledger(&mut self) {
         self.has_lost_ledger = true;
     }
 
-    /// Notes that the ledger was made again.
+    /// Remembers that the ledger was rebuilt from the index.
     pub(crate) fn rebuild_ledger(&mut self) {
         self.has_lost_ledger = false;
     }
 
+    /// Whether the ledger has all records, as far as the oracle knows.
     pub(crate) fn is_ledger_whole(&self) -> bool {
         !self.has_lost_ledger
     }
 
-    /// Checks the versions of a product's documents in the index.
+    /// Checks what the index has of a product: each variant with its version.
     pub(crate) fn check(&self, product: u64, indexed: &BTreeMap<u64, i64>) {
         let statements = self.statements.get(&product).into_iter().flatten();
         let newest = statements.max_by_key(|statement| statement.state.version());
         let Some(Statement { at, state }) = newest else { return };
+        // Some documents of a newer version may have been written and others not: nothing is certain.
         if self.partial.get(&product).is_some_and(|version| *version > state.version()) {
             return;
         }
         let latest = self.statements[&product].iter().map(|statement| statement.at).max().unwrap_or(*at);
         let absences = self.absences.get(&product).into_iter().flatten();
         let later: Vec<&Absence> = absences.filter(|absence| absence.at > latest).collect();
-        // A newer version than the archived one comes back: its export was perhaps taken before, by a wrong clock.
+        // A version that is newer than the archived one comes back even if its export seems older, since the clock that
+        // says so may have been wrong: then both outcomes are right.
         if !later.is_empty() && later.iter().all(|absence| absence.version < state.version()) {
             return;
         }
@@ -163,7 +170,8 @@ impl Oracle {
         assert_eq!(*indexed, expected, "p{product}: {state:?}, archived {later:?}");
     }
 
-    /// Without records, what left the index may come back by what is older, and stay. What is newest is there all the same.
+    /// Checks a product after records of the ledger were lost: older jobs may then bring documents back that had left
+    /// the index. The newest documents must be there all the same.
     fn check_without_ledger(&self, product: u64, indexed: &BTreeMap<u64, i64>, state: &State) {
         let newest = state.documents();
         let is_archived = self.absences.contains_key(&product);

@@ -1,4 +1,4 @@
-//! The plug-in that makes documents of the shop's products.
+//! The plug-in that makes documents of the simulated shop's products.
 
 use crate::shop::{State, document_id, number_of};
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use host_core::{
 };
 use host_testing::fakes::FakePlugin;
 
-/// Makes a document of each variant. A broken one refuses some products, always the same.
+/// Makes a document of each variant. If it is broken, it refuses the products whose version is a multiple of three.
 pub(crate) struct ShopPlugin {
     is_broken: bool,
     manifest: PluginManifest,
@@ -20,11 +20,13 @@ impl ShopPlugin {
         Self { is_broken, manifest }
     }
 
+    /// The plug-in as jobs name it: the broken one has another digest.
     pub(crate) fn reference(&self) -> PluginRef {
         let PluginManifest { name, version, .. } = self.manifest.clone();
         PluginRef { name, version, digest: Digest::of(&[self.is_broken.into()]) }
     }
 
+    /// Whether it refuses a product.
     pub(crate) fn refuses(&self, state: &State) -> bool {
         self.is_broken && state.version() % 3 == 0
     }

@@ -1,4 +1,5 @@
-//! The processes of a schedule: each has a clock of its own, which may be wrong and jump, and one that ingests may crash.
+//! The processes of a schedule. Each has a clock of its own, which may be wrong and may jump; one that ingests may
+//! also crash, at a step between the writes of its objects.
 
 use async_trait::async_trait;
 use host_core::{
@@ -16,7 +17,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// A clock that is ahead or behind by some time, which may change.
+/// A clock that is ahead of the right one by `offset`, or behind it if that is negative.
 #[derive(Debug)]
 pub(crate) struct WrongClock {
     clock: SharedClock,
@@ -24,11 +25,12 @@ pub(crate) struct WrongClock {
 }
 
 impl WrongClock {
+    /// `clock` is the right one.
     pub(crate) fn new(clock: &SharedClock, offset: SignedDuration) -> Arc<Self> {
         Arc::new(Self { clock: clock.clone(), offset: Mutex::new(offset) })
     }
 
-    /// The clock jumps.
+    /// Has the clock jump.
     pub(crate) fn set(&self, offset: SignedDuration) {
         *self.offset.lock().unwrap() = offset;
     }
@@ -53,26 +55,31 @@ impl Clock for WrongClock {
     }
 }
 
-/// What happens to a process after it has begun or ended so many writes of objects.
+/// What happens to a process. Each write of an object is two steps, its begin and its end, numbered from 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fate {
+    /// The step at which the process crashes.
     pub(crate) crash: Option<u64>,
+    /// The step at which its clock jumps, and by how much it is wrong from then on.
     pub(crate) jump: Option<(u64, SignedDuration)>,
 }
 
-/// All chunks that were ever written, since those of jobs that have ended are removed.
+/// All chunks that were ever written, by their keys. The oracle needs them after the host has removed those of a job
+/// that has ended.
 pub(crate) type WrittenChunks = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
-/// The storage as a process sees it.
+/// The storage as one process of the schedule sees it.
 pub(crate) struct Process {
     storage: Arc<dyn Storage>,
     chunks: Arc<ProcessChunks>,
 }
 
+/// The process's chunk store, whose writes are the steps at which it crashes.
 struct ProcessChunks {
     chunks: Arc<dyn Chunks>,
     written: WrittenChunks,
     clock: Arc<WrongClock>,
+    /// The number of steps so far, and what happens at which.
     fate: Mutex<(u64, Fate)>,
     crashed: Notify,
 }
@@ -91,19 +98,21 @@ impl Process {
         }
     }
 
-    /// Its clock.
+    /// The process's clock.
     pub(crate) fn clock(&self) -> SharedClock {
         self.chunks.clock.clone()
     }
 
-    /// Completes when the process is to crash: what it does then never ends.
+    /// Returns when the process has reached the step at which it crashes. That step itself never returns, and the
+    /// caller drops what the process was doing.
     pub(crate) async fn crashed(&self) {
         self.chunks.crashed.notified().await;
     }
 }
 
 impl ProcessChunks {
-    async fn survive(&self) {
+    /// One step: the clock jumps, or the process crashes, if that is its fate.
+    async fn take_step(&self) {
         let (step, fate) = {
             let mut fate: MutexGuard<'_, (u64, Fate)> = self.fate.lock().unwrap();
             fate.0 += 1;
@@ -161,17 +170,17 @@ impl Storage for Process {
 #[async_trait]
 impl Chunks for ProcessChunks {
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.survive().await;
+        self.take_step().await;
         let put = self.chunks.put_if_absent(key, bytes).await?;
         self.written.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
-        self.survive().await;
+        self.take_step().await;
         Ok(put)
     }
 
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.survive().await;
+        self.take_step().await;
         self.chunks.put(key, bytes).await?;
-        self.survive().await;
+        self.take_step().await;
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! One schedule: what happens to a shop, in the order that a seed says.
+//! A schedule: a random history of one shop, which follows from its seed. Steps change the shop, take and ingest
+//! exports, archive, break things and repair them; in the end the oracle checks the index.
 
 use crate::{
     World,
@@ -35,24 +36,29 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const SHOP: &str = "tests.myshopify.com";
 pub(crate) const INDEX: &str = "products";
+/// Number of products that the shop may have: few, so that jobs meet each other's.
 pub(crate) const PRODUCTS: u64 = 6;
+/// Number of steps in a schedule.
 const STEPS: u64 = 40;
 const DAY: Duration = Duration::from_secs(86_400);
-/// Small, so that chunks end within products.
+/// Limits of a chunk: so small that the documents of a product may be in two chunks.
 pub(crate) const BOUNDS: ChunkBounds = ChunkBounds { documents: 3, bytes: 1_000 };
 
+/// Random numbers that follow from a seed.
 pub(crate) struct Random(u64);
 
 impl Random {
+    /// A number from 0 up to, but not including, `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         next_random(&mut self.0) % end
     }
 
+    /// True in this percentage of calls.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// By how much a clock is wrong: not, by some hours, or by a day; ahead or behind.
+    /// By how much a clock is wrong: by nothing, some hours or a day, ahead or behind.
     pub(crate) fn offset(&mut self) -> SignedDuration {
         let seconds = match self.below(6) {
             0 => 86_400,
@@ -65,12 +71,13 @@ impl Random {
     }
 }
 
-/// A process that works.
+/// A process that runs a worker.
 struct WorkerProcess {
     task: JoinHandle<()>,
     clock: Arc<WrongClock>,
 }
 
+/// The state of a schedule.
 pub(crate) struct Simulation<W> {
     pub(crate) random: Random,
     pub(crate) clock: SharedClock,
@@ -79,15 +86,19 @@ pub(crate) struct Simulation<W> {
     pub(crate) stores: Stores,
     pub(crate) index: Arc<FakeIndex>,
     workers: Vec<WorkerProcess>,
+    /// The shop's products by their numbers, deleted ones included.
     shop: BTreeMap<u64, State>,
-    /// Products that the shop has and does not show: no export has them.
+    /// Products that the shop has and does not publish at the moment, so that no export has them.
     hidden: BTreeSet<u64>,
     last_version: i64,
     pub(crate) exports: Vec<Export>,
+    /// Number of lanes of the last job; 0 before the first one.
     pub(crate) last_lanes: u16,
+    /// Whether chunks are kept after their job has ended.
     pub(crate) keep_chunks: bool,
-    /// Whether the ledger may be lost.
+    /// Whether the ledger may lose records in this schedule.
     loses_ledger: bool,
+    /// The ledger's records of an earlier time.
     ledger_backup: Vec<LedgerRecord>,
     has_open_breaker: bool,
     pub(crate) oracle: Oracle,
@@ -123,6 +134,7 @@ impl<W: World> Simulation<W> {
         simulation
     }
 
+    /// Starts a process with a worker, which starts again 15 s after its worker has stopped.
     fn start_worker(&mut self) {
         let clock = WrongClock::new(&self.clock, self.random.offset());
         let rules = Arc::new(FakePlugin::default());
@@ -134,7 +146,7 @@ impl<W: World> Simulation<W> {
             stopped_after: Duration::from_secs(24 * 3_600),
             keep_chunks: self.keep_chunks,
         };
-        // One that works for one shop tries chunks although work is stopped; one for all shops waits.
+        // A worker for one shop tries chunks although a circuit breaker is open; a worker for all shops waits.
         let only_shop = self.random.chance(50);
         let (stores, index) = (self.world.process(clock.clone()).stores(), self.index.clone());
         let shared: SharedClock = clock.clone();
@@ -163,7 +175,7 @@ impl<W: World> Simulation<W> {
         self.workers.drain(..).for_each(|worker| worker.task.abort());
     }
 
-    /// A process that ingests, whose clock may be wrong.
+    /// A process that ingests or archives, whose clock is wrong by `offset`.
     pub(crate) fn process(&mut self, offset: SignedDuration, fate: Fate) -> Process {
         self.coverage.add_if(Event::IngestAhead, offset.is_positive());
         self.coverage.add_if(Event::IngestBehind, offset.is_negative());
@@ -171,6 +183,7 @@ impl<W: World> Simulation<W> {
         Process::new(self.world.process(clock.clone()), self.written.clone(), clock, fate)
     }
 
+    /// Creates, changes, deletes, hides or shows a product.
     fn change_shop(&mut self) {
         let product = self.random.below(PRODUCTS);
         let is_live = matches!(self.shop.get(&product), Some(State::Live { .. }));
@@ -192,7 +205,8 @@ impl<W: World> Simulation<W> {
         self.shop.insert(product, state);
     }
 
-    /// Of all products, those that are there; of some, deletions too.
+    /// Takes an export: of all products that the shop shows if `full`, otherwise of some, deleted ones included.
+    /// Returns false, and takes none, if it would be empty.
     fn export(&mut self, full: bool) -> bool {
         let mut products = self.shop.clone();
         products.retain(|number, _| !self.hidden.contains(number));
@@ -208,7 +222,7 @@ impl<W: World> Simulation<W> {
         has_products
     }
 
-    /// Archives after the last full sync, if it has ended.
+    /// Archives what the last full sync did not have, unless that is refused.
     async fn archive(&mut self, offset: SignedDuration) {
         let process = self.process(offset, Fate::default());
         let jobs = self.stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
@@ -233,6 +247,7 @@ impl<W: World> Simulation<W> {
         self.oracle.note_archived(&full.job, &lines, &jobs);
     }
 
+    /// One step: an event, and some time until the next one.
     async fn step(&mut self) {
         match self.random.below(24) {
             0..=5 => self.change_shop(),
@@ -246,8 +261,8 @@ impl<W: World> Simulation<W> {
                 self.archive(offset).await;
             }
             16 => {
-                let which = self.random.below(2) as usize;
-                self.workers.remove(which).task.abort();
+                let worker = self.random.below(2) as usize;
+                self.workers.remove(worker).task.abort();
                 self.coverage.add(Event::WorkerCrashed, 1);
                 self.start_worker();
             }
@@ -264,7 +279,7 @@ impl<W: World> Simulation<W> {
             _ => self.damage_ledger().await,
         }
         match self.random.below(10) {
-            // Where everything is forgotten meanwhile, seldom.
+            // Long pauses are rare where everything expires meanwhile: nothing of interest is left after them.
             0 | 1 if self.world.forgets() && self.random.chance(80) => {}
             0 => self.pause(365 * DAY).await,
             1 => self.pause(40 * DAY).await,
@@ -274,6 +289,7 @@ impl<W: World> Simulation<W> {
         self.look_at_breaker().await;
     }
 
+    /// Has the next writes of the index fail or take long.
     fn script_failures(&mut self) {
         let next = match self.random.below(5) {
             0 => Next::Transient,
@@ -282,33 +298,35 @@ impl<W: World> Simulation<W> {
             3 => Next::Slow(Duration::from_secs(self.random.below(200))),
             _ => Next::Panic,
         };
-        // Of some, more than a chunk is tried.
+        // Sometimes more often than a chunk is tried, so that it becomes a dead letter or work stops.
         let times = 1 + self.random.below(30) as usize;
         self.index.state().script.extend(std::iter::repeat_n(next, times));
     }
 
-    /// The clock of a worker jumps while it works.
+    /// Has the clock of a worker jump while it works.
     fn jump(&mut self) {
-        let (which, offset) = (self.random.below(2) as usize, self.random.offset());
-        let clock = &self.workers[which].clock;
+        let (worker, offset) = (self.random.below(2) as usize, self.random.offset());
+        let clock = &self.workers[worker].clock;
         let before = clock.offset();
         clock.set(offset);
         self.coverage.add_if(Event::WorkerAhead, offset > before);
         self.coverage.add_if(Event::WorkerBehind, offset < before);
     }
 
+    /// Counts it if the circuit breaker of the index has opened since the last look.
     async fn look_at_breaker(&mut self) {
         let is_open = !self.stores.breakers.list(Some(SHOP)).await.unwrap().is_empty();
         self.coverage.add_if(Event::BreakerOpened, is_open && !self.has_open_breaker);
         self.has_open_breaker = is_open;
     }
 
+    /// Removes old jobs.
     async fn expire(&mut self) {
         let expired = self.world.expire(self.keep_chunks).await;
         self.coverage.add(Event::Expired, expired);
     }
 
-    /// A long time without a worker, so that none polls through it.
+    /// Lets a long time pass without workers, which would otherwise poll thousands of times.
     async fn pause(&mut self, time: Duration) {
         if self.world.forgets() {
             self.drain().await;
@@ -317,13 +335,15 @@ impl<W: World> Simulation<W> {
         self.clock.sleep(time).await;
         if self.world.forgets() {
             self.expire().await;
-            // Nothing says any more that what they have was removed.
+            // The tombstones of removed products have expired, so old exports would bring these back: they are not
+            // read again.
             self.exports.clear();
         }
         (0..2).for_each(|_| self.start_worker());
     }
 
-    /// Two full syncs with a year between them, in which everything goes that may go. After each, the index is what the shop is.
+    /// Makes two full syncs with a year between them, in which everything is removed that may be. After each, the index
+    /// must have what the shop has.
     async fn year_apart(&mut self) {
         self.full_sync().await;
         self.pause(365 * DAY).await;
@@ -333,6 +353,8 @@ impl<W: World> Simulation<W> {
         self.coverage.add(Event::YearApart, 1);
     }
 
+    /// Ingests and writes a full export, archives what it does not have, and checks that the index has what the shop
+    /// shows.
     async fn full_sync(&mut self) {
         self.drain().await;
         if !self.export(true) {
@@ -353,16 +375,16 @@ impl<W: World> Simulation<W> {
         }
     }
 
-    /// Redrives all dead letters that may be.
+    /// Redrives all dead letters (sends their chunks again), except for those that have to wait for others.
     async fn redrive(&mut self) {
-        let letters = self.stores.queue.dead_letters(SHOP).await.unwrap();
-        self.coverage.add(Event::DeadLettered, letters.len() as u64);
+        let dead_letters = self.stores.queue.dead_letters(SHOP).await.unwrap();
+        self.coverage.add(Event::DeadLettered, dead_letters.len() as u64);
         let filter = DeadLetterFilter::default();
         let redriven = redrive(&self.stores, &self.clock, SHOP, &filter).await.unwrap();
         self.coverage.add(Event::Redriven, redriven.sent.len() as u64);
     }
 
-    /// Works until nothing waits and no dead letter is left.
+    /// Ends all failures of the index, and lets workers go on until no message and no dead letter is left.
     async fn drain(&mut self) {
         {
             let mut index = self.index.state();
@@ -380,7 +402,8 @@ impl<W: World> Simulation<W> {
         panic!("the queue does not become empty");
     }
 
-    /// Records of the ledger go, or are those of an earlier time, as after a restore.
+    /// Has the ledger lose records, or replaces it by an earlier state, as a restore of a backup does. Half of the
+    /// calls only take the backup.
     async fn damage_ledger(&mut self) {
         if !self.loses_ledger {
             return;
@@ -404,9 +427,10 @@ impl<W: World> Simulation<W> {
         build::store_records(&*ledger, &scope, &kept).await;
     }
 
-    /// After a ledger was lost, it and the index are made to agree; the next full sync then makes the index what the shop is.
+    /// Rebuilds a damaged ledger from the index, as `host reconcile --repair` does, and checks that the next full
+    /// sync then makes the index what the shop shows.
     async fn rebuild_ledger(&mut self) {
-        // Ends what a crashed ingest has left.
+        // Its ingest ends the jobs that crashed ones have left: nothing is compared while a job is open.
         self.full_sync().await;
         let process = self.process(SignedDuration::ZERO, Fate::default());
         let job_id = String::new();
@@ -426,7 +450,7 @@ impl<W: World> Simulation<W> {
     }
 }
 
-/// Runs the schedule of a seed.
+/// Runs the schedule of a seed, and returns what happened in it.
 pub(crate) async fn run<W: World>(seed: u64, world: W, clock: SharedClock) -> Coverage {
     let mut simulation = Simulation::new(seed, world, clock);
     let year_at = simulation.random.chance(10).then(|| simulation.random.below(STEPS));

@@ -1,4 +1,6 @@
-//! The products of a shop, and the lines of chunks that say what became of them.
+//! The products of the simulated shop, their exports, and the lines of chunks that such products become.
+//!
+//! Product 3 has the id `p3`, and the document of its variant 1 the id `p3-v1`.
 
 use host_core::model::{DocumentId, Operation, Product, ProductId};
 use host_export::ExportItem;
@@ -7,10 +9,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A product in the shop; versions grow with each change.
+/// A product in the shop. Versions grow with each change.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum State {
+    /// The shop has it. Each variant is a document.
     Live { version: i64, variants: BTreeSet<u64> },
+    /// The shop has deleted it, in this version.
     Deleted { version: i64 },
 }
 
@@ -21,7 +25,7 @@ impl State {
         }
     }
 
-    /// The version of each variant that the index is to have.
+    /// The variants whose documents the index must have, each with its version.
     pub(crate) fn documents(&self) -> BTreeMap<u64, i64> {
         match self {
             Self::Live { version, variants } => variants.iter().map(|variant| (*variant, *version)).collect(),
@@ -29,7 +33,7 @@ impl State {
         }
     }
 
-    /// The product as an export has it.
+    /// The product as an item of an export. `number` is the product's number.
     pub(crate) fn item(&self, number: u64) -> ExportItem {
         let object = match self {
             Self::Live { version, variants } => json!({"v": version, "variants": variants}),
@@ -39,7 +43,7 @@ impl State {
         ExportItem::Product { source: 0, product: Product { text, line: number + 1, id } }
     }
 
-    /// The text of such a product.
+    /// Parses the text of a product that [`item`](Self::item) made.
     pub(crate) fn parse(text: &str) -> Self {
         let object: Value = serde_json::from_str(text).unwrap();
         let version = object["v"].as_i64().unwrap();
@@ -52,11 +56,14 @@ impl State {
     }
 }
 
-/// What the shop had at a time.
+/// An export of the shop.
 #[derive(Clone)]
 pub(crate) struct Export {
+    /// When it was taken from the shop.
     pub(crate) at: Timestamp,
+    /// Whether it has all products of the shop.
     pub(crate) full: bool,
+    /// By their numbers.
     pub(crate) products: BTreeMap<u64, State>,
 }
 
@@ -68,15 +75,17 @@ pub(crate) fn document_id(product: u64, variant: u64) -> DocumentId {
     DocumentId::new(format!("p{product}-v{variant}")).unwrap()
 }
 
+/// The product's number in the id of a product or document.
 pub(crate) fn number_of(id: &str) -> u64 {
     id[1..].split('-').next().unwrap().parse().unwrap()
 }
 
+/// The variant in the id of a document.
 pub(crate) fn variant_of(id: &str) -> u64 {
     id.split_once("-v").unwrap().1.parse().unwrap()
 }
 
-/// A line of a product, before it is in a chunk.
+/// A document or removal of a product, before it is a line of a chunk.
 pub(crate) struct ProductLine {
     id: DocumentId,
     operation: Operation,
@@ -86,6 +95,7 @@ pub(crate) struct ProductLine {
 }
 
 impl ProductLine {
+    /// Adds it to the chunker, and returns the chunks that this completes.
     pub(crate) fn push(self, chunker: &mut Chunker) -> Vec<FinishedChunk> {
         let Self { id, operation, product, siblings, object } = self;
         let siblings = siblings.as_deref();
@@ -103,6 +113,7 @@ impl ProductLine {
     }
 }
 
+/// The documents of a product, or its removal, as an ingest makes them.
 pub(crate) fn lines(number: u64, state: &State) -> Vec<ProductLine> {
     let line = |variant, operation, siblings, object| {
         let (id, product) = (document_id(number, variant), product_id(number));

@@ -1,4 +1,5 @@
-//! A shop whose export is read every few hours for a long time: what its storage keeps, and how much that is.
+//! Syncs a shop every few hours for a year of virtual time, and measures how large its storage is: it must not grow
+//! with time, and what is younger than retention must stay readable.
 
 use crate::{
     MONTH, World,
@@ -32,52 +33,54 @@ use tokio_util::sync::CancellationToken;
 const SHOP: &str = "tests.myshopify.com";
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// When what is old enough to be removed begins to be.
+/// The day from which the size is measured: jobs are removed after 30 days, so by then it should no longer grow.
 const WARM_UP: u32 = 40;
-/// After how many days a dead letter is redriven.
+/// Days after which a dead letter is redriven (its chunk is sent again).
 const REDRIVE_AFTER: u32 = 25;
-/// After how many days a job's refused products are read again, as a replay does.
+/// Days after which a job's refused products are read again, as a replay with a corrected plug-in does.
 const REPLAY_AFTER: u32 = 25;
 
-/// What happens.
+/// What is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// For how long the shop is synced.
+    /// Number of days for which the shop is synced.
     pub days: u32,
     /// Hours from one sync to the next.
     pub hours: u32,
-    /// Chunks of a sync.
+    /// Number of chunks of a sync.
     pub chunks: u32,
-    /// Whether a dead letter that is never redriven keeps its job for ever.
+    /// Whether the dead letter of the first sync is not redriven until the end, so that it keeps its job and all
+    /// objects of it.
     pub pins: bool,
 }
 
-/// What a storage occupies.
+/// The size of a storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Files, objects or items.
+    /// Number of its files, objects or database items.
     pub items: u64,
-    /// Bytes of them.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
-/// What was found.
+/// What [`run_year`] measured.
 #[derive(Debug)]
 pub struct Figures {
-    /// The size at the first day on which jobs had been removed for a while.
+    /// The size on the first measured day, when jobs had been removed for some days.
     pub first: Size,
-    /// The largest of the days after that.
+    /// The largest size of that day and all days after it.
     pub largest: Size,
-    /// Jobs that are kept at the end.
+    /// Number of jobs that are kept at the end.
     pub jobs: u64,
-    /// Reports of these that were read.
+    /// Number of report objects of these jobs, all of which could be read.
     pub reports: u64,
-    /// Dead letters that were redriven, each weeks after its job.
+    /// Number of dead letters that were redriven, weeks after their jobs.
     pub redriven: u64,
-    /// Jobs whose refused products could be replayed, each weeks after the job.
+    /// Number of jobs whose refused products could be read again, weeks after the job.
     pub replayable: u64,
 }
 
+/// The state of the simulation.
 struct Year<'a, W> {
     world: &'a W,
     clock: &'a SharedClock,
@@ -95,7 +98,7 @@ struct Year<'a, W> {
     replayable: u64,
 }
 
-/// How one sync goes.
+/// What happens in one sync.
 #[derive(Clone, Copy, Default)]
 struct Sync {
     full: bool,
@@ -105,7 +108,7 @@ struct Sync {
     refuses: bool,
 }
 
-/// Syncs the shop for as long as the plan says. `size` measures the storage.
+/// Syncs the shop as the plan says; `size` measures the storage. Panics if something that must be kept is gone.
 pub async fn run_year<W: World>(
     world: &W,
     clock: &SharedClock,
@@ -184,7 +187,7 @@ impl<'a, W: World> Year<'a, W> {
         }
     }
 
-    /// One product in twenty changes, and the first one each time.
+    /// Changes one product in twenty, and the first one each time.
     fn change_shop(&mut self) {
         self.last_version += 1;
         let version = self.last_version;
@@ -195,7 +198,8 @@ impl<'a, W: World> Year<'a, W> {
         }
     }
 
-    /// Reads the shop's export and works it. In each, one document is older than what the index has, which the report says.
+    /// Publishes the shop's export as a job and writes it to the index. Each export also has product 0 in an older
+    /// version than the index, a conflict, so that each job has a report.
     async fn sync(&mut self, Sync { full, fails, refuses }: Sync) -> JobSnapshot {
         self.change_shop();
         let now = self.clock.now();
@@ -209,7 +213,7 @@ impl<'a, W: World> Year<'a, W> {
         };
         let (_, guard) = self.world.storage().acquire_ingest(&job).await.unwrap();
         let job = self.stores.jobs.create(&job).await.unwrap();
-        // Of a product two documents, and of a chunk two products.
+        // A product has two documents, so a chunk has two products.
         let mut chunker = Chunker::new(ChunkBounds { documents: 4, bytes: 10_000 }, job.lanes);
         let mut publisher = Publisher::new(&self.stores, self.clock, &job);
         let old = (0, State::Live { version: 0, variants: (0..2).collect() });
@@ -229,7 +233,7 @@ impl<'a, W: World> Year<'a, W> {
         self.stores.jobs.seal(&job.id, &seal).await.unwrap();
         guard.release().await.unwrap();
         if fails {
-            // All attempts of a chunk, at least.
+            // Enough for a chunk to become a dead letter at its second panic, whatever the others of the job take.
             let attempts = self.plan.chunks as usize + 4;
             self.index.state().script.extend(std::iter::repeat_n(Next::Panic, attempts));
         }
@@ -253,7 +257,7 @@ impl<'a, W: World> Year<'a, W> {
         QuarantinedProducts { products: 1, left_out: 0, objects: 1 }
     }
 
-    /// What a replay of the job needs is there: its record, and all products that it names.
+    /// Checks that what a replay of the job needs is there: its record, and all refused products that it names.
     async fn read_quarantine(&mut self, job: &Job) {
         let found = self.stores.jobs.get(&job.id).await.unwrap().expect("the job is kept");
         let named = found.seal.expect("it was sealed").quarantine;
@@ -265,12 +269,14 @@ impl<'a, W: World> Year<'a, W> {
         self.replayable += 1;
     }
 
+    /// Has the worker write the job's chunks until it has ended.
     async fn work(&self, id: &JobId) -> JobSnapshot {
         let until = RunUntil::JobEnds(id.clone());
         self.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
         self.stores.jobs.get(id).await.unwrap().unwrap()
     }
 
+    /// Archives what a full sync did not have, which is nothing.
     async fn archive(&self, job: &JobSnapshot) {
         let archive = Archive {
             storage: self.world.storage(),
@@ -285,7 +291,7 @@ impl<'a, W: World> Year<'a, W> {
         assert!(archived.as_ref().is_ok_and(|outcome| outcome.is_nothing()), "{archived:?}");
     }
 
-    /// Redrives the dead letters of a job, which ends once more, without a failure.
+    /// Redrives the dead letters of a job, which then ends once more, without a failure.
     async fn redrive(&mut self, id: &JobId) {
         let filter = DeadLetterFilter { job: Some(id.clone()), ..DeadLetterFilter::default() };
         let redriven = redrive(&self.stores, self.clock, SHOP, &filter).await.unwrap();
@@ -295,7 +301,8 @@ impl<'a, W: World> Year<'a, W> {
         assert!(matches!(job.status, JobStatus::Completed | JobStatus::Conflict), "{job:?}");
     }
 
-    /// Everything that a job of the last month has said can be read, and what is pinned can be redriven.
+    /// Checks that the jobs of the last month and all their reports can be read, and that the dead letter of the
+    /// first sync can be redriven if it was `pinned`. Returns the number of jobs and of reports.
     async fn check(&mut self, pinned: Option<&JobId>) -> (u64, u64) {
         let jobs = self.stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
         let mut reports = 0;

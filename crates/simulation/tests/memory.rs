@@ -1,4 +1,4 @@
-//! On the strictest storage there is.
+//! Runs the simulation on the storage in memory, which is the strictest: it allows nothing that a backend may refuse.
 
 use host_simulation::{Pruned, run_schedules};
 use host_testing::storage::Memory;

@@ -1,4 +1,5 @@
-//! Which products the ledger knows in an index and a full sync did not have.
+//! Finds the products that are in an index, as its ledger (the recorded outcome of each product) says, and that a
+//! full sync did not have.
 
 use super::{
     ArchiveError,
@@ -16,13 +17,13 @@ use host_core::{
 };
 use jiff::Timestamp;
 
-/// Records of one page of the ledger.
+/// Records that are read from the ledger with one call.
 const PAGE: usize = 1_000;
 
-/// Documents of one lookup in the index.
+/// Documents that are looked up in the index with one call.
 const LOOKUP_BATCH: usize = 1_000;
 
-/// What is known of the products of a full sync, of an index and of later jobs.
+/// Which products a full sync and the jobs after it had, to compare with the index.
 pub(super) struct MissingProducts<'a> {
     stores: &'a Stores,
     index: &'a dyn Index,
@@ -30,32 +31,35 @@ pub(super) struct MissingProducts<'a> {
     scope: LedgerScope,
     /// Products that the full sync had.
     products: IdSet,
-    /// Those that later jobs had.
-    later: IdSet,
-    /// The documents of all these products. A document listed here stays even if the ledger has it under another product id.
+    /// Products that later jobs had.
+    later_products: IdSet,
+    /// The documents of all these products. A document listed here stays even if the ledger has it under another
+    /// product id.
     documents: IdSet,
     shop_id: String,
-    /// A later job that is still being ingested: what it will have is not known.
+    /// A later job whose export is still being read, if there is one: which products it has is not known yet.
     ingesting: Option<JobId>,
     /// Products that the full sync refused and that have no id.
     unidentified: u64,
+    /// Which jobs count as later than the full sync.
     order: JobRecency,
     now: Timestamp,
 }
 
-/// What the ledger says is in the index, counted.
+/// Counts of a comparison of the ledger with a full sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LedgerCounts {
-    /// Documents that are to leave it.
+    /// Documents that are to leave the index.
     pub(super) missing_documents: u64,
-    /// All documents, these included.
+    /// All documents that the ledger has in the index, the missing ones included.
     pub(super) live_documents: u64,
-    /// Products that stay because a later job wrote them, or one with a later export.
+    /// Products that stay although the full sync did not have them: a later job had them, or one with a later export.
     pub(super) newer_products: u64,
 }
 
 impl<'a> MissingProducts<'a> {
-    /// Reads what a full sync had, and the jobs after it. The caller has made sure that the export was the whole shop.
+    /// Reads what the full sync `job` had, and the jobs after it. The caller has made sure that its export was the
+    /// whole shop.
     pub(super) async fn after(
         stores: &'a Stores,
         index: &'a dyn Index,
@@ -75,11 +79,11 @@ impl<'a> MissingProducts<'a> {
         let [mut products, mut of_later, mut documents] = <[IdSet; 3]>::default();
         let mut unidentified = 0;
         for seen in later.iter().chain([job]) {
-            let is_it = seen.job.id == job.job.id;
-            let products = if is_it { &mut products } else { &mut of_later };
-            // Removals count as seen by the full sync itself, since its export listed them; not by a later job, since the shop no longer
-            // has those products.
-            published(stores, seen, products, &mut documents, is_it).await?;
+            let is_full_sync = seen.job.id == job.job.id;
+            let products = if is_full_sync { &mut products } else { &mut of_later };
+            // Removals count as seen by the full sync itself, since its export listed them; not by a later job, since
+            // the shop no longer has those products.
+            published(stores, seen, products, &mut documents, is_full_sync).await?;
             let refused = refused(stores, seen).await?;
             refused.products.iter().for_each(|product| products.insert(product.as_str()));
             unidentified += refused.unidentified;
@@ -92,7 +96,7 @@ impl<'a> MissingProducts<'a> {
             target: WriteTarget::of(&job.job),
             scope: LedgerScope::of(&job.job, index.id()),
             products,
-            later: of_later,
+            later_products: of_later,
             documents,
             shop_id: job.job.shop_id.clone(),
             ingesting,
@@ -102,7 +106,7 @@ impl<'a> MissingProducts<'a> {
         })
     }
 
-    /// The refusal if the documents may not leave the index.
+    /// Why the missing documents may not leave the index; `None` if they may.
     pub(super) fn refusal(&self, counts: LedgerCounts, limit: ArchiveLimit) -> Option<ArchiveRefusal> {
         if let Some(job) = &self.ingesting {
             return Some(ArchiveRefusal::Ingesting(job.clone()));
@@ -113,7 +117,7 @@ impl<'a> MissingProducts<'a> {
         limit.refusal(counts.missing_documents, counts.live_documents).map(ArchiveRefusal::Share)
     }
 
-    /// Hands on the removal of each document that is to leave the index, in the order of their products.
+    /// Calls `take` with the removal of each document that is to leave the index, in the order of their products' ids.
     pub(super) async fn each(
         &self,
         mut take: impl AsyncFnMut(PlannedRemoval) -> Result<(), ArchiveError>,
@@ -129,8 +133,9 @@ impl<'a> MissingProducts<'a> {
                 if self.products.contains(record.product.as_str()) {
                     continue;
                 }
-                // The job that wrote it may be gone, and with it the list of what it had.
-                if self.later.contains(record.product.as_str())
+                // Retention may have removed the later job, and with it the list of its ids; the ledger still names
+                // its order.
+                if self.later_products.contains(record.product.as_str())
                     || record.order.is_some_and(|order| order.is_newer_than(self.order, self.now))
                 {
                     counts.newer_products += 1;
@@ -176,7 +181,7 @@ impl<'a> MissingProducts<'a> {
     }
 }
 
-/// A document that may have to leave the index.
+/// A document that leaves the index if it is there and a job of this shop wrote it.
 struct Candidate {
     document: DocumentId,
     product: ProductId,

@@ -1,8 +1,10 @@
-//! Documents that a full sync did not have leave the index: [`Archive`] is the use case.
+//! Removes the documents from an index that a full sync (a job whose export is the whole shop) did not have; a
+//! relational catalog (PostgreSQL) archives them instead.
 //!
-//! `missing` finds the products that the ledger knows and the full sync did not have. Their
-//! removals are a separate job in the lanes of their products, after everything published before, so that workers carry them
-//! out under write protection, count them, and continue after a crash.
+//! `missing` finds the products that the ledger, the recorded outcome of each product, has in the index and the full
+//! sync did not have; [`Archive`] publishes their removals. These are a separate job in the lanes of their products,
+//! behind everything published before, so that workers carry them out, leave alone what is newer, count them, and
+//! continue after a crash.
 
 use crate::{ingest::publish::PublishError, removed_shop::ShopIsRemoved, worker::WorkerStopped};
 use host_core::{index::IndexError, model::JobId, storage::StoreError};
@@ -16,7 +18,7 @@ mod tests;
 pub use crate::removals::RemovalSettings;
 pub use run::{Archive, ArchiveNotice, ArchiveOutcome, Missing};
 
-/// Why archiving failed. Nothing is lost: it can be done again.
+/// Why archiving failed. Nothing is lost: the same call can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// A store failed.
@@ -33,14 +35,14 @@ pub enum ArchiveError {
     Stopped {
         /// The job of the removals.
         job: JobId,
-        /// Why.
+        /// Why it stopped.
         #[source]
         stop: Box<WorkerStopped>,
     },
     /// Everything of the shop is being removed.
     #[error(transparent)]
     ShopIsRemoved(#[from] ShopIsRemoved),
-    /// Another process ingests for the same index now.
+    /// Another process has the ingest lease of the index, because this one did not renew it in time.
     #[error("another process has taken over while removals were published")]
     LeaseLost,
     /// An object of a job is gone, so it is not known which documents the shop has.

@@ -1,4 +1,4 @@
-//! Which products a job had: those that it published, and those that its report says were refused.
+//! Reads which products a job's export had: those that the job published, and those that the plug-in refused.
 
 use super::ArchiveError;
 use crate::ids::{IdSet, JobIds};
@@ -10,10 +10,10 @@ use host_core::{
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Chunks read concurrently.
+/// Number of chunks that are read concurrently.
 const READS: usize = 8;
 
-/// A document or removal that a job published.
+/// The part of a chunk's line that says which document and product it is about.
 #[derive(Deserialize)]
 struct PublishedLine<'a> {
     #[serde(rename = "_id")]
@@ -23,13 +23,14 @@ struct PublishedLine<'a> {
 }
 
 impl PublishedLine<'_> {
-    /// The product that it belongs to.
+    /// The product that the document belongs to. A line without one is about a product with the document's id.
     fn product(&self) -> &str {
         self.product.as_deref().unwrap_or(self.document)
     }
 }
 
-/// Adds the ids of everything that a job has published to sets, of its removals only if `with_removals`.
+/// Adds the ids of what a job has published to `products` and `documents`, those of its removals only if
+/// `with_removals`.
 pub(super) async fn published(
     stores: &Stores,
     job: &JobSnapshot,
@@ -48,8 +49,8 @@ pub(super) async fn published(
     }
 }
 
-/// The same by the chunks of a job without a list of its ids. Rows and objects of a sealed one must all be there: what is gone would
-/// count as absent from the export.
+/// Like [`published`], from the chunks of a job that stored no list of its ids. Rows and objects of a sealed job must
+/// all be there: what is lost would count as absent from the export.
 async fn published_chunks(
     stores: &Stores,
     job: &JobSnapshot,
@@ -68,7 +69,7 @@ async fn published_chunks(
     let mut chunks = stream::iter(0..job.chunks).map(read).buffered(READS);
     while let Some(read) = chunks.try_next().await? {
         let Some((key, bytes)) = read else {
-            // An ingest that died may have counted a chunk without adding it.
+            // An ingest that crashed may have counted a chunk before it stored the chunk's row.
             if job.seal.is_none() {
                 continue;
             }
@@ -85,16 +86,16 @@ async fn published_chunks(
     Ok(())
 }
 
-/// What a job's ingest refused.
+/// The products that the plug-in refused in a job's ingest.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    /// The products.
+    /// Those with an id.
     pub(super) products: Vec<ProductId>,
     /// Number of products without an id: which documents are theirs is not known.
     pub(super) unidentified: u64,
 }
 
-/// Reads which products the plug-in refused in a job: the shop has them.
+/// Reads from a job's reports which products the plug-in refused: they are in no chunk, but the shop has them.
 pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refused, ArchiveError> {
     let mut refused = Refused::default();
     for key in job.seal.iter().flat_map(|seal| &seal.reports) {
@@ -103,7 +104,8 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         for line in lines(&bytes) {
             let entry: ReportEntry = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
-            // Other products are known to have no document, and entries without a plug-in are about lines, which have no product.
+            // Entries of other classes are about products that became no document on purpose; those without a plug-in
+            // are about lines of the export, which have no product.
             if entry.class != EntryClass::Failed || entry.plugin.is_none() {
                 continue;
             }

@@ -1,6 +1,8 @@
-//! The use case: after a full sync, the documents that it did not have leave the index.
+//! Runs archiving: after a full sync, a job of removals takes the documents out of the index that the sync did not
+//! have.
 //!
-//! They leave by a job of removals, whose chunks workers carry out. An index that can, such as a catalog, archives them.
+//! An index that can archive documents, such as a relational catalog (PostgreSQL), keeps them out of sight instead of
+//! removing them.
 
 use super::{ArchiveError, missing::MissingProducts};
 use crate::{
@@ -32,19 +34,19 @@ pub struct Archive<'a> {
     pub limit: ArchiveLimit,
     /// How removals are published.
     pub removals: RemovalSettings,
-    /// The clock.
+    /// Time, waits and randomness.
     pub clock: SharedClock,
-    /// Ends it early. What is done stays done, and the rest is done by the next call.
+    /// Ends archiving early. What is done stays done, and the next call does the rest.
     pub cancel: &'a CancellationToken,
 }
 
-/// What archiving reports to its caller before the work begins.
+/// What archiving reports to its caller before it removes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveNotice {
-    /// This job was interrupted before its seal and ends as superseded.
+    /// This other job of the index was interrupted before its export was read to the end; it ends as superseded.
     Superseded(JobId),
-    /// So many products stay although the full sync did not have them: a later job wrote them, or one with a later export than this
-    /// one's, which was taken then.
+    /// This number of products stays although the full sync did not have them, because a later job had them, or one
+    /// with a later export. The time is when the full sync's export was taken.
     NewerStay(u64, Timestamp),
 }
 
@@ -55,14 +57,14 @@ pub enum ArchiveOutcome {
     NothingMissing,
     /// Cancelled before anything was removed.
     Interrupted,
-    /// So many removals are queued for other workers.
+    /// This number of removals is queued for other workers.
     Queued(u64),
-    /// The job that removed them; it has not ended if it was interrupted.
+    /// The job that removed documents; it has not ended if archiving was interrupted.
     Removed(Box<JobSnapshot>),
 }
 
 impl ArchiveOutcome {
-    /// Whether the index was as it should be.
+    /// Whether there was nothing to remove.
     pub fn is_nothing(&self) -> bool {
         *self == Self::NothingMissing
     }
@@ -112,7 +114,7 @@ impl fmt::Display for ArchiveOutcome {
 pub struct Missing {
     /// Their ids, in order.
     pub ids: Vec<DocumentId>,
-    /// Documents that are in the index, these included, as far as is known.
+    /// Number of documents in the index, the missing ones included, as far as the ledger knows.
     pub active: u64,
 }
 
@@ -131,7 +133,8 @@ impl Archive<'_> {
         Ok(Missing { ids, active })
     }
 
-    /// Archives what this job did not have, unless there is a reason not to, and has the index record the load. Idempotent.
+    /// Archives what the full sync `job` did not have, unless that is refused as it may be wrong (the inner error),
+    /// and records the outcome in the index if that keeps a log of loads. Idempotent.
     pub async fn run(
         &self,
         job: &JobSnapshot,
@@ -149,6 +152,7 @@ impl Archive<'_> {
         Ok(archived)
     }
 
+    /// Publishes the removals as a job and, if there is a worker, carries them out.
     async fn remove(
         &self,
         job: &JobSnapshot,
@@ -157,7 +161,7 @@ impl Archive<'_> {
         let stores = self.storage.stores();
         refuse_removed_shop::<ArchiveError>(&stores, &self.clock, &job.job.shop_id).await?;
         let removal = self.removal_job(&job.job);
-        // Ends jobs whose ingest crashed; an ingest that is running is waited for.
+        // Waits for an ingest that another process runs, and ends jobs whose ingest has crashed.
         let (superseded, guard) = retry(&self.clock, || self.storage.acquire_ingest(&removal)).await?;
         superseded.into_iter().map(ArchiveNotice::Superseded).for_each(&notify);
         let published = tokio::select! {
@@ -186,7 +190,8 @@ impl Archive<'_> {
         Ok(Ok(ArchiveOutcome::Removed(Box::new(job))))
     }
 
-    /// Publishes the removals; none if a worker is to carry them out now.
+    /// Publishes the removals. Returns the outcome if archiving ends with that, and `None` if the worker is to carry
+    /// them out now.
     async fn publish(
         &self,
         job: &JobSnapshot,
@@ -209,7 +214,8 @@ impl Archive<'_> {
         Ok(Ok(self.worker.is_none().then_some(ArchiveOutcome::Queued(removals))))
     }
 
-    /// Publishes the removals as this job, and seals it. The caller holds the right to ingest for it.
+    /// Publishes the removals as this job, seals it and returns their number. The caller holds the ingest lease of
+    /// the index.
     async fn publish_removals(
         &self,
         stores: &Stores,
@@ -229,7 +235,7 @@ impl Archive<'_> {
     }
 }
 
-/// How many documents were archived, and why not all that are missing.
+/// How many documents were archived and, unless that is all that were missing, why. Kept in the index's log of loads.
 fn load_note(archived: &Result<ArchiveOutcome, ArchiveRefusal>) -> (u64, Option<String>) {
     match archived {
         Ok(ArchiveOutcome::NothingMissing) | Err(ArchiveRefusal::NotFull) => (0, None),

@@ -1,4 +1,7 @@
-//! Histories of jobs against a model that knows everything.
+//! Tests of which documents archiving removes: for single cases, and for random histories of jobs, whose result is
+//! compared with a simple model.
+//!
+//! Documents are numbers below 30, and each is a product of its own.
 
 use super::{
     ArchiveError,
@@ -33,35 +36,36 @@ use std::{collections::BTreeSet, sync::Arc};
 /// One step of a shop's history.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A job has these documents, from an export of so many steps ago; the index holds some as it was before.
+    /// A job has these documents, from an export that was taken `age` steps ago. It does not write those that are
+    /// `unchanged` and that the index has.
     Sync { full: bool, age: i64, documents: BTreeSet<u8>, unchanged: BTreeSet<u8> },
-    /// Documents that others remove.
+    /// Other programs than the host remove these documents from the index.
     Vanish(BTreeSet<u8>),
-    /// Another program than the host writes.
+    /// A program other than the host writes these documents.
     Others(BTreeSet<u8>),
-    /// The last full sync is compared, and what it did not have is removed or not.
+    /// What the last full sync did not have is looked for, compared with the model, and removed if `remove`.
     Archive { remove: bool },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let some = || prop::collection::btree_set(0u8..30, 0..20);
+    let documents = || prop::collection::btree_set(0u8..30, 0..20);
     let step = prop_oneof![
-        4 => (any::<bool>(), prop_oneof![Just(0), 0i64..6], some(), some())
+        4 => (any::<bool>(), prop_oneof![Just(0), 0i64..6], documents(), documents())
             .prop_map(|(full, age, documents, unchanged)| Step::Sync { full, age, documents, unchanged }),
-        1 => some().prop_map(Step::Vanish),
+        1 => documents().prop_map(Step::Vanish),
         1 => prop::collection::btree_set(0u8..30, 0..4).prop_map(Step::Others),
         3 => any::<bool>().prop_map(|remove| Step::Archive { remove }),
     ];
     prop::collection::vec(step, 1..14)
 }
 
-/// An id as a document of a variant might have it, so that ids are not in the order of products.
+/// A document's id, made so that ids are not in the order of their numbers.
 fn name(number: u8) -> DocumentId {
     DocumentId::new(format!("{}-variant.{number}", number % 7)).unwrap()
 }
 
-/// Has a program write a document, in version 1.
-fn hold(index: &FakeIndex, number: u8, job_id: &str) {
+/// Puts a document into the index, in version 1, as written by this job or program.
+fn put(index: &FakeIndex, number: u8, job_id: &str) {
     let write = Write {
         document: Document { id: name(number), fields: Map::new() },
         version: Map::from_iter([("v".to_owned(), 1.into())]),
@@ -71,9 +75,9 @@ fn hold(index: &FakeIndex, number: u8, job_id: &str) {
     index.state().documents.insert(name(number), IndexedDocument { write, job_id: job_id.to_owned() });
 }
 
-/// Has a job write a document, which the ledger remembers.
+/// Has a job write a document and record it in the ledger.
 async fn write(stores: &Stores, index: &FakeIndex, number: u8, job: &Job) {
-    hold(index, number, job.id.as_str());
+    put(index, number, job.id.as_str());
     let mut record = LedgerRecord::new(ProductId::from(&name(number)), job.id.clone(), job.created_at);
     record.state = ProductState::Live;
     record.add_document(name(number));
@@ -86,7 +90,7 @@ fn scope(index: &FakeIndex, job: &Job) -> LedgerScope {
     LedgerScope::of(job, index.id())
 }
 
-/// The removals of what a full sync did not have, and how many documents there are.
+/// The removals of what a full sync did not have, and the counts of the comparison.
 async fn missing(
     stores: &Stores,
     index: &FakeIndex,
@@ -102,6 +106,7 @@ async fn missing(
     (removals, counts)
 }
 
+/// A job that was created in second `number`.
 fn job(number: i64, operation: Operation, full: bool) -> Job {
     Job {
         id: JobId::new(format!("job-{number:03}")).unwrap(),
@@ -113,18 +118,19 @@ fn job(number: i64, operation: Operation, full: bool) -> Job {
     }
 }
 
-/// After all jobs.
+/// A time after all jobs.
 fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap()
 }
 
-/// The job, of an export that was taken then.
+/// The job, with an export that was taken in this second.
 fn exported(job: Job, second: i64) -> Job {
     Job { exported_at: Some(Timestamp::from_second(second).unwrap()), ..job }
 }
 
 const BOUNDS: ChunkBounds = ChunkBounds { documents: 4, bytes: 1_000 };
 
+/// Publishes these documents as a sealed job.
 async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSnapshot {
     let stored = stores.jobs.create(job).await.unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
@@ -147,7 +153,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     for full in chunker.finish() {
         publisher.publish(full).await.unwrap();
     }
-    // Of every second job a list of its ids is there and no chunk, as after its end; of the others the chunks.
+    // Every second job has a list of its ids and no chunks, as after its end; the others have only chunks.
     let ids = match stored.sequence % 2 {
         0 => None,
         _ => Some(chunker.into_ids().store(stores.chunks.as_ref(), job).await.unwrap()),
@@ -166,6 +172,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     stores.jobs.get(&job.id).await.unwrap().unwrap()
 }
 
+/// Plays a history, and compares each archiving with the model.
 async fn check(steps: Vec<Step>) {
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
@@ -176,8 +183,8 @@ async fn check(steps: Vec<Step>) {
                 let job = exported(job(number, Operation::AddDocuments, is_full), number - age);
                 let snapshot = publish(&stores, &job, &documents).await;
                 for number in &documents {
-                    let is_held = index.state().documents.contains_key(&name(*number));
-                    if !unchanged.contains(number) || !is_held {
+                    let is_indexed = index.state().documents.contains_key(&name(*number));
+                    if !unchanged.contains(number) || !is_indexed {
                         write(&stores, &index, *number, &job).await;
                     }
                 }
@@ -190,18 +197,19 @@ async fn check(steps: Vec<Step>) {
                 index.state().documents.retain(|id, _| !documents.iter().any(|number| *id == name(*number)));
             }
             Step::Others(documents) => {
-                documents.iter().for_each(|number| hold(&index, *number, "another program"));
+                documents.iter().for_each(|number| put(&index, *number, "another program"));
             }
             Step::Archive { remove } => {
                 let Some((snapshot, number, exported)) = &full else { continue };
-                let knows = |(other, at, _): &&(i64, i64, BTreeSet<u8>)| other >= number || at > exported;
-                let had = syncs.iter().filter(knows).flat_map(|(.., documents)| documents);
-                let had: BTreeSet<DocumentId> = had.map(|number| name(*number)).collect();
+                // The model: the full sync, later jobs and jobs with a later export say which documents stay.
+                let is_recent = |(other, at, _): &&(i64, i64, BTreeSet<u8>)| other >= number || at > exported;
+                let kept = syncs.iter().filter(is_recent).flat_map(|(.., documents)| documents);
+                let kept: BTreeSet<DocumentId> = kept.map(|number| name(*number)).collect();
                 let expected: Vec<DocumentId> = {
                     let documents = &index.state().documents;
                     let ours = documents
                         .iter()
-                        .filter(|(id, held)| held.job_id != "another program" && !had.contains(*id));
+                        .filter(|(id, indexed)| indexed.job_id != "another program" && !kept.contains(*id));
                     ours.map(|(id, _)| id.clone()).collect()
                 };
                 let (removals, counts) = missing(&stores, &index, snapshot).await;
@@ -209,10 +217,10 @@ async fn check(steps: Vec<Step>) {
                 assert_eq!(found, expected.iter().collect());
                 assert_eq!(counts.missing_documents, expected.len() as u64);
                 for PlannedRemoval { document, product, removal } in removals {
-                    let said: Value = serde_json::from_str(&removal).unwrap();
+                    let removal: Value = serde_json::from_str(&removal).unwrap();
                     let writer = index.state().documents[&document].job_id.clone();
                     assert_eq!(
-                        (said["v"].as_u64(), said["_mq_job_id"].as_str()),
+                        (removal["v"].as_u64(), removal["_mq_job_id"].as_str()),
                         (Some(1), Some(writer.as_str()))
                     );
                     if remove {
@@ -231,7 +239,7 @@ async fn check(steps: Vec<Step>) {
     }
 }
 
-/// A shop of which a full sync had the documents 1 to 3, and an earlier job 4, too.
+/// A shop with the documents 1 to 4 in its index, of which the last full sync, the snapshot, had 1 to 3.
 async fn shop() -> (Stores, FakeIndex, JobSnapshot) {
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
@@ -260,12 +268,12 @@ async fn nothing_is_removed_while_a_later_job_is_read() {
     assert_eq!(refusal().await, None);
 }
 
-/// The records of jobs expire; those of live products do not.
+/// Retention removes the record of the job that wrote document 4; the ledger still has the product.
 #[tokio::test]
-async fn what_a_forgotten_job_wrote_is_found() {
+async fn what_a_job_without_a_record_wrote_is_missing_too() {
     let (stores, index, _) = shop().await;
-    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
-    let stores = Stores { ledger: stores.ledger, ..without };
+    let empty = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..empty };
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
     let (removals, counts) = missing(&stores, &index, &full).await;
     assert_eq!(
@@ -274,7 +282,8 @@ async fn what_a_forgotten_job_wrote_is_found() {
     );
 }
 
-/// A reader that spells a product's id in another way does not make its documents vanish.
+/// The ledger has document 1 under another product id than the full sync, as of a reader that spells ids in another
+/// way.
 #[tokio::test]
 async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called() {
     let (stores, index, full) = shop().await;
@@ -288,18 +297,19 @@ async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called(
     assert_eq!(removals.into_iter().map(|removal| removal.document).collect::<Vec<_>>(), [name(4)]);
 }
 
-/// The shop has what the plug-in refused; of what has no id it is not known which documents are its own.
+/// A product that the plug-in refused is in the shop. If it has no id, it is not known which documents are its own,
+/// so archiving is refused.
 #[tokio::test]
-async fn what_the_plugin_refused_stays() {
+async fn what_the_plugin_refused_stays_and_without_an_id_everything_does() {
     let refused =
         ReportEntry { plugin: Some("p@1".to_owned()), ..ReportEntry::new(EntryClass::Failed, "bad", "so") };
     let skipped = ReportEntry { class: EntryClass::Skipped, ..refused.clone() };
-    let of_four = |entry: &ReportEntry| entry.clone().with("product", name(4).as_str());
+    let of_document_4 = |entry: &ReportEntry| entry.clone().with("product", name(4).as_str());
     let line = ReportEntry::new(EntryClass::Failed, "invalid-json", "so");
     for (entry, expected, unidentified) in [
-        (of_four(&refused), 0, None),
-        // What has no document any more goes, and a line is not a product.
-        (of_four(&skipped), 1, None),
+        (of_document_4(&refused), 0, None),
+        // A product that became no document is removed, and an unreadable line is no refused product.
+        (of_document_4(&skipped), 1, None),
         (line, 1, None),
         (refused, 1, Some(ArchiveRefusal::Unidentified(1))),
     ] {
@@ -318,42 +328,42 @@ async fn what_the_plugin_refused_stays() {
     }
 }
 
-/// Rows of chunks that have expired say nothing about the export.
+/// If the rows of the full sync's chunks have expired, it is not known what it had, and archiving fails.
 #[tokio::test]
-async fn chunks_whose_rows_are_gone_are_no_absence() {
+async fn archiving_fails_if_the_rows_of_chunks_are_gone() {
     let (stores, index, full) = shop().await;
-    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
-    let stores = Stores { ledger: stores.ledger, ..without };
+    let empty = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..empty };
     let missing = MissingProducts::after(&stores, &index, &full, now()).await;
     assert!(matches!(missing, Err(ArchiveError::ObjectMissing { .. })));
 }
 
-/// Two shops may share an index, and records of jobs expire.
+/// Two shops may share an index. Of a job without a record, the time in its id decides.
 #[tokio::test]
 async fn what_another_shop_wrote_last_stays() {
     let (stores, index, full) = shop().await;
-    let theirs = Job { shop_id: "other".to_owned(), ..job(9, Operation::AddDocuments, false) };
-    publish(&stores, &theirs, &BTreeSet::from([4])).await;
-    // The ledger's record of document 4 is of the first second of 1970.
+    let other_shops = Job { shop_id: "other".to_owned(), ..job(9, Operation::AddDocuments, false) };
+    publish(&stores, &other_shops, &BTreeSet::from([4])).await;
+    // The ledger's record of document 4 was written at second 1 after 1970.
     let id_of = |second: u64| {
         uuid::Builder::from_unix_timestamp_millis(second * 1_000, &[7; 10]).into_uuid().to_string()
     };
     let two_days = 2 * 86_400;
     for (writer, expected) in [
-        (theirs.id.to_string(), 0),
+        (other_shops.id.to_string(), 0),
         ("unknown".to_owned(), 0),
         (id_of(two_days + 2), 0),
-        // The ingest's clock was a day ahead, and the worker's a day behind: what vanished stayed for ever.
+        // Still this shop's: the ingest's clock may have been a day ahead, and the worker's a day behind.
         (id_of(two_days + 1), 1),
         (id_of(1), 1),
         (id_of(0), 1),
     ] {
-        hold(&index, 4, &writer);
+        put(&index, 4, &writer);
         assert_eq!(missing(&stores, &index, &full).await.0.len(), expected, "{writer}");
     }
 }
 
-/// What a later export had stays, also when the records of its job have expired.
+/// What a later export had stays, also when the record of its job is gone.
 #[tokio::test]
 async fn an_older_full_export_removes_nothing_that_is_newer() {
     let (stores, index, _) = shop().await;
@@ -362,25 +372,25 @@ async fn an_older_full_export_removes_nothing_that_is_newer() {
     write(&stores, &index, 5, &newer).await;
     let older = exported(job(11, Operation::AddDocuments, true), 9);
     let older = publish(&stores, &older, &BTreeSet::from([1, 2])).await;
-    let gone = |removals: Vec<PlannedRemoval>| -> Vec<DocumentId> {
+    let documents = |removals: Vec<PlannedRemoval>| -> Vec<DocumentId> {
         removals.into_iter().map(|removal| removal.document).collect()
     };
     let (removals, counts) = missing(&stores, &index, &older).await;
-    assert_eq!((gone(removals), counts.newer_products), (vec![name(4)], 2));
-    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
-    let stores = Stores { ledger: stores.ledger, ..without };
+    assert_eq!((documents(removals), counts.newer_products), (vec![name(4)], 2));
+    let empty = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..empty };
     for number in 4..9 {
         publish(&stores, &job(number, Operation::AddDocuments, false), &BTreeSet::new()).await;
     }
     let older = publish(&stores, &older.job, &BTreeSet::from([1, 2])).await;
     let (removals, counts) = missing(&stores, &index, &older).await;
-    // That the newer one had 3, which was unchanged, is forgotten with its job.
-    assert_eq!((gone(removals), counts.newer_products), (vec![name(3), name(4)], 1));
+    // Document 3 was unchanged in the newer export, so only that job's list of ids, now gone, said that it had it.
+    assert_eq!((documents(removals), counts.newer_products), (vec![name(3), name(4)], 1));
 }
 
-/// Before a clock that is a year ahead all others would be in the past for a year.
+/// If the job of a clock that was a year ahead counted as the latest, nothing would be archived for a year.
 #[tokio::test]
-async fn a_job_of_a_clock_that_was_ahead_does_not_end_archiving() {
+async fn a_job_of_a_clock_that_was_ahead_does_not_prevent_archiving() {
     let (stores, index, _) = shop().await;
     let ahead = job(3, Operation::AddDocuments, false);
     let ahead = Job { created_at: now() + std::time::Duration::from_secs(365 * 86_400), ..ahead };
@@ -414,7 +424,7 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     }
     stores.jobs.seal(&removal.id, &build::seal(publisher.chunks())).await.unwrap();
     crate::worker::cancel(&stores, &removal.id).await.unwrap();
-    // Of a product with several documents it removed some.
+    // The ledger's record is the cancelled job's, as if it had removed other documents of the product before.
     let mut record = LedgerRecord::new(product, removal.id.clone(), removal.created_at);
     record.state = ProductState::Live;
     record.add_document(name(4));
@@ -437,7 +447,7 @@ async fn what_a_later_job_had_and_refused_stays() {
     assert!(missing(&stores, &index, &full).await.0.is_empty());
 }
 
-/// Records of older versions name the kind of the target alone.
+/// Jobs of older versions of the host name only the kind of their target, not which one.
 #[tokio::test]
 async fn jobs_after_a_full_sync_are_later_however_its_target_is_spelled() {
     let (stores, index, _) = shop().await;

@@ -1,4 +1,4 @@
-//! Partitions documents and removals into lanes and cuts each lane into chunks.
+//! Partitions documents and removals into lanes, within which the queue keeps order, and cuts each lane into chunks.
 
 use crate::ids::JobIds;
 use host_core::model::{
@@ -20,15 +20,17 @@ pub struct ChunkBounds {
 /// A document or a removal on its way into a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingLine<'a> {
-    /// What to do with it.
+    /// Whether the line adds, updates or removes a document.
     pub operation: Operation,
     /// The product that it belongs to.
     pub product: &'a ProductId,
-    /// Whether a removal concerns this document alone, because its product has others.
+    /// For a removal: whether it concerns this document alone, because its product keeps other documents.
     pub product_stays: bool,
-    /// All other documents of its product, on the last one of them.
+    /// The ids of the product's other documents, on the last document of a product that an export has as a whole.
+    /// `None` on its other documents, on removals and on updates, which do not say what a product consists of.
     pub siblings: Option<&'a [DocumentId]>,
-    /// The digest of what the product's documents were made of, beside `siblings`.
+    /// Digest of what the product's documents were made of: its lines, the plug-ins and their configuration. Only
+    /// where `siblings` is set, and `None` if a later job may not skip the product by it.
     pub source_digest: Option<Digest>,
     /// A document's fields or a removal's version, as JSON object text on one line.
     pub object: &'a str,
@@ -52,6 +54,7 @@ pub struct FinishedChunk {
 pub struct Chunker {
     bounds: ChunkBounds,
     lanes: u16,
+    /// Chunks that are not full, by lane and operation.
     open: BTreeMap<(u16, Operation), OpenChunk>,
     ids: JobIds,
 }
@@ -63,13 +66,14 @@ struct OpenChunk {
 }
 
 impl Chunker {
-    /// A chunker with `lanes` lanes, at least 1.
+    /// A chunker with `lanes` lanes; 0 counts as 1.
     pub fn new(bounds: ChunkBounds, lanes: u16) -> Self {
         Self { bounds, lanes: lanes.max(1), open: BTreeMap::new(), ids: JobIds::default() }
     }
 
-    /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a later
-    /// operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within a lane.
+    /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a
+    /// later operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within
+    /// a lane.
     pub fn push(&mut self, id: DocumentId, new: PendingLine<'_>) -> Vec<FinishedChunk> {
         let lane = lane_of(new.product, self.lanes);
         self.ids.add(new.operation, new.product, &id);
@@ -81,7 +85,11 @@ impl Chunker {
         }
         let line = line(&id, &new);
         let (operation, bounds) = (new.operation, self.bounds);
-        if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + line.len() > bounds.bytes) {
+        if self
+            .open
+            .get(&(lane, operation))
+            .is_some_and(|chunk| chunk.bytes.len() + line.len() > bounds.bytes)
+        {
             sealed.extend(self.finish_lane(lane, operation));
         }
         let chunk = self.open.entry((lane, operation)).or_default();
@@ -93,22 +101,23 @@ impl Chunker {
         sealed
     }
 
-    /// Notes a product that is in no chunk, because the index has its documents.
+    /// Adds a product to the job's ids that is in no chunk, because the index has its documents unchanged.
     pub fn note_unchanged(&mut self, product: &str, documents: &BTreeSet<DocumentId>) {
         self.ids.add_unchanged(product, documents);
     }
 
-    /// The ids of everything that was added, for the job's seal.
+    /// The ids of all documents and products so far, which are stored beside the chunks.
     pub fn into_ids(self) -> JobIds {
         self.ids
     }
 
-    /// Seals all open chunks, lane by lane.
+    /// Completes all open chunks, lane by lane.
     pub fn finish(&mut self) -> Vec<FinishedChunk> {
         let open: Vec<_> = self.open.keys().copied().collect();
         open.into_iter().filter_map(|(lane, operation)| self.finish_lane(lane, operation)).collect()
     }
 
+    /// Completes the open chunk of a lane and an operation; `None` if there is none.
     fn finish_lane(&mut self, lane: u16, operation: Operation) -> Option<FinishedChunk> {
         let OpenChunk { bytes, ids } = self.open.remove(&(lane, operation))?;
         Some(FinishedChunk { lane, operation, bytes, documents: ids.len() as u32 })
@@ -123,7 +132,8 @@ pub fn lane_of(product: &ProductId, lanes: u16) -> u16 {
     (Digest::of(product.as_str().as_bytes()).prefix() % u64::from(lanes)) as u16
 }
 
-/// `{"_id":"…",<what the host says of its product>,<fields>}` and a newline. A [`DocumentId`] needs no escaping.
+/// A line of a chunk: `{"_id":"…",<the host's own fields about the product>,<fields of the document>}` and a newline.
+/// A [`DocumentId`] needs no escaping.
 fn line(id: &DocumentId, new: &PendingLine<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(new.object.len() + 128);
     bytes.extend_from_slice(b"{\"_id\":\"");
@@ -218,13 +228,16 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_after_its_document_goes_into_a_later_chunk() {
+    fn another_operation_on_an_id_completes_the_chunk_that_has_the_id() {
         let mut chunker = Chunker::new(ChunkBounds { documents: 9, bytes: 999 }, 1);
         push(&mut chunker, Operation::DeleteDocuments, "1", "{}");
         let sealed = push(&mut chunker, Operation::AddDocuments, "1", "{}");
-        assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::DeleteDocuments]);
+        assert_eq!(
+            sealed.iter().map(|chunk| chunk.operation).collect::<Vec<_>>(),
+            [Operation::DeleteDocuments]
+        );
         let sealed = push(&mut chunker, Operation::DeleteDocuments, "1", "{}");
-        assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::AddDocuments]);
+        assert_eq!(sealed.iter().map(|chunk| chunk.operation).collect::<Vec<_>>(), [Operation::AddDocuments]);
     }
 
     proptest! {
@@ -259,7 +272,8 @@ mod tests {
             }
             prop_assert_eq!(seen.len(), items.len());
             for name in 0u8..40 {
-                let order: Vec<_> = seen.iter().filter(|s| s.0 == name.to_string()).map(|s| s.1).collect();
+                let of_name = seen.iter().filter(|(seen, ..)| *seen == name.to_string());
+                let order: Vec<_> = of_name.map(|(_, position, _)| *position).collect();
                 prop_assert!(order.is_sorted(), "{} out of order: {:?}", name, order);
             }
         }

@@ -1,4 +1,5 @@
-//! Turns an export into chunks: read, group, transform, cut, publish, seal.
+//! Turns a shop's product export into chunks in the queue: reads products, has a plug-in transform them into
+//! documents, cuts these into chunks, publishes the chunks and seals the job (no chunk follows, so it can end).
 
 pub mod chunk;
 pub mod publish;

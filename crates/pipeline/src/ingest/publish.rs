@@ -1,5 +1,6 @@
-//! Publishes chunks in three idempotent steps: object, chunk row, message. Publishing a chunk again after a crash completes
-//! it without duplicating it. The rules are in `docs/counting.md`.
+//! Publishes chunks in three idempotent steps: the object with its bytes, the chunk's row in the job store, the queue
+//! message. Publishing a chunk again after a crash completes it without duplicating it. The rules are in
+//! `docs/counting.md`.
 
 use super::{chunk::FinishedChunk, retry::retry};
 use host_core::{
@@ -14,7 +15,7 @@ pub enum PublishError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An interrupted ingest of the same job wrote other bytes under this key.
+    /// An interrupted ingest of the same job published a chunk of this number with other content.
     #[error(
         "chunk {key} already exists with different content: for the same export, the plug-in returned other documents than \
          before job {job} was interrupted, so it is not deterministic; fix the plug-in and run the export again"
@@ -32,24 +33,26 @@ pub struct Publisher<'a> {
     stores: &'a Stores,
     clock: &'a SharedClock,
     job: &'a Job,
+    /// Number of the next chunk to publish, from 0.
     next: u32,
-    ahead: Ahead,
+    /// What an interrupted ingest of the job has published under that number.
+    earlier: Earlier,
 }
 
-/// The next chunk, as an interrupted ingest of the job may have added it.
-enum Ahead {
+/// Whether an interrupted ingest of the job has added a row for the next chunk.
+enum Earlier {
     /// It was not looked for yet.
     Unknown,
-    /// It was added.
+    /// This row is there.
     Added(ChunkRef),
-    /// It was not, nor any after it.
+    /// There is none, nor any of a later chunk.
     Nothing,
 }
 
 impl<'a> Publisher<'a> {
     /// Starts at the job's first chunk, even if an interrupted ingest published some: publishing them again is a no-op.
     pub fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Self {
-        Self { stores, clock, job, next: 0, ahead: Ahead::Unknown }
+        Self { stores, clock, job, next: 0, earlier: Earlier::Unknown }
     }
 
     /// Number of chunks published so far.
@@ -57,13 +60,13 @@ impl<'a> Publisher<'a> {
         self.next
     }
 
-    /// Where its objects are.
+    /// The store of the chunks' objects.
     pub(crate) fn objects(&self) -> &dyn Chunks {
         self.stores.chunks.as_ref()
     }
 
-    /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing, and uploads and sends nothing that
-    /// is known to be there.
+    /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing, and uploads and sends
+    /// nothing that is known to be there.
     pub async fn publish(&mut self, sealed: FinishedChunk) -> Result<(), PublishError> {
         let (job, clock, Stores { chunks, jobs, queue, .. }) = (self.job, self.clock, self.stores);
         let chunk = ChunkRef {
@@ -77,18 +80,18 @@ impl<'a> Publisher<'a> {
             bytes: sealed.bytes.len() as u64,
         };
         let mismatch = || PublishError::ContentMismatch { key: chunk.key.clone(), job: job.id.to_string() };
-        let added = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
-            Ahead::Unknown => self.added(self.next).await?,
-            Ahead::Added(chunk) => Some(chunk),
-            Ahead::Nothing => None,
+        let added = match std::mem::replace(&mut self.earlier, Earlier::Nothing) {
+            Earlier::Unknown => self.added(self.next).await?,
+            Earlier::Added(chunk) => Some(chunk),
+            Earlier::Nothing => None,
         };
         let is_sent = match added {
-            // Its object is written before it is added.
+            // A row that is there means that its object is, too: the object is written first.
             Some(added) if added != chunk => return Err(mismatch()),
             Some(_) => match self.added(self.next + 1).await? {
-                // It is added after this one's message was sent.
+                // The row of the chunk after this one means that this one's message was sent before.
                 Some(next) => {
-                    self.ahead = Ahead::Added(next);
+                    self.earlier = Earlier::Added(next);
                     true
                 }
                 None => false,
@@ -109,6 +112,7 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
+    /// The row of a chunk, if it was added.
     async fn added(&self, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
         retry(self.clock, || self.stores.jobs.chunk(&self.job.id, seq)).await
     }
@@ -147,14 +151,15 @@ mod tests {
         for text in &texts[..3] {
             publisher.publish(sealed(text)).await.unwrap();
         }
-        // No backend has to remember what was sent.
+        // So long that no queue recognises a message that it has got before.
         clock.sleep(Duration::from_secs(3_600)).await;
         let mut resumed = Publisher::new(&stores, &clock, &job);
         for text in texts {
             resumed.publish(sealed(text)).await.unwrap();
         }
         assert_eq!((resumed.chunks(), uploads.load(Relaxed)), (4, 4));
-        // Of the last one that is there it cannot be known.
+        // Three messages of the first ingest; the third sent again, because nothing shows that it was; the fourth
+        // chunk's.
         assert_eq!(stores.queue.depth("shop").await.unwrap(), 3 + 1 + 1);
 
         let mut other = Publisher::new(&stores, &clock, &job);

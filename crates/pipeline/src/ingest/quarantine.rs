@@ -1,5 +1,6 @@
-//! The quarantine: products on which the plug-in trapped or that it refused, stored beside the job's reports in bounded
-//! size. A replay reads them as the source of a new job, with a fixed plug-in.
+//! The quarantine: products that the plug-in refused, or on which it trapped (its WebAssembly code aborted), stored
+//! beside the job's reports up to a limit of bytes. A replay reads them as the source of a new job, once the plug-in
+//! is fixed.
 
 use super::{
     retry::retry,
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// An object is written at this size, so that writing and reading a quarantine takes bounded memory.
+/// Bytes after which an object is written and the next one begun, so that writing and reading a quarantine takes
+/// bounded memory.
 const OBJECT_BYTES: usize = 4 << 20;
 
 /// Value of [`SourceStats::grouping`] for a job whose source is a quarantine.
@@ -28,7 +30,7 @@ pub struct QuarantinedProduct {
     pub reason: ReportEntry,
     /// The plug-in that refused the product.
     pub plugin: PluginRef,
-    /// Index of the product's source in the job.
+    /// Position of the product's source among those of its job, from 0.
     pub source: usize,
     /// The product as the plug-in received it.
     pub product: Product,
@@ -66,6 +68,7 @@ pub enum QuarantineError {
     },
 }
 
+/// The key of one of a job's quarantine objects, which are numbered from 0.
 fn key(job: &Job, object: u32) -> String {
     format!("{}/quarantine_{object:04}.ndjson", job.folder())
 }
@@ -75,6 +78,7 @@ pub(super) struct QuarantineWriter<'a> {
     chunks: &'a dyn Chunks,
     clock: &'a SharedClock,
     job: &'a Job,
+    /// How many more bytes may be stored.
     remaining_bytes: u64,
     buffer: Vec<u8>,
     written: QuarantinedProducts,
@@ -118,7 +122,8 @@ impl<'a> QuarantineWriter<'a> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        // Not put-if-absent: where a limit of memory or time was hit, an interrupted ingest may have stored other products.
+        // Not put-if-absent: where a limit of memory or time was hit, an interrupted ingest may have stored other
+        // products.
         let key = key(self.job, self.written.objects);
         retry(self.clock, || self.chunks.put(&key, &self.buffer)).await?;
         self.buffer.clear();

@@ -1,15 +1,16 @@
-//! Reads an export on a blocking thread and sends batches to the ingest.
+//! Reads an export on a blocking thread and sends its items to the ingest in batches.
 
 use super::run::{IngestError, SourceEvent};
 use host_export::{ExportItem, Plan};
 use tokio::sync::mpsc;
 
-/// Maximum items of a batch: enough to make the overhead of a plug-in call negligible.
+/// Maximum items of a batch, which is one call of the plug-in: enough to make the call's overhead negligible.
 pub(super) const BATCH_ITEMS: usize = 128;
-/// Bytes after which a batch is complete: enough for the same reason, and small enough for a plug-in's memory.
+/// Bytes of products after which a batch is sent although it has fewer items: a plug-in's memory is limited.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Starts reading the export; the channel holds `ahead` batches. Dropping the receiver stops the reading.
+/// Starts reading the export that `plan` describes; the channel holds up to `ahead` batches. Dropping the receiver
+/// stops the reading.
 pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>> {
     let (sender, receiver) = mpsc::channel(ahead.max(1));
     tokio::task::spawn_blocking(move || {

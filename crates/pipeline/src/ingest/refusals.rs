@@ -1,4 +1,5 @@
-//! Products that became no document: the ledger says why, so that `host why` can.
+//! Records why a product became no document in the ledger (what the host knows of each product's outcome), where
+//! `host why PRODUCT` finds it.
 
 use super::retry::retry;
 use host_core::{
@@ -8,7 +9,7 @@ use host_core::{
 };
 use std::collections::BTreeMap;
 
-/// Products of one call of the ledger.
+/// Products that are recorded with one call.
 const BATCH: usize = 100;
 
 /// The refusals of one ingest, on their way into the ledger.
@@ -26,7 +27,7 @@ impl<'a> Refusals<'a> {
         Self { ledger: stores.ledger.as_ref(), clock, job, scope, waiting: BTreeMap::new() }
     }
 
-    /// Adds a refused product, if it has an id.
+    /// Adds a refused product. One without an id is left out: the ledger knows products by their ids.
     pub(super) async fn add(&mut self, product: Option<&str>, entry: &ReportEntry) -> Result<(), StoreError> {
         let Some(product) = product.and_then(|id| ProductId::new(id).ok()) else { return Ok(()) };
         self.waiting.insert(product, LastRefusal::of(entry, self.job));

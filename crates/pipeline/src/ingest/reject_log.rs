@@ -1,4 +1,5 @@
-//! Records the items that the ingest rejects: counts and samples for the job, and report objects, in bounded memory.
+//! Records the items that the ingest rejects, which are in no chunk: counts and samples for the job's record, and all
+//! of them in report objects. Memory stays bounded.
 
 use super::retry::retry;
 use host_core::{
@@ -7,7 +8,7 @@ use host_core::{
     storage::{StoreError, Stores},
 };
 
-/// A report object is written at this size, so that memory stays bounded when every line of an export is rejected.
+/// Bytes after which a report object is written, so that memory stays bounded when every line of an export is rejected.
 const REPORT_BYTES: usize = 4 << 20;
 
 /// Collects the report entries of one ingest.

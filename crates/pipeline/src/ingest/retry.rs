@@ -1,4 +1,4 @@
-//! Retries of an ingest: temporary failures of a store are handled as a worker handles them.
+//! Retries calls of stores outside of workers, by the policy that a worker has for temporary failures.
 
 use crate::worker::{ChunkError, FailureAction, failure_action};
 use host_core::{
@@ -7,7 +7,8 @@ use host_core::{
     storage::{StoreError, StoreErrorKind},
 };
 
-/// Makes an idempotent call, and makes it again while its failure is temporary, as often and after the same waits as a worker.
+/// Makes an idempotent call, and repeats it while its failure is temporary: as often, and after the same waits, as a
+/// worker tries a chunk ([`failure_action`]).
 pub(crate) async fn retry<T, F: Future<Output = Result<T, StoreError>>>(
     clock: &SharedClock,
     call: impl Fn() -> F,

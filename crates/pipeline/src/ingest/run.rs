@@ -1,4 +1,5 @@
-//! Runs one ingest: transforms products, publishes the documents as chunks and seals the job.
+//! Runs one ingest: has the plug-in transform products, publishes the documents as chunks and seals the job, which
+//! means that no chunk follows: from then on it can end.
 
 use super::{
     chunk::{ChunkBounds, Chunker, PendingLine},
@@ -73,7 +74,7 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// Stable kebab-case code.
+    /// The code of this error in the job's record, in kebab case; it never changes.
     pub fn code(&self) -> &str {
         match self {
             Self::Read(_) => "export-unreadable",
@@ -95,7 +96,7 @@ pub struct IngestSettings {
     pub bounds: ChunkBounds,
     /// Maximum number of batches being transformed concurrently.
     pub batches: usize,
-    /// Maximum size of the quarantine in bytes.
+    /// Maximum size in bytes of the quarantine, where products are kept that the plug-in refused.
     pub quarantine_bytes: u64,
 }
 
@@ -108,31 +109,32 @@ pub struct IngestProgress {
     pub chunks: AtomicU64,
     /// Documents of unchanged products.
     pub unchanged: AtomicU64,
-    /// Items rejected: counted in the report, but in no chunk.
+    /// Products and lines that became no document: they are in the job's report, but in no chunk.
     pub rejected: AtomicU64,
 }
 
 /// What an ingest is run with.
 pub struct Ingest<'a> {
-    /// Where chunks, messages and the job go.
+    /// Where chunks, messages and the job's record are stored.
     pub stores: &'a Stores,
-    /// Time between retries.
+    /// Time for the waits between retries.
     pub clock: &'a SharedClock,
     /// The job.
     pub job: &'a Job,
     /// Turns products into documents.
     pub transform: &'a dyn Transform,
-    /// How chunks are made.
+    /// Limits of chunks, concurrency and quarantine.
     pub settings: IngestSettings,
-    /// How far it is, to be shown.
+    /// Counts what is done, for a progress display.
     pub progress: &'a IngestProgress,
 }
 
 impl Ingest<'_> {
-    /// Transforms the items from `source_rx` in order, publishes the chunks and seals the job. Returns `None` if `cancel` is
-    /// cancelled before the seal.
+    /// Transforms the items from `source_rx` in order, publishes the chunks and seals the job. Returns `None` if
+    /// `cancel` is cancelled before the seal.
     ///
-    /// Idempotent: after an interruption, run it again with the same job and source; chunks that already exist are unchanged.
+    /// Idempotent: after an interruption, run it again with the same job and source; chunks that already exist are
+    /// unchanged.
     pub async fn run(
         &self,
         source_rx: mpsc::Receiver<Result<SourceEvent, IngestError>>,
@@ -225,7 +227,7 @@ impl Ingest<'_> {
     }
 }
 
-/// What becomes of a [`SourceEvent`].
+/// A [`SourceEvent`] after the plug-in has seen its products.
 enum Transformed {
     Batch(Batch),
     End(SourceStats),
@@ -259,11 +261,12 @@ struct Sink<'a> {
     reject_log: RejectLog<'a>,
     quarantine: QuarantineWriter<'a>,
     refusals: Refusals<'a>,
-    /// Products that are in chunks.
+    /// Products that are in chunks. Digests stand for the ids, so another product may rarely be taken for one of
+    /// these; it is then transformed although it is unchanged.
     published: IdSet,
     /// Number of documents of unchanged products.
     unchanged: u64,
-    /// Number of documents and removals.
+    /// Number of documents and removals in chunks.
     items: u64,
     progress: &'a IngestProgress,
 }
@@ -287,7 +290,8 @@ impl Sink<'_> {
             TransformedItem::Unchanged { source, product, documents } => {
                 let id = product.id.as_deref().unwrap_or_default();
                 if self.published.contains(id) {
-                    // The export has it twice, and with the other lines it is another product.
+                    // The export has the product twice: what its other lines made of it is newer than what the ledger
+                    // says.
                     let again = transformer.transform_one(source, product).await;
                     return Box::pin(self.add_batch(again, transformer)).await;
                 }
@@ -315,7 +319,7 @@ impl Sink<'_> {
         let ProductOutcome { documents, removals, issues, refused } = outcome;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|issue| issue.severity == Severity::Error);
-        // Of a product with remarks or removals, each job reports and does the same again.
+        // A product with warnings or removals may not be skipped: each job has to report them or carry them out again.
         let source_digest = source_digest.filter(|_| warnings.is_empty() && removals.is_empty());
         for issue in warnings {
             let entry = ReportEntry {
@@ -352,7 +356,7 @@ impl Sink<'_> {
         let first = || documents.first().map(|document| &document.id).or(ids.clone().next());
         let Some(id) = id.or_else(|| first().map(ProductId::from)) else { return Ok(()) };
         self.published.insert(id.as_str());
-        // With documents, removals take out those that the product no longer has. Without any, it is gone.
+        // Beside documents, a removal concerns one that the product no longer has. Without any, the product is gone.
         let product_stays = !documents.is_empty();
         // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for TransformedRemoval { id: document, version } in removals {
@@ -368,7 +372,8 @@ impl Sink<'_> {
             self.push(document, new).await?;
         }
         let operation = self.job.operation;
-        // An update does not say what its product consists of, nor does one of several lines of a product.
+        // An update does not say what its product consists of; nor does a plug-in that gets each line of a product by
+        // itself.
         let is_whole = operation == Operation::AddDocuments && plugin.grouping != Grouping::WholeLines;
         let siblings: Option<Vec<DocumentId>> = is_whole.then(|| {
             let all_but_last = documents.iter().take(documents.len().saturating_sub(1));

@@ -1,4 +1,8 @@
-//! An ingest that stops before its end.
+//! Tests of a whole ingest on storage in memory: what it publishes, what it keeps when it stops early, and which
+//! failures it outlasts.
+//!
+//! The fake plug-in makes a document of each word of a product's text, refuses a product `bad` and fails on a batch
+//! with `stop`.
 
 use super::{
     chunk::ChunkBounds,
@@ -98,7 +102,8 @@ async fn refused_products_are_quarantined_when_a_batch_fails_or_the_reader_stops
     }
 }
 
-/// A chunk of the index that waits could be overtaken in another number of lanes.
+/// The number of lanes decides which lane a product is in. While a chunk of another job waits, the store keeps that
+/// job's number: with another one, a later change of a product could overtake the chunk in another lane.
 #[tokio::test]
 async fn documents_go_to_the_lanes_that_the_store_decides() {
     let fixture = Fixture::new();
@@ -113,12 +118,12 @@ async fn documents_go_to_the_lanes_that_the_store_decides() {
     assert_eq!(seal.chunks, 1);
 }
 
-/// So that what the index has of the product beside them can leave it.
+/// By these names a worker knows which documents of the product it must remove from the index: all others.
 #[tokio::test]
 async fn the_last_document_of_a_product_names_the_others() {
     for (operation, last) in [
         (Operation::AddDocuments, r#"{"_id":"1-b","_mq_product":"1-a","_mq_siblings":["1-a"]}"#),
-        // An update does not say what a product consists of.
+        // An update names none, because it does not say what a product consists of.
         (Operation::UpdateDocuments, r#"{"_id":"1-b","_mq_product":"1-a"}"#),
     ] {
         let fixture = Fixture { job: Job { operation, ..Fixture::new().job }, ..Fixture::new() };
@@ -134,9 +139,10 @@ async fn the_last_document_of_a_product_names_the_others() {
     }
 }
 
-/// Fault of before: an ingest of hours ended at the first call that failed.
+/// Regression: one temporary failure of a store ended an ingest of hours. It now makes up to nine attempts, as a
+/// worker does.
 #[tokio::test]
-async fn an_ingest_outlasts_what_a_worker_outlasts() {
+async fn an_ingest_outlasts_eight_temporary_failures_of_each_call() {
     for call in [
         "jobs.create",
         "jobs.shop_removal",
@@ -156,7 +162,8 @@ async fn an_ingest_outlasts_what_a_worker_outlasts() {
         ] {
             let fixture = Fixture::new();
             let (gate, calls) = refuse_first(call, failures, kind);
-            // It looks into the ledger, publishes a chunk, and keeps and reports what the plug-in refuses.
+            // This job makes every call: it reads the ledger, publishes a chunk, and stores and reports a product
+            // that the plug-in refuses.
             let transform_digest = Some(Digest::of(b"plug-in"));
             let job = Job { transform_digest, skips_unchanged: true, ..fixture.job.clone() };
             let fixture = Fixture { stores: gated(fixture.stores, gate), job, ..fixture };

@@ -1,4 +1,5 @@
-//! Makes documents of batches of products, except of those that are known to be unchanged.
+//! Has the plug-in make documents of batches of products, except of products that the ledger (what the host recorded
+//! of each product's outcome) knows to be unchanged.
 
 use super::unchanged::{KnownProducts, source_digest};
 use host_core::{
@@ -12,23 +13,24 @@ use std::collections::BTreeSet;
 /// A transformed batch, in the order of its items.
 pub(super) struct Batch {
     pub(super) items: Vec<TransformedItem>,
-    /// The plug-in failed on the whole batch: the items are the products that it refused before.
+    /// Set if the plug-in failed on the whole batch: then `items` has only the products that it had refused by then.
     pub(super) failure: Option<BatchFailure>,
 }
 
+/// What became of an item of the export. `source` is the position of its source among those of the job.
 pub(super) enum TransformedItem {
+    /// The plug-in has seen this product.
     Product {
         source: usize,
         product: Product,
+        /// Digest of the product's lines, the plug-ins and their configuration; `None` if the product may not be
+        /// skipped by it.
         source_digest: Option<Digest>,
         outcome: ProductOutcome,
     },
-    /// The index has these documents of it.
-    Unchanged {
-        source: usize,
-        product: Product,
-        documents: BTreeSet<DocumentId>,
-    },
+    /// The plug-in was not asked: the index has these documents, made of the same product.
+    Unchanged { source: usize, product: Product, documents: BTreeSet<DocumentId> },
+    /// A line of the export that could not be read or has no product.
     Rejected(ReportEntry),
 }
 
@@ -36,7 +38,7 @@ pub(super) enum TransformedItem {
 pub(super) struct Transformer<'a> {
     pub(super) transform: &'a dyn Transform,
     pub(super) job: &'a Job,
-    /// What the ledger knows, if unchanged products are skipped.
+    /// What the ledger knows; `None` if the job does not skip unchanged products.
     pub(super) known: Option<KnownProducts<'a>>,
 }
 

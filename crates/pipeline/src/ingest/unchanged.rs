@@ -1,4 +1,5 @@
-//! Products that need no work: by the ledger, the index has what would be made of them again (`docs/ledger.md`).
+//! Finds the products that need no work, because the index has the documents that the plug-in would make of them
+//! again. The ledger, where workers record the outcome of each product, says so (`docs/ledger.md`).
 
 use super::retry::retry;
 use host_core::{
@@ -11,13 +12,15 @@ use host_core::{
 use host_export::ExportItem;
 use std::collections::BTreeSet;
 
-/// Documents that are looked for in the index before its ledger is trusted: one request.
+/// Documents that are looked for in the index before its ledger is trusted: as many as one request takes.
 const SAMPLE: usize = 1_000;
 
 /// Records of one page of the ledger.
 const PAGE: usize = 200;
 
-/// The digest of a product's lines and of all that makes documents of them; none where it would say nothing.
+/// The digest of a product's lines, the plug-ins and their configuration: all that decides which documents are made
+/// of it. `None` in jobs that cannot skip by it: of an older version of the host, or of updates, which hold parts of
+/// documents.
 pub(super) fn source_digest(job: &Job, product: &Product) -> Option<Digest> {
     let transform = job.transform_digest.filter(|_| job.operation == Operation::AddDocuments)?;
     Some(Digest::of_parts([transform.as_bytes(), product.text.as_bytes()]))
@@ -32,12 +35,14 @@ pub(super) struct KnownProducts<'a> {
 }
 
 impl<'a> KnownProducts<'a> {
+    /// `None` if the job does not skip unchanged products.
     pub(super) fn of(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Option<Self> {
         let scope = LedgerScope::of(job, job.target.clone());
         job.skips_unchanged.then_some(Self { stores, clock, job, scope })
     }
 
-    /// The documents of each of these products that is unchanged, in their order.
+    /// For each item, the documents that the index has of it; `None` unless it is a product that is known to be
+    /// unchanged.
     pub(super) async fn unchanged(
         &self,
         items: &[ExportItem],
@@ -57,7 +62,7 @@ impl<'a> KnownProducts<'a> {
         }
         let read = retry(self.clock, || self.stores.ledger.get(&self.scope, &asked)).await;
         let records = match read {
-            // A record of a newer version: what it says is not known here.
+            // A newer version of the host wrote a record: this one does not know what it says.
             Err(error) if error.is_unsupported() => return Ok(vec![None; items.len()]),
             read => read?,
         };
@@ -70,17 +75,19 @@ impl<'a> KnownProducts<'a> {
         Ok(ids.iter().zip(digests).map(unchanged).collect())
     }
 
-    /// Whether this job has written it: an ingest that resumes makes the same chunks as before.
+    /// Whether this job has written the record. Its own products are not skipped: an ingest that resumes makes the
+    /// same chunks.
     fn is_of_this_job(&self, record: &LedgerRecord) -> bool {
         record.order.is_some_and(|order| order.sequence == self.job.sequence)
     }
 }
 
-/// Whether the index has the documents that its ledger names, as far as a sample of them shows: one that was made anew has none. What
-/// cannot be found out is no.
+/// Whether the index has the documents that its ledger names, as far as a sample of them shows: an index that was
+/// created anew has none. False also if that cannot be found out.
 pub(crate) async fn is_ledger_current(stores: &Stores, index: &dyn Index, job: &Job) -> bool {
     match lacks_documents(stores, index, job).await {
-        // Nothing is known to be unchanged: an ingest that is interrupted can go on.
+        // No product is known, so none can be skipped; and an ingest that skips none can be resumed if it is
+        // interrupted.
         Ok(None) => false,
         Ok(Some(0)) => true,
         Ok(Some(missing)) => {
@@ -101,7 +108,8 @@ pub(crate) async fn is_ledger_current(stores: &Stores, index: &dyn Index, job: &
     }
 }
 
-/// The number of documents of a sample that the index lacks; none if the ledger names no document.
+/// The number of documents of a sample that the index lacks; `None` if the ledger names no document. The error is its
+/// message.
 async fn lacks_documents(stores: &Stores, index: &dyn Index, job: &Job) -> Result<Option<usize>, String> {
     let scope = LedgerScope::of(job, index.id());
     let (mut sample, mut after) = (Vec::<DocumentId>::new(), None);

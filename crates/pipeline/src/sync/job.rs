@@ -14,19 +14,19 @@ use serde_json::Value;
 /// What a job does, and with what.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
-    /// The platform whose products are read: `shopify`.
+    /// The platform whose products are read, such as `shopify`.
     pub platform: String,
-    /// The shop.
+    /// Id of the shop.
     pub shop_id: String,
     /// Name of the index.
     pub index_name: String,
-    /// What is done with documents.
+    /// Whether documents are added, updated or deleted.
     pub operation: Operation,
     /// The plug-in that transforms.
     pub plugin: PluginRef,
     /// Its configuration.
     pub plugin_config: Value,
-    /// Digests and configurations of the other plug-ins.
+    /// Digests and configurations of the other plug-ins that transform, validate or compare versions.
     pub other_plugins: Vec<String>,
     /// Whether products that the ledger knows to be unchanged are counted without being made into documents again.
     pub skip_unchanged: bool,
@@ -34,21 +34,22 @@ pub struct JobRequest {
     pub sources: Vec<String>,
     /// How lines are grouped into products.
     pub grouping: String,
-    /// Digests of the sources, or anything else that distinguishes this input from others.
+    /// Digests of the sources' bytes, or anything else that distinguishes this export from others.
     pub inputs: Vec<String>,
     /// The index that is written to.
     pub target: TargetId,
-    /// What happens to a document whose version is stored with other content.
+    /// Whether a document is written, or a conflict, if the index has other content of the same version.
     pub same_version: SameVersion,
     /// Whether the export is the whole shop.
     pub full: bool,
-    /// How large chunks are.
+    /// Limits of a chunk.
     pub bounds: ChunkBounds,
-    /// Number of lanes, unless chunks of the index wait in others.
+    /// Number of lanes, which keep the changes of a product in order. While chunks of the index wait in another number
+    /// of lanes, that one is used instead.
     pub lanes: u16,
-    /// When the export was taken, as the caller knows it.
+    /// When the export was taken from the shop, as the user or the platform says; `None` if neither does.
     pub exported_at: Option<Timestamp>,
-    /// When its source was last modified: the export is no later than that.
+    /// When its oldest source was last modified, which stands for `exported_at` where that is `None`.
     pub modified_at: Option<Timestamp>,
 }
 
@@ -67,16 +68,20 @@ struct Fingerprint<'a> {
     skip_unchanged: bool,
     chunk_documents: usize,
     chunk_bytes: usize,
-    /// A time that was found is no part of it: a file may be touched.
+    /// Only as the user or the platform says it. The time at which a file was modified is no part: it changes without
+    /// its content.
     exported_at: Option<Timestamp>,
-    /// Incremented when the host makes other chunks of the same input: an interrupted job of an older host starts anew.
+    /// See [`CHUNK_FORMAT`].
     chunk_format: u32,
 }
 
-/// 4: a product's last document says what it was made of.
+/// Incremented when a version of the host makes other chunks of the same export: it does not resume an interrupted
+/// job of an older version, and does not skip products by what that one recorded. 4: a product's last document has
+/// the digest of what it was made of.
 const CHUNK_FORMAT: u32 = 4;
 
-/// What decides which documents are made of a product's lines.
+/// What decides which documents are made of a product's lines. A product is skipped as unchanged only if these are
+/// the same, too.
 #[derive(Serialize)]
 struct TransformInputs<'a> {
     operation: &'a str,
@@ -87,7 +92,7 @@ struct TransformInputs<'a> {
 }
 
 impl JobRequest {
-    /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
+    /// The job with the same fingerprint that has not ended, or a new one, which is not stored yet.
     pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &SharedClock) -> Result<Job, StoreError> {
         let fingerprint = self.fingerprint();
         if let Some(job) = retry(clock, || jobs.find_unfinished(&self.shop_id, fingerprint)).await?
@@ -150,8 +155,9 @@ impl JobRequest {
     }
 }
 
-/// Whether an interrupted job can go on. One that skips unchanged products must have been read to its end: since then the ledger may say
-/// something else, and other chunks would be made. Another job takes its place, and skips what is done.
+/// Whether an interrupted job can be resumed. If it skips unchanged products, only once its export was read to the
+/// end: otherwise the ledger (the recorded outcome of each product) may have changed since, and the ingest would make
+/// other chunks. A new job then takes its place and skips what is done.
 async fn can_resume(jobs: &dyn Jobs, job: &Job) -> Result<bool, StoreError> {
     if !job.skips_unchanged {
         return Ok(true);
@@ -159,16 +165,16 @@ async fn can_resume(jobs: &dyn Jobs, job: &Job) -> Result<bool, StoreError> {
     Ok(jobs.get(&job.id).await?.is_some_and(|found| found.seal.is_some()))
 }
 
-/// An id that no job has; ids of later jobs sort later.
+/// A new job id, a UUID of version 7: ids of jobs that are created later sort later.
 pub fn new_id(clock: &dyn Clock, created_at: Timestamp) -> JobId {
     let mut random = [0; 10];
-    let bits = [clock.random().to_le_bytes(), clock.random().to_le_bytes()].concat();
-    random.copy_from_slice(&bits[..10]);
+    let bytes = [clock.random().to_le_bytes(), clock.random().to_le_bytes()].concat();
+    random.copy_from_slice(&bytes[..10]);
     let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
     JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id")
 }
 
-/// The platform that a plug-in reads products of; one without a platform is its own.
+/// The platform whose products a plug-in reads; the plug-in's name where its manifest names no platform.
 pub fn platform(manifest: &PluginManifest) -> &str {
     if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
 }
@@ -187,12 +193,12 @@ mod tests {
         time::Duration,
     };
 
-    /// Since it was interrupted, the ledger may say something else of what it skipped.
+    /// While a job was interrupted, what the ledger says of the products that it skipped may have changed.
     #[tokio::test]
-    async fn a_job_that_skips_goes_on_only_if_it_was_read_to_its_end() {
+    async fn a_job_that_skips_unchanged_products_is_resumed_only_if_it_was_sealed() {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let jobs = Memory::new(clock.clone()).stores().jobs;
-        for (skips_unchanged, is_sealed, goes_on) in
+        for (skips_unchanged, is_sealed, is_resumed) in
             [(true, false, false), (true, true, true), (false, false, true)]
         {
             let job = Job { skips_unchanged, ..build::job(&*clock, &build::name(&*clock, "shop")) };
@@ -201,7 +207,7 @@ mod tests {
             if is_sealed {
                 jobs.seal(&job.id, &build::seal(1)).await.unwrap();
             }
-            assert_eq!(can_resume(&*jobs, &job).await.unwrap(), goes_on, "{skips_unchanged} {is_sealed}");
+            assert_eq!(can_resume(&*jobs, &job).await.unwrap(), is_resumed, "{skips_unchanged} {is_sealed}");
         }
     }
 
@@ -230,7 +236,7 @@ mod tests {
         }
     }
 
-    /// Products that are unchanged are skipped only if the same would be made of them.
+    /// A product is skipped as unchanged only if the same documents would be made of it.
     #[tokio::test]
     async fn what_makes_other_documents_of_a_product_changes_the_transform_digest() {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
@@ -282,7 +288,7 @@ mod tests {
             (None, None, None),
             (None, Some(now - hour), Some(now - hour)),
             (Some(now - 2 * hour), Some(now - hour), Some(now - 2 * hour)),
-            // A clock that is ahead modified it.
+            // Modified by a clock that is ahead: no export is later than its job.
             (None, Some(now + hour), Some(now)),
         ] {
             let request = JobRequest { exported_at, modified_at, ..request(&*clock) };
@@ -291,9 +297,10 @@ mod tests {
         }
     }
 
-    /// Fault of before: a run ended at the first call that failed.
+    /// Regression: one temporary failure of a store ended a run. The search now makes up to nine attempts, as a
+    /// worker does.
     #[tokio::test]
-    async fn the_search_for_an_interrupted_job_outlasts_what_a_worker_outlasts() {
+    async fn the_search_for_an_interrupted_job_outlasts_eight_temporary_failures() {
         for call in ["jobs.find_unfinished", "jobs.get"] {
             for (failures, kind, succeeds, calls_made) in [
                 (8, StoreErrorKind::Transient, true, 9),

@@ -1,4 +1,5 @@
-//! The use cases: what `host run` does today and an HTTP API can do as well.
+//! What `host run` does: find or create the job of an export (`job`), then ingest it and write its chunks until it
+//! has ended (`run_job`).
 
 mod job;
 mod run_job;

@@ -32,13 +32,13 @@ pub struct RunJob<'a> {
     pub index: Arc<dyn Index>,
     /// Writes chunks; without one, the job is only ingested.
     pub worker: Option<Arc<Worker>>,
-    /// How chunks are made.
+    /// Limits of chunks, concurrency and quarantine of the ingest.
     pub settings: IngestSettings,
     /// Whether the chunks stay after the end of the job.
     pub keep_chunks: bool,
-    /// How far the ingest is, to be shown.
+    /// Counts what the ingest has done, for a progress display.
     pub progress: &'a IngestProgress,
-    /// The clock.
+    /// Time, waits and randomness.
     pub clock: SharedClock,
     /// Ends the run early: chunks under way are finished or released, and the same job can be run again.
     pub cancel: &'a CancellationToken,
@@ -47,10 +47,10 @@ pub struct RunJob<'a> {
 /// What a run reports to its caller before the work begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// This job was interrupted before its seal and ends as superseded.
+    /// This other job of the index was interrupted before it was read to its end, and ends as superseded by this run's.
     Superseded(JobId),
-    /// The job has not ended: it was interrupted and is resumed, or another process works on it. So many of its chunks are
-    /// written.
+    /// The run continues this job, which was interrupted or which another process works on. The number is that of its
+    /// chunks that are written.
     Resumed(JobId, u32),
 }
 
@@ -72,8 +72,9 @@ pub enum RunError {
 }
 
 impl RunJob<'_> {
-    /// Ingests what `source` sends and works the queue until the job has ended or the run is cancelled. `source` is given the
-    /// number of batches to read ahead. Returns the job as it is then; none if the run was cancelled before it began.
+    /// Ingests what `source` sends and works the queue until the job has ended or the run is cancelled. `source`
+    /// starts the reading; its argument is the number of batches to read ahead. Returns the job as it is then; `None`
+    /// if the run was cancelled before it began.
     ///
     /// Idempotent: run again with the same job, it resumes where it stopped.
     pub async fn run(
@@ -90,7 +91,8 @@ impl RunJob<'_> {
         };
         superseded.into_iter().map(Notice::Superseded).for_each(&notify);
         let found = retry(&self.clock, || stores.jobs.get(&job.id)).await?;
-        // What the first process decided holds for one that resumes: it must make the same chunks.
+        // A resumed ingest must make the same chunks as the first one. It creates the job again, and the store
+        // returns it with the first one's decision.
         let skips_unchanged = job.skips_unchanged
             && found.is_none()
             && is_ledger_current(&stores, self.index.as_ref(), job).await;
@@ -100,7 +102,7 @@ impl RunJob<'_> {
             notify(Notice::Resumed(job.id.clone(), found.completed_chunks));
         }
 
-        // Either half cancels the other when it cannot continue.
+        // Ingest and worker run side by side; each cancels the other when it cannot continue.
         let cancel = self.cancel.child_token();
         let source = source(self.settings.batches);
         let ingesting = async {
@@ -124,7 +126,7 @@ impl RunJob<'_> {
                 cancel.cancel();
                 self.record(&stores, &job.id, error).await;
             }
-            // The last chunks and the seal are there: the worker need not wait for its next poll.
+            // The last chunks are in the queue and the job is sealed: the worker need not wait for its next poll.
             if let Some(worker) = &self.worker {
                 worker.wake();
             }
@@ -149,7 +151,8 @@ impl RunJob<'_> {
         ingested.map_err(RunError::Ingest)?;
         worked.map_err(RunError::Worker)?;
         let ended = retry(&self.clock, || stores.jobs.get(&job.id)).await?;
-        // A job that ends with its seal has no worker that removes them.
+        // Usually the worker that completes the last chunk removes the chunks. A job whose chunks are all done when
+        // it is sealed ends without one.
         if let Some(ended) = ended.as_ref().filter(|_| !self.keep_chunks)
             && let Err(cause) = remove_chunks_left(stores.chunks.as_ref(), ended).await
         {

@@ -1,4 +1,5 @@
-//! Runs that skip what the ledger knows to be unchanged, on storage in memory.
+//! Tests of whole runs on storage in memory: which products they skip because the ledger (what workers recorded of
+//! each product) knows them to be unchanged.
 
 use super::{RunError, RunJob};
 use crate::{
@@ -42,11 +43,13 @@ use tokio_util::sync::CancellationToken;
 
 const SHOP: &str = "tests.myshopify.com";
 
-/// Makes a document of each word of a product after its version: `7 red blue`. Of one with the word `odd` it remarks something,
-/// of one with `without` it removes the document of that name.
+/// A plug-in. A product's text is its version and words: `7 red blue`. Each word becomes a document, except for
+/// `odd`, which makes it warn, and `without`, which makes it remove the document of that name. The validator refuses
+/// documents with the title `bad`.
 #[derive(Default)]
 struct Words {
     rules: FakePlugin,
+    /// Ids of the products that it got.
     seen: Mutex<Vec<String>>,
 }
 
@@ -60,12 +63,12 @@ impl Transform for Words {
         &self,
         products: Vec<Product>,
     ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
-        let made = products.into_iter().map(|product| {
-            let name = product.id.clone().unwrap();
-            self.seen.lock().unwrap().push(name.clone());
+        let outcomes = products.into_iter().map(|product| {
+            let product_id = product.id.clone().unwrap();
+            self.seen.lock().unwrap().push(product_id.clone());
             let mut words = product.text.split(' ');
             let version = words.next().unwrap();
-            let id = |word: &str| DocumentId::new(format!("{name}-{word}")).unwrap();
+            let id = |word: &str| DocumentId::new(format!("{product_id}-{word}")).unwrap();
             let mut outcome = ProductOutcome::default();
             for word in words {
                 match word {
@@ -86,20 +89,22 @@ impl Transform for Words {
             }
             (product, outcome)
         });
-        Ok(made.collect())
+        Ok(outcomes.collect())
     }
 }
 
+/// A shop's storage, index and plug-in.
 struct World {
     storage: Memory,
     index: Arc<FakeIndex>,
     transform: Arc<Words>,
     clock: SharedClock,
+    /// Number of jobs so far.
     jobs: AtomicU64,
     bounds: ChunkBounds,
 }
 
-/// The products of an export by their ids.
+/// The products of an export: id and text.
 type Products = Vec<(&'static str, String)>;
 
 impl World {
@@ -147,7 +152,7 @@ impl World {
         }
     }
 
-    /// Runs a job; with `crash`, the export breaks off before its end.
+    /// Runs a job; with `crash`, the reader stops before the end of the export.
     async fn try_run(&self, job: &Job, products: &Products, crash: bool) -> Result<JobSnapshot, RunError> {
         self.try_run_on(&self.storage, job, products, crash).await
     }
@@ -173,8 +178,8 @@ impl World {
         };
         let (sender, receiver) = mpsc::channel(99);
         let mut lines = 1..;
-        for some in products.chunks(2) {
-            let items = some.iter().map(|(id, text)| {
+        for batch in products.chunks(2) {
+            let items = batch.iter().map(|(id, text)| {
                 let (text, id) = (text.clone(), Some((*id).to_owned()));
                 ExportItem::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
             });
@@ -193,15 +198,17 @@ impl World {
     }
 
     /// Which products the plug-in got since the last call, and how often the index was asked.
-    fn work(&self) -> (String, u64) {
+    fn take_work(&self) -> (String, u64) {
         let seen = std::mem::take(&mut *self.transform.seen.lock().unwrap()).join(" ");
         (seen, std::mem::take(&mut self.index.state().reads))
     }
 
+    /// The documents of the index, with their versions.
     fn indexed(&self) -> BTreeMap<String, i64> {
         let state = self.index.state();
-        let version = |held: &host_testing::fakes::IndexedDocument| held.write.version["v"].as_i64().unwrap();
-        state.documents.iter().map(|(id, held)| (id.to_string(), version(held))).collect()
+        let version =
+            |indexed: &host_testing::fakes::IndexedDocument| indexed.write.version["v"].as_i64().unwrap();
+        state.documents.iter().map(|(id, indexed)| (id.to_string(), version(indexed))).collect()
     }
 }
 
@@ -218,26 +225,29 @@ async fn an_unchanged_product_is_not_transformed_again() {
     let world = World::new(1);
     let mut export = products(&[("a", "1 red blue"), ("b", "1 red"), ("c", "1 red")]);
     let first = world.run(&export).await;
-    assert_eq!((first.counts.processed, first.counts.unchanged, world.work().0.as_str()), (4, 0, "a b c"));
+    assert_eq!(
+        (first.counts.processed, first.counts.unchanged, world.take_work().0.as_str()),
+        (4, 0, "a b c")
+    );
 
     let second = world.run(&export).await;
-    // The index is asked once whether the ledger is right.
+    // The one read of the index checks whether it has the documents that the ledger names.
     assert_eq!(
-        (second.counts, second.status, world.work()),
+        (second.counts, second.status, world.take_work()),
         (unchanged(4), JobStatus::Completed, (String::new(), 1))
     );
     assert_eq!((second.chunks, second.seal.unwrap().total_items), (0, 4));
 
     export[1].1 = "2 red green".to_owned();
     let third = world.run(&export).await;
-    assert_eq!((third.counts.processed, third.counts.unchanged, world.work().0.as_str()), (5, 3, "b"));
+    assert_eq!((third.counts.processed, third.counts.unchanged, world.take_work().0.as_str()), (5, 3, "b"));
     assert_eq!(world.indexed().len(), 5);
-    assert_eq!((world.run(&export).await.counts, world.work().0.as_str()), (unchanged(5), ""));
+    assert_eq!((world.run(&export).await.counts, world.take_work().0.as_str()), (unchanged(5), ""));
 }
 
-/// Fault of before: a run ended at the first call that failed.
+/// Regression: one temporary failure of a store ended a run. It now makes up to nine attempts, as a worker does.
 #[tokio::test(start_paused = true)]
-async fn a_run_outlasts_what_a_worker_outlasts() {
+async fn a_run_outlasts_eight_temporary_failures_of_each_call() {
     for call in ["storage.acquire_ingest", "jobs.shop_removal", "jobs.get"] {
         for (failures, kind, has_ended) in [
             (8, StoreErrorKind::Transient, true),
@@ -257,7 +267,8 @@ async fn a_run_outlasts_what_a_worker_outlasts() {
     }
 }
 
-/// What makes other documents of the same lines, or of which nothing is known, is done again.
+/// Each case could make other documents of the same product, or the ledger does not know what its documents were made
+/// of.
 #[tokio::test(start_paused = true)]
 async fn a_product_is_transformed_again_where_something_else_changed() {
     let export = products(&[("a", "1 red blue"), ("b", "1 red")]);
@@ -271,24 +282,29 @@ async fn a_product_is_transformed_again_where_something_else_changed() {
     for (case, change) in cases {
         let world = World::new(1);
         world.run(&export).await;
-        world.work();
+        world.take_work();
         let mut job = world.job();
         change(&mut job);
         world.try_run(&job, &export, false).await.unwrap();
-        assert_eq!(world.work().0, "a b", "{case}");
+        assert_eq!(world.take_work().0, "a b", "{case}");
     }
     let world = World::new(1);
     world.run(&export).await;
-    world.work();
+    world.take_work();
     world.index.state().documents.clear();
     let again = world.run(&export).await;
-    assert_eq!((again.counts.unchanged, world.work().0.as_str()), (0, "a b"), "an index that was made anew");
+    assert_eq!(
+        (again.counts.unchanged, world.take_work().0.as_str()),
+        (0, "a b"),
+        "an index that was made anew"
+    );
     assert_eq!(world.indexed().len(), 3);
 }
 
-/// Of these, not everything was done, or each job is to say something of them.
+/// A document of the product was refused, or each job has to warn or remove again, or its documents are in several
+/// chunks.
 #[tokio::test(start_paused = true)]
-async fn what_is_not_wholly_in_the_index_is_never_skipped() {
+async fn a_product_that_is_not_wholly_in_one_chunk_and_accepted_is_never_skipped() {
     let world = World { bounds: ChunkBounds { documents: 3, bytes: 9_999 }, ..World::new(1) };
     let export = products(&[
         ("refused", "1 red bad"),
@@ -298,14 +314,14 @@ async fn what_is_not_wholly_in_the_index_is_never_skipped() {
         ("plain", "1 red"),
     ]);
     world.run(&export).await;
-    world.work();
+    world.take_work();
     world.run(&export).await;
-    assert_eq!(world.work().0, "refused warned removes large");
+    assert_eq!(world.take_work().0, "refused warned removes large");
 }
 
-/// A document that its product does not have any more, and that cannot be removed yet: the next job tries again.
+/// The product does not have the document any more, but its removal was a conflict: the next job must try again.
 #[tokio::test(start_paused = true)]
-async fn a_product_with_a_document_too_many_is_not_skipped() {
+async fn a_product_whose_former_document_is_still_in_the_index_is_not_skipped() {
     let world = World::new(1);
     world.run(&products(&[("a", "1 red blue")])).await;
     let export = products(&[("a", "2 red")]);
@@ -314,27 +330,27 @@ async fn a_product_with_a_document_too_many_is_not_skipped() {
     world.index.state().documents.get_mut(&id).unwrap().write.version.insert("v".to_owned(), 9.into());
     world.run(&export).await;
     assert_eq!(world.indexed()["a-blue"], 9);
-    world.work();
+    world.take_work();
     world.run(&export).await;
-    assert_eq!(world.work().0, "a");
+    assert_eq!(world.take_work().0, "a");
 }
 
-/// They are in no chunk, and an export has them.
+/// Skipped products are in no chunk, and still count as part of the export: archiving must not remove them.
 #[tokio::test(start_paused = true)]
 async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
     let world = World::new(1);
     let all = products(&[("a", "1 red"), ("b", "1 red"), ("c", "1 red"), ("d", "1 red")]);
     world.run(&all).await;
-    // Another record has a document of one: the ledger was lost and recorded anew, or its source spelled the product otherwise.
-    let mut other = LedgerRecord::new(
+    // A record under another product id has the same document: as after the ledger was lost and rebuilt from the index.
+    let mut duplicate = LedgerRecord::new(
         ProductId::new("a-red").unwrap(),
         JobId::new("job-000").unwrap(),
         world.clock.now(),
     );
-    other.state = ProductState::Live;
-    other.add_document(DocumentId::new("a-red").unwrap());
+    duplicate.state = ProductState::Live;
+    duplicate.add_document(DocumentId::new("a-red").unwrap());
     let scope = LedgerScope::of(&world.job(), world.index.id());
-    build::store_records(&*world.stores().ledger, &scope, &[other]).await;
+    build::store_records(&*world.stores().ledger, &scope, &[duplicate]).await;
     let full = Job { full: true, ..world.job() };
     let full = world.try_run(&full, &products(&[("a", "1 red"), ("b", "1 red")]), false).await.unwrap();
     assert_eq!((full.chunks, full.counts), (0, unchanged(2)));
@@ -348,34 +364,35 @@ async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
     assert_eq!(missing.ids.iter().map(DocumentId::as_str).collect::<Vec<_>>(), ["d-red"]);
 }
 
-/// A chunk that waits may change what the ledger says.
+/// The chunk that waits in the queue may change what the ledger says.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_skipped_while_a_chunk_of_the_index_waits() {
     let world = World::new(1);
     let export = products(&[("a", "1 red")]);
     world.run(&export).await;
-    world.work();
+    world.take_work();
     let waiting = Job { id: JobId::new("waiting").unwrap(), lanes: 2, ..world.job() };
     let line = "{\"_id\":\"a-red\",\"_mq_product\":\"a\",\"v\":2}\n";
     build::publish(&world.stores(), &waiting, &[(0, Operation::AddDocuments, line)]).await;
     world.run(&export).await;
-    assert_eq!(world.work().0, "a");
+    assert_eq!(world.take_work().0, "a");
 }
 
 /// The second lines of a product are compared with what the first ones made of it, not with what the ledger says.
 #[tokio::test(start_paused = true)]
-async fn a_product_that_an_export_has_twice_is_what_its_last_lines_say() {
+async fn a_product_that_an_export_has_twice_is_transformed_twice_if_one_of_them_changed() {
     let world = World::new(1);
     world.run(&products(&[("a", "1 red"), ("b", "1 red")])).await;
-    world.work();
+    world.take_work();
     let twice = products(&[("a", "2 red blue"), ("b", "1 red"), ("b", "1 red"), ("a", "1 red")]);
     let job = world.run(&twice).await;
-    assert_eq!(world.work().0, "a a");
+    assert_eq!(world.take_work().0, "a a");
     assert_eq!((job.counts.unchanged, job.counts.conflict), (2, 1));
     assert_eq!(world.indexed()["a-red"], 2);
 }
 
-/// The ingest that resumes makes the same chunks, though the ledger says more by then.
+/// A worker has meanwhile recorded the job's first chunks in the ledger; the resumed ingest must make the same chunks
+/// all the same.
 #[tokio::test(start_paused = true)]
 async fn an_ingest_that_resumes_skips_what_it_skipped_before() {
     let world = World { bounds: ChunkBounds { documents: 1, bytes: 9_999 }, ..World::new(1) };
@@ -385,24 +402,24 @@ async fn an_ingest_that_resumes_skips_what_it_skipped_before() {
     export[2].1 = "2 red".to_owned();
     let job = world.job();
     world.try_run(&job, &export, true).await.unwrap_err();
-    let done = world.worker();
+    let worker = world.worker();
     let shutdown = CancellationToken::new();
-    let worked = done.run(SHOP, crate::worker::RunUntil::Cancelled, &shutdown);
+    let worked = worker.run(SHOP, crate::worker::RunUntil::Cancelled, &shutdown);
     tokio::select! {
         _ = worked => {}
         () = world.clock.sleep(Duration::from_secs(60)) => {}
     }
     assert_eq!(world.indexed()["a-red"], 2);
-    world.work();
+    world.take_work();
     let stored = world.stores().jobs.get(&job.id).await.unwrap().unwrap().job;
     let ended = world.try_run(&stored, &export, false).await.unwrap();
     assert_eq!((ended.counts.processed, ended.counts.unchanged), (3, 1));
-    assert_eq!(world.work().0, "a c");
+    assert_eq!(world.take_work().0, "a c");
 }
 
-/// What a run that does all the work would change, a run that skips does not leave.
+/// Skipping must leave the index as it would be without: a last run that skips nothing changes nothing.
 #[test]
-fn after_any_history_a_run_that_does_all_the_work_finds_nothing_to_change() {
+fn after_any_history_a_run_that_skips_nothing_finds_nothing_to_change() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let mut skipped = 0;
     for seed in only.map_or(0..400, |seed| seed..seed + 1) {
@@ -416,13 +433,13 @@ fn after_any_history_a_run_that_does_all_the_work_finds_nothing_to_change() {
     assert!(only.is_some() || skipped > 1_000, "{skipped}");
 }
 
-/// Returns how many documents were skipped.
+/// Plays a random history of exports and faults, checks its end, and returns how many documents were skipped.
 async fn history(seed: u64) -> u64 {
     const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
     const WORDS: [&str; 8] = ["red", "blue", "green", "bad", "odd", "without", "tall", "wide"];
     let mut random = seed;
     let mut below = |end: usize| (next_random(&mut random) % end as u64) as usize;
-    // A product is in one chunk, or in as many as it has documents: what is refused keeps others only within one.
+    // Documents in a chunk. With 1, a product is in as many chunks as it has documents, and none is ever skipped.
     let documents = [1, 1_000][below(2)];
     let world = World { bounds: ChunkBounds { documents, bytes: 1 << 20 }, ..World::new(seed) };
     let mut shop: BTreeMap<&str, String> = BTreeMap::new();
@@ -432,7 +449,7 @@ async fn history(seed: u64) -> u64 {
             version += 1;
             let words: BTreeSet<&str> = (0..1 + below(4)).map(|_| WORDS[below(WORDS.len())]).collect();
             let words: Vec<&str> = words.into_iter().collect();
-            // Without a document of its own it would be nothing.
+            // The document `top` is always there: some sets of words make no document at all.
             shop.insert(NAMES[below(5)], format!("{version} top {}", words.join(" ")));
         }
         let mut export: Products = shop.iter().map(|(name, text)| (*name, text.clone())).collect();
@@ -440,11 +457,12 @@ async fn history(seed: u64) -> u64 {
             export.retain(|_| below(2) == 0);
         }
         exports.push(export);
-        let which = if below(4) == 0 { below(exports.len()) } else { exports.len() - 1 };
-        let export = exports[which].clone();
-        let fault = [Next::Transient, Next::LostAnswer, Next::Refuse("a-top"), Next::Panic];
+        // Sometimes an older export is read again.
+        let chosen = if below(4) == 0 { below(exports.len()) } else { exports.len() - 1 };
+        let export = exports[chosen].clone();
+        let faults = [Next::Transient, Next::LostAnswer, Next::Refuse("a-top"), Next::Panic];
         if below(3) == 0 {
-            world.index.state().script.push_back(fault[below(4)].clone());
+            world.index.state().script.push_back(faults[below(4)].clone());
         }
         let mut job = world.job();
         match below(12) {
@@ -452,7 +470,7 @@ async fn history(seed: u64) -> u64 {
             1 => job.transform_digest = Some(Digest::of(b"plug-in 2")),
             2 => world.index.state().documents.clear(),
             3 => {
-                // Its process dies, and the next job takes its place.
+                // The process dies during the ingest; the next job supersedes this one.
                 let _ended = world.try_run(&job, &export, true).await;
                 continue;
             }
@@ -461,6 +479,7 @@ async fn history(seed: u64) -> u64 {
                 redrive(&world.stores(), &world.clock, SHOP, &filter).await.unwrap();
             }
             5 => {
+                // Half of the ledger is lost.
                 let scope = LedgerScope::of(&job, world.index.id());
                 let records = world.stores().ledger.page(&scope, None, 99).await.unwrap();
                 world.stores().ledger.remove_shop(SHOP, false).await.unwrap();

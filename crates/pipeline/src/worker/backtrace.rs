@@ -1,16 +1,17 @@
-//! Where a panic happened: known only while it unwinds, and wanted later, in a dead letter.
+//! Records where a panic of the host happened, which is known only while it unwinds, for the dead letter of its chunk.
 
 use std::{backtrace::Backtrace, cell::RefCell, panic};
 
 thread_local! {
+    /// The backtrace of the thread's last panic, until it is taken.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Bytes of a backtrace that are kept.
+/// Bytes of a backtrace that are kept: the first frames say where, and dead letters stay small.
 const MAX_BYTES: usize = 6 << 10;
 
-/// Records where panics happen from now on, so that dead letters say it. Called once, by the program; the hook that was there
-/// before runs as well.
+/// Records where panics happen from now on, so that dead letters say it. Called once, by the program; the hook that
+/// was there before runs as well.
 pub fn record_backtraces() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -21,7 +22,7 @@ pub fn record_backtraces() {
     }));
 }
 
-/// Where this thread's last panic happened, once.
+/// Where this thread's last panic happened; `None` if there was none, or if it was taken before.
 pub(super) fn take_backtrace() -> Option<String> {
     LAST.take().map(|mut text| {
         text.truncate(text.floor_char_boundary(MAX_BYTES));
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_frames_of_the_panic_are_left_out() {
+    fn the_frames_of_the_panic_itself_are_left_out() {
         let backtrace = "   0: std::backtrace::Backtrace::create\n             at /rustc/backtrace.rs:1\n   1: core::panicking::panic\n   \
                          2: host::worker\n             at src/worker.rs:7\n   3: core::panicking::later";
         assert_eq!(

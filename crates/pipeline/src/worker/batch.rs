@@ -1,5 +1,6 @@
-//! A batch of messages that the Lambda service has received. Until a chunk is begun, its message is invisible for the
-//! queue's own visibility timeout: as long as a function may run.
+//! Handles a batch of messages that the AWS Lambda service has received from the queue and handed to a function.
+//! Until a chunk is begun, its message is invisible to others for the queue's own visibility timeout, which is as
+//! long as a function may run.
 
 use super::{
     Worker,
@@ -29,8 +30,8 @@ pub struct Deadlines {
 }
 
 impl Worker {
-    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are acknowledged. The
-    /// others are in the queue and are redelivered, with everything after them in their lanes.
+    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are
+    /// acknowledged. The others are in the queue and are redelivered, with everything after them in their lanes.
     pub async fn run_batch(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
@@ -47,12 +48,14 @@ impl Worker {
         done.into_iter().collect()
     }
 
-    /// Whether the backend is about to take the message away, uncounted: its chunk is begun however little time is left.
+    /// Whether the queue is about to take the message away because of its many deliveries, which would leave the
+    /// chunk uncounted. Such a chunk is begun however little time is left.
     fn is_last_chance(&self, delivery: &Delivery) -> bool {
         is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
     }
 
-    /// One lane: what follows a message that is not begun or requeued waits for it, and as long.
+    /// Handles the messages of one lane, in order. If one is not begun or is requeued, those after it wait for the
+    /// same time.
     async fn run_lane(&self, lane: Vec<Delivery>, deadlines: Deadlines) -> Vec<Receipt> {
         let mut done = Vec::new();
         let mut blocked: Option<Duration> = None;
@@ -66,7 +69,7 @@ impl Worker {
             }
             if let Some(delay) = blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, delay).await {
-                    // Its visibility timeout expires.
+                    // No harm: the message is visible again once its visibility timeout expires.
                     tracing::warn!(
                         key = delivery.chunk.key,
                         cause = chain(&error),

@@ -1,5 +1,6 @@
-//! Circuit breakers: a failure that stops all work on an index is stored, chunks wait for it, and one at a time finds out
-//! whether its cause is gone.
+//! Circuit breakers. A failure that concerns a whole index, such as a wrong API key, opens a breaker, which is stored
+//! for the shop and index. While it is open, chunks of the index wait, and all workers together try one of them at a
+//! time, the probe, to find out whether the cause is gone.
 
 use super::{Worker, chunk_error::ChunkError, handle::StopPolicy};
 use host_core::{
@@ -16,43 +17,46 @@ use std::{
     time::Duration,
 };
 
-/// Deliveries that are left of those that the backend allows when a chunk is given up: the backend would not count it.
+/// A chunk is given up when this number is left of the deliveries of its message that the queue allows (SQS: 1,000).
+/// After the last one the queue itself would make the message a dead letter, and the chunk would never be counted.
 const SPARE_DELIVERIES: u32 = 50;
 
-/// Whether the backend is about to take a message away by itself.
+/// Whether the queue is about to take a message away by itself. `receive_limit` is `None` for a queue that never does.
 pub(super) fn is_near_receive_limit(receive_limit: Option<u32>, receive_count: u32) -> bool {
     receive_limit.is_some_and(|limit| receive_count.saturating_add(SPARE_DELIVERIES) >= limit)
 }
 
-/// What the breaker of a chunk's index says.
+/// Whether a chunk may be tried now, by the breaker of its index.
 #[derive(Debug)]
 pub(super) enum Admission {
     /// The breaker is closed, or the job of the chunk is not known.
     Granted,
-    /// It is open, and this chunk is tried.
+    /// It is open, and this chunk is the one to try.
     Probe(Probe),
-    /// The chunk waits for so long.
+    /// It is open, and the chunk waits for this time.
     Wait(Duration),
-    /// It has been open for too long: the chunk is given up.
+    /// The chunk is given up: the breaker has been open for too long, or the chunk's message has almost used up its
+    /// deliveries.
     Expired(Breaker),
 }
 
-/// The trial of a chunk whose breaker is open.
+/// The attempt at a chunk while the breaker of its index is open.
 #[derive(Debug)]
 pub(super) struct Probe {
     breaker: Breaker,
     began: Timestamp,
 }
 
-/// The breakers that this process knows to be open, for the metric.
+/// The breakers that this process knows to be open, whose number is a metric.
 #[derive(Debug, Default)]
-pub(super) struct Open(Mutex<HashSet<BreakerScope>>);
+pub(super) struct OpenBreakers(Mutex<HashSet<BreakerScope>>);
 
-impl Open {
+impl OpenBreakers {
     fn lock(&self) -> MutexGuard<'_, HashSet<BreakerScope>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes the set; `change` returns whether it did, and then the metric is set.
     fn change(&self, change: impl FnOnce(&mut HashSet<BreakerScope>) -> bool) {
         let mut open = self.lock();
         if change(&mut open) {
@@ -65,7 +69,8 @@ fn scope_of(job: &Job) -> BreakerScope {
     BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() }
 }
 
-/// Closes a breaker, and records and logs what did. Returns what it was if it was open.
+/// Closes a breaker, and records and logs what closed it (`by`). Returns the breaker as it was; `None` if it was not
+/// open.
 pub async fn resume(
     stores: &Stores,
     clock: &SharedClock,
@@ -81,7 +86,7 @@ pub async fn resume(
 }
 
 impl Worker {
-    /// Asks the breaker before a chunk is claimed.
+    /// Looks, before a chunk is claimed, whether the breaker of its index lets it be tried.
     pub(super) async fn admit(
         &self,
         delivery: &Delivery,
@@ -90,7 +95,7 @@ impl Worker {
         let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(Admission::Granted) };
         let breakers = &self.stores.breakers;
         let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Granted) };
-        self.open.change(|open| open.insert(breaker.scope.clone()));
+        self.open_breakers.change(|open| open.insert(breaker.scope.clone()));
         let now = self.clock.now();
         if let StopPolicy::End(_) = stop_policy {
             return Ok(Admission::Probe(Probe { breaker, began: now }));
@@ -109,7 +114,8 @@ impl Worker {
         Ok(Admission::Wait(breaker.wait(now)))
     }
 
-    /// Records that a failure stops work on the index of a chunk. The breaker as it is then; none if the chunk's job is unknown.
+    /// Opens the breaker of a chunk's index because of `error`, or, if the chunk was a probe, has it wait for the
+    /// next one. Returns the breaker as it is then; `None` if the chunk's job is unknown.
     pub(super) async fn trip(
         &self,
         delivery: &Delivery,
@@ -125,34 +131,36 @@ impl Worker {
             None => Breaker::opened(scope.clone(), &delivery.chunk, failure(), now),
         };
         if breakers.replace(probe.map(|probe| &probe.breaker), &breaker).await? {
-            // Where the failure ends the loop, its caller reports it.
+            // If the failure ends the loop, the loop's caller reports it.
             if probe.is_none() && stop_policy.is_wait() {
                 let Breaker { code, message, .. } = &breaker;
                 tracing::error!(%scope, code, cause = message, "work on an index is stopped until the cause is fixed");
             }
-            self.open.change(|open| open.insert(scope));
+            self.open_breakers.change(|open| open.insert(scope));
             return Ok(Some(breaker));
         }
-        // Another chunk has opened it, or probes by now; or the breaker was closed while this one was tried.
+        // Meanwhile another chunk has opened the breaker or is a probe, or the breaker was closed: the stored state
+        // holds.
         let stored = breakers.get(&scope).await?;
         Ok(Some(stored.unwrap_or(breaker)))
     }
 
-    /// Closes the breaker of a chunk that was written. Best effort: the next chunk that is written closes it too.
+    /// Closes the breaker after a probe was written. If that fails, it is logged: the next probe that is written
+    /// closes it.
     pub(super) async fn close_breaker(&self, probe: &Probe) {
         let scope = &probe.breaker.scope;
         match resume(&self.stores, &self.clock, scope, ClearedBy::Probe).await {
-            Ok(_) => self.open.change(|open| open.remove(scope)),
+            Ok(_) => self.open_breakers.change(|open| open.remove(scope)),
             Err(error) => tracing::warn!(%scope, cause = chain(&error), "could not close a circuit breaker"),
         }
     }
 
-    /// Looks which of the breakers that this process has seen open are closed by now.
+    /// Updates the metric: looks which of the breakers that this process has seen open are closed by now.
     pub(super) async fn refresh_open_breakers(&self) {
-        let open: Vec<BreakerScope> = self.open.lock().iter().cloned().collect();
+        let open: Vec<BreakerScope> = self.open_breakers.lock().iter().cloned().collect();
         for scope in open {
             if let Ok(None) = self.stores.breakers.get(&scope).await {
-                self.open.change(|open| open.remove(&scope));
+                self.open_breakers.change(|open| open.remove(&scope));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Cancelling a job: what is not written yet is counted as failed, so that the chunks after it are free.
+//! Cancels a job: counts its chunks that are not written yet as failed, so that they no longer hold back later chunks
+//! of their lanes.
 
 use super::chunk::quarantine;
 use host_core::{
@@ -7,7 +8,7 @@ use host_core::{
 };
 use std::time::Duration;
 
-/// Lease of a chunk while it is counted as failed.
+/// Lease of a chunk while it is counted as failed, which takes a few calls of the stores.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// The result of a cancellation.
@@ -27,7 +28,7 @@ pub enum Cancelled {
 pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError> {
     let had_ended = !stores.jobs.cancel(id, "the job was cancelled").await?;
     let Some(job) = stores.jobs.get(id).await? else { return Ok(Cancelled::AlreadyEnded) };
-    // One that ended unsealed may have left chunks in the queue.
+    // A job that ended before its seal, as superseded, may have left chunks in the queue.
     if had_ended && job.completed_chunks == job.chunks {
         return Ok(Cancelled::AlreadyEnded);
     }
@@ -41,7 +42,7 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
     Ok(Cancelled::Done { in_progress })
 }
 
-/// False if a worker has the chunk.
+/// Counts a chunk as failed unless it is done. False if a worker is writing it.
 async fn cancel_chunk(stores: &Stores, chunk: &ChunkRef) -> Result<bool, StoreError> {
     match stores.jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
         Claim::Acquired(lease) => {

@@ -1,5 +1,6 @@
-//! Applies the writes or removals of a chunk in rounds: read what is stored, compare versions, decide, change what was
-//! decided, on the condition that it is still as it was read, and decide anew where another writer was faster.
+//! Applies the writes or removals of a chunk in rounds: reads what the index has, compares versions, decides, and
+//! makes the changes under the condition that the documents are still as they were read. Where another writer was
+//! faster, the next round decides anew.
 
 use super::{
     Worker,
@@ -19,22 +20,22 @@ pub(super) trait Change: Sized + Send + Sync {
     /// The document.
     fn id(&self) -> &DocumentId;
 
-    /// The version that is compared with the stored one; none where the decision does not depend on it.
+    /// The version that is compared with the stored one; `None` where the decision does not depend on it.
     fn version_to_compare(&self, stored: &StoredVersion) -> Option<&Map<String, Value>>;
 
     /// Whether the change is made to a stored document. `ordering` is `Same` where nothing was compared.
     fn decide(&self, stored: &StoredVersion, ordering: VersionOrdering, job: &Job) -> Decision;
 
-    /// Makes the change conditional on what was read.
+    /// Makes the change conditional on what the index had when it was read; `None`: no such document.
     fn expect(&mut self, stored: Option<StoredVersion>);
 
-    /// Makes the changes; one outcome each.
+    /// Makes the changes in the index; returns one outcome for each, in their order.
     fn apply(
         changes: &Changes<'_>,
         batch: &[Self],
     ) -> impl Future<Output = Result<Vec<Outcome>, IndexError>> + Send;
 
-    /// What a change that was made is counted as.
+    /// How a change that was made is counted.
     fn outcome(&self) -> AcceptedOutcome;
 }
 
@@ -47,7 +48,8 @@ pub(super) struct Changes<'a> {
     pub(super) operation: Operation,
 }
 
-/// Most times that a document is decided about because another writer was faster.
+/// Rounds of one attempt, in each of which other writers were faster. After that the chunk fails for now and is tried
+/// again later.
 const MAX_ROUNDS: usize = 20;
 
 impl Changes<'_> {
@@ -108,7 +110,8 @@ impl Changes<'_> {
         let mut conflicts = Vec::new();
         for (change, outcome) in accepted.into_iter().zip(outcomes) {
             match outcome {
-                // A removal also where nothing was there: a repetition after a crash must count the same.
+                // A removal counts also where nothing was there: when it is repeated after a crash, it must count the
+                // same.
                 Outcome::Done => counts.done(change.id().clone(), change.outcome()),
                 Outcome::Refused { code, message } => {
                     let document_id = Some(change.id().to_string());
@@ -123,7 +126,8 @@ impl Changes<'_> {
         Ok(conflicts)
     }
 
-    /// Compares versions where the decision depends on them; one answer for each of these, in their order.
+    /// Has the plug-in compare versions where the decision depends on them; returns one answer for each of these, in
+    /// their order.
     async fn compare<C: Change>(
         &self,
         batch: &[C],
@@ -140,12 +144,13 @@ impl Changes<'_> {
         Ok(self.worker.version.compare(pairs).await?)
     }
 
+    /// The report entry of a document whose versions the plug-in could not compare.
     fn entry(&self, id: &DocumentId, refusal: Refusal) -> ReportEntry {
         let entry = refusal.into_entry(self.worker.version.manifest());
         ReportEntry { document_id: Some(id.to_string()), ..entry }
     }
 
-    /// An index that answers for fewer documents than it was asked about cannot be trusted.
+    /// Fails unless the index has answered for each document: otherwise it is not known which answer is for which.
     fn ensure_one_result_each(&self, asked: usize, answered: usize) -> Result<(), ChunkError> {
         if asked == answered {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The items of one chunk, from its object to its outcome.
+//! Handles the items of one chunk: reads its object, validates, writes or removes documents, and stores the chunk's
+//! report.
 
 use super::{
     Worker,
@@ -52,10 +53,11 @@ pub(super) async fn handle(
     }))
 }
 
-/// How often a chunk is handled at once, as long as other workers change the records of its products meanwhile.
+/// How often one attempt handles a chunk, if other workers change the ledger's records of its products meanwhile.
 const MAX_PASSES: u32 = 4;
 
-/// Handles the lines of a chunk; the error is the number of products whose records another worker has changed since they were read.
+/// Handles the lines of a chunk. `is_first` is false if an earlier pass or attempt may have written some of them. The
+/// inner error is the number of products whose ledger records another worker has changed since they were read.
 async fn handle_lines(
     worker: &Worker,
     job: &Job,
@@ -94,14 +96,16 @@ async fn handle_lines(
             }
         }
     }
-    // Before the chunk is completed: a worker that crashes in between repeats both.
+    // The ledger is written before the chunk is completed: if this worker crashes in between, the next one writes the
+    // same records.
     match ledger.write(&counts, &others).await? {
         0 => Ok(Ok(counts)),
         products => Ok(Err(products)),
     }
 }
 
-/// The outcome of a claimed chunk that cannot be handled: all its items failed, for this reason.
+/// Stores the report of a claimed chunk that cannot be handled, and returns its outcome: all its items failed, for
+/// this reason.
 pub(super) async fn quarantine(
     chunks: &dyn Chunks,
     chunk: &ChunkRef,
@@ -113,14 +117,14 @@ pub(super) async fn quarantine(
     reason.context.host_version = env!("CARGO_PKG_VERSION").to_owned();
     reason.context.sample_ids = sample_ids(chunks, chunk).await;
     reason.context.report_key = Some(report_key.clone());
-    // One entry for all: the object may be unreadable, and otherwise the chunk's key leads to its documents.
+    // One entry stands for all items: the object may be unreadable, and if it is not, the chunk's key leads to them.
     let entry = ReportEntry::new(EntryClass::Failed, reason.code.as_str(), reason.message.as_str())
         .with("chunk", chunk.key.as_str())
         .with("documents", chunk.documents);
     ChunkCounts::all_failed(chunk.documents, entry).into_outcome(chunks, report_key, Some(reason)).await
 }
 
-/// Ids that a dead letter names.
+/// Number of document ids that a dead letter names, as examples.
 const SAMPLE_IDS: usize = 5;
 
 /// Ids of the first documents of a chunk that cannot be handled, as far as its object can be read.
@@ -130,7 +134,7 @@ async fn sample_ids(chunks: &dyn Chunks, chunk: &ChunkRef) -> Vec<String> {
     lines.iter().take(SAMPLE_IDS).map(|line| line.document.id.to_string()).collect()
 }
 
-/// Parses the lines; one that is not a document is skipped.
+/// Parses the lines of a chunk. A line that is not a document counts as skipped.
 fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
     let mut lines = Vec::new();
     for (position, line) in bytes.split(|byte| *byte == b'\n').enumerate() {

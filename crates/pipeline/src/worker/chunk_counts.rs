@@ -1,4 +1,4 @@
-//! The counts and report entries of one chunk.
+//! Collects the counts and report entries of one chunk's items.
 
 use host_core::{
     model::{Counts, DocumentId, EntryClass, ReportEntry, report::Samples},
@@ -6,7 +6,7 @@ use host_core::{
 };
 use serde_json::{Map, Value};
 
-/// The outcome of a document that was not refused, with its version or the removal's.
+/// The outcome of a document or removal that was not refused, with its version fields.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum AcceptedOutcome {
     /// This job wrote it.
@@ -48,7 +48,7 @@ impl ChunkCounts {
         self.accepted.iter().map(|(id, outcome)| (id, outcome))
     }
 
-    /// What is said of items so far.
+    /// The report entries so far.
     pub(super) fn entries(&self) -> impl Iterator<Item = &ReportEntry> {
         self.entries.iter()
     }

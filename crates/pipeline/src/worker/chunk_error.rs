@@ -1,4 +1,4 @@
-//! What can go wrong with a chunk as a whole.
+//! Why a chunk as a whole could not be handled; what fails a single item of it is in the chunk's report.
 
 use host_core::{
     index::{IndexError, TargetId},
@@ -44,15 +44,15 @@ pub enum ChunkError {
     TargetMismatch {
         /// The chunk's key.
         key: String,
-        /// What its job names.
+        /// The target that its job names.
         wanted: TargetId,
-        /// What this worker writes.
+        /// The target that this worker writes.
         ours: TargetId,
     },
     /// The chunk has waited for as long as chunks may while work on their index is stopped.
     #[error("{} has been stopped since {:.0}: {}", .breaker.scope, .breaker.since, .breaker.message)]
     StoppedTooLong {
-        /// What stops it.
+        /// The circuit breaker of its index, with the reason.
         breaker: Box<Breaker>,
     },
     /// Workers crashed repeatedly while they held the chunk.
@@ -60,7 +60,7 @@ pub enum ChunkError {
     TooManyAttempts {
         /// The chunk's key.
         key: String,
-        /// How often.
+        /// How often a worker has claimed it.
         attempts: u32,
     },
     /// The worker's own code panicked.
@@ -70,7 +70,7 @@ pub enum ChunkError {
         key: String,
         /// The panic's message.
         message: String,
-        /// Where it happened, if [`record_backtraces`](super::record_backtraces) was called.
+        /// Where it happened; `None` unless [`record_backtraces`](super::record_backtraces) was called at the start.
         backtrace: Option<String>,
     },
 }
@@ -81,12 +81,12 @@ impl ChunkError {
         matches!(self, Self::Store(_) | Self::Index(_))
     }
 
-    /// Whether another worker can handle the chunk: neither the chunk nor its index is at fault.
+    /// Whether another worker can handle the chunk, because neither the chunk nor its index is at fault.
     pub(super) fn is_of_worker(&self) -> bool {
         matches!(self, Self::TargetMismatch { .. })
     }
 
-    /// Stable name, by which dead letters are selected.
+    /// The code of this error in reports, dead letters and breakers, in kebab case; it never changes.
     pub fn code(&self) -> &str {
         match self {
             Self::Store(StoreError { kind, .. }) => match kind {
@@ -102,7 +102,7 @@ impl ChunkError {
             Self::LeaseLost { .. } => "lease-lost",
             Self::DeadlineExceeded { .. } => "out-of-time",
             Self::TargetMismatch { .. } => "other-target",
-            // What stopped it is the reason.
+            // The code of the failure that opened the breaker.
             Self::StoppedTooLong { breaker } => &breaker.code,
             Self::TooManyAttempts { .. } => "too-many-attempts",
             Self::Panicked { .. } => "internal-error",

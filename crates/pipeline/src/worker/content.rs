@@ -1,4 +1,5 @@
-//! What the host adds to a document: its version for the next comparison, and a digest of the rest.
+//! Computes what the host stores with a document: its version, which later writes are compared with, and a digest of
+//! its content.
 
 use host_core::{
     index::{Precondition, StoredVersion, Write},
@@ -29,26 +30,27 @@ pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
     }
 }
 
-/// Before the digest of an update, which covers the given fields alone: of the document as a whole the index then knows
-/// no digest.
+/// Prefix of the digest of a partial update, which covers the given fields alone. The index then has no digest of the
+/// whole document.
 const PARTIAL: &str = "partial:";
 
-/// The same for an update.
+/// Like [`prepare`], for a partial update.
 pub(super) fn prepare_update(document: Document, version_fields: &[String]) -> Write {
     let mut write = prepare(document, version_fields);
     write.content_hash.insert_str(0, PARTIAL);
     write
 }
 
-/// Whether the index holds the content that is to be written: by the same kind of write, or by a whole document whose
-/// fields an update repeats, all of them. A whole document is never the same as an update, which left other fields.
+/// Whether the index has the content that is to be written, as its stored digest shows: an equal one of the same kind
+/// of write, or that of a whole document all of whose fields an update repeats. A whole document never equals an
+/// update, which left other fields.
 pub(super) fn is_same_content(write: &Write, stored: &StoredVersion) -> bool {
     let stored = stored.content_hash.as_deref();
     stored == Some(&write.content_hash)
         || write.content_hash.strip_prefix(PARTIAL).is_some_and(|given| stored == Some(given))
 }
 
-/// Whether a digest covers a part of a document.
+/// Whether a digest is that of a partial update.
 pub(super) fn is_partial(content_hash: &str) -> bool {
     content_hash.starts_with(PARTIAL)
 }
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn only_content_decides_the_hash() {
+    fn neither_the_order_of_fields_nor_the_version_changes_the_hash() {
         let base = hash(r#"{"_id":"1","title":"Mug","price":20.0,"updated_at":"2026-01-01T00:00:00Z"}"#);
         assert_eq!(
             base,

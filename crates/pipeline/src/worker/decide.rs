@@ -1,4 +1,5 @@
-//! Write protection: what happens to a document, given what the index holds: docs/write-protection.md.
+//! Write protection: decides whether a document is written, given what the index has of it
+//! (`docs/write-protection.md`).
 
 use super::{
     changes::{Change, Changes},
@@ -12,20 +13,21 @@ use host_core::{
 };
 use serde_json::{Map, Value};
 
-/// What happens to a document.
+/// What is done with a write or a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The change is made.
     Write,
-    /// It is in the index already, written by this very job before a crash or a lost answer.
+    /// Nothing is left to do: this very job has written the document before, and then crashed or lost the index's
+    /// answer.
     Written,
-    /// It is in the index already, with the same content, in this version.
+    /// Nothing is left to do: another job has written the same content. Holds the version that the index has.
     Unchanged(Map<String, Value>),
-    /// The index holds something that must not be changed, or versions could not be compared.
+    /// The change is not made: the index has something that must not be overwritten, or versions could not be compared.
     Refused(ReportEntry),
 }
 
-/// Whether the index holds exactly this document: then no version needs to be compared.
+/// Whether the index has the document with this content and version: then the plug-in need not compare versions.
 fn is_same(write: &Write, stored: &StoredVersion) -> bool {
     is_same_content(write, stored) && stored.version == write.version
 }
@@ -59,7 +61,8 @@ impl Change for Write {
     }
 }
 
-/// The decision for a document that the index holds already in some version.
+/// The decision for a document that the index has in some version. `ordering` says how the incoming version compares
+/// with it.
 fn decide(
     write: &Write,
     stored: &StoredVersion,
@@ -68,14 +71,14 @@ fn decide(
     same_version: SameVersion,
 ) -> Decision {
     let same_content = is_same_content(write, stored);
-    // The update and this document are of one version; the document says all of it, the update said a part.
+    // A partial update was stored in this version; the whole document completes it.
     let completes_an_update =
         stored.content_hash.as_deref().is_some_and(is_partial) && !is_partial(&write.content_hash);
     let by_this_job = stored.job_id.as_deref() == Some(job_id);
     match ordering {
         VersionOrdering::Newer => Decision::Write,
         VersionOrdering::Older => Decision::Refused(conflict("older-version", write, stored)),
-        // It is back, and nothing that readers see is lost.
+        // An archived document comes back: nothing is overwritten that a search would find.
         VersionOrdering::Same if stored.is_archived => Decision::Write,
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
@@ -85,7 +88,7 @@ fn decide(
     }
 }
 
-/// The entry of a removal that is older than the document it wants to remove.
+/// The report entry of a removal that is older than the document in the index.
 pub(super) fn removal_conflict(
     id: &str,
     version: &Map<String, Value>,
@@ -94,17 +97,18 @@ pub(super) fn removal_conflict(
     entry("older-removal", id, version, stored, false)
 }
 
-/// The entry of a removal of what a certain job wrote, where another one has written since.
+/// The report entry of a removal that holds only for what one job wrote, of a document that another job has written
+/// since.
 pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> ReportEntry {
     entry("rewritten", id, &Map::new(), stored, false)
 }
 
-/// The version of the document that the index holds, as an entry of this file says it.
+/// The version of the document in the index, as a conflict's entry made here has it; `None` for other entries.
 pub(super) fn stored_version(entry: &ReportEntry) -> Option<&Map<String, Value>> {
     entry.details.get(STORED).and_then(Value::as_object).filter(|_| entry.class == EntryClass::Conflict)
 }
 
-/// The detail of a conflict's entry that says which version the index holds.
+/// Key of the detail of a conflict's report entry that holds the version in the index.
 const STORED: &str = "stored";
 
 fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> ReportEntry {
@@ -148,7 +152,7 @@ fn entry(
     entry
 }
 
-/// A version for people.
+/// A version as messages show it: names and values of its fields.
 pub(super) fn spell(version: &Map<String, Value>) -> String {
     if version.is_empty() {
         return "no version".to_owned();
@@ -185,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_write_protection() {
+    fn whole_documents_are_decided_as_the_table_in_the_documentation_says() {
         use SameVersion::{Conflict as Refuse, Write as Rewrite};
         use VersionOrdering::{Newer, Older, Same};
-        let spelled = |ordering, title: &str, job: &str, same_version| match decide(
+        let decided = |ordering, title: &str, job: &str, same_version| match decide(
             &write("new"),
             &stored(title, job),
             ordering,
@@ -210,11 +214,11 @@ mod tests {
             (Same, "new", "other", Rewrite, "unchanged"),
             (Same, "old", "other", Refuse, "same-version"),
             (Same, "old", "other", Rewrite, "write"),
-            // The export holds two products of one id and version: the first stays, whatever the setting.
+            // An export has one id and version twice, with different content: the first stays, whatever the setting.
             (Same, "old", "this", Rewrite, "same-version"),
         ] {
             assert_eq!(
-                spelled(ordering, title, job, same_version),
+                decided(ordering, title, job, same_version),
                 expected,
                 "{ordering:?} {title} {job} {same_version:?}"
             );
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_for_updates() {
+    fn partial_updates_and_whole_documents_over_them_are_decided_as_the_table_says() {
         use VersionOrdering::{Newer, Older, Same};
         let document = |title: &str| {
             let line = format!(r#"{{"_id":"1","title":"{title}","updated_at":"2026-01-01T00:00:00Z"}}"#);
@@ -250,7 +254,7 @@ mod tests {
             (Same, update("all"), whole("all"), "other", "unchanged"),
             (Same, update("new"), whole("old"), "other", "same-version"),
             (Same, update("new"), update("old"), "other", "same-version"),
-            // The whole document puts right what an update of its version left out.
+            // The whole document has the fields that an update of the same version lacked.
             (Same, whole("all"), update("all"), "other", "write"),
             (Older, whole("all"), update("all"), "other", "older-version"),
         ] {
@@ -270,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_says_both_versions() {
+    fn a_conflict_names_both_versions_and_the_other_job() {
         let Decision::Refused(entry) =
             decide(&write("new"), &stored("old", "j"), VersionOrdering::Older, "this", SameVersion::Conflict)
         else {

@@ -1,5 +1,6 @@
-//! Decides what a failure means for the chunk it happened to, by the error and the attempt alone; `on_failure` knows what else is going
-//! on, such as a circuit breaker or a deadline, and may make something else of it.
+//! Decides what a failure means for the chunk it happened to, by the error and the number of attempts alone.
+//! `on_failure` carries the decision out; it also knows of circuit breakers and deadlines, and may decide otherwise
+//! because of them.
 
 use super::chunk_error::ChunkError;
 use host_core::{
@@ -8,7 +9,7 @@ use host_core::{
 };
 use std::time::Duration;
 
-/// What is done with a chunk after a failure.
+/// What is done with a chunk after a failure. An attempt counts unless the chunk is not at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureAction {
     /// The message is released and redelivered after this time.
@@ -24,7 +25,7 @@ pub enum FailureAction {
 }
 
 impl FailureAction {
-    /// The value of the metric's label `disposition`.
+    /// The value of the label `disposition` of the metric that counts failures.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Retry(_) => "retry",
@@ -48,23 +49,24 @@ impl std::fmt::Display for FailureAction {
     }
 }
 
-/// Most attempts at a chunk whose failure is temporary.
+/// Attempts at a chunk after which a temporary failure counts as lasting.
 const MAX_ATTEMPTS: u32 = 9;
-/// The wait before another attempt; nine of them outlast the restart of a server.
+/// The wait before the next attempt; the waits of nine attempts together outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
-/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long: within a minute after the cause has gone
-/// work goes on, queues and event sources taking some seconds.
+/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long. With at most 55 s, and
+/// the seconds that queues and event sources take, work goes on within a minute after the cause is gone.
 const REQUEUE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(55) };
-/// Deliveries after such waits, ten hours in all; SQS allows 1,000.
+/// Number of deliveries with such short waits, which take ten hours; SQS allows 1,000 deliveries of a message in all.
 const FREQUENT_DELIVERIES: u32 = 660;
-/// The wait after that.
+/// The wait after each later delivery.
 const MAX_REQUEUE_DELAY: Duration = Duration::from_secs(600);
 
-/// Deliveries to a function after which a chunk is quarantined that was never done in time.
+/// Deliveries to a Lambda function after which a chunk is quarantined that was never done before the function's
+/// deadline.
 pub(super) const MAX_UNFINISHED_DELIVERIES: u32 = 300;
 
-/// How long a message waits that cannot be handled now, after its n-th delivery; never 0.
+/// How long a message that cannot be handled now waits after its `receive_count`-th delivery; never 0.
 pub(super) fn requeue_delay(receive_count: u32) -> Duration {
     if receive_count < FREQUENT_DELIVERIES {
         REQUEUE_BACKOFF.ceiling(receive_count)
@@ -73,28 +75,31 @@ pub(super) fn requeue_delay(receive_count: u32) -> Duration {
     }
 }
 
-/// Decides. `attempts` counts this one; `random` is any number.
+/// Decides what is done after a failure. `attempts` includes the one that failed; `random` is any number, which
+/// varies the wait.
 pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> FailureAction {
     let retry = || FailureAction::Retry(BACKOFF.delay(attempts, random));
     let retry_or = |exhausted| if attempts < MAX_ATTEMPTS { retry() } else { exhausted };
     match error {
         ChunkError::LeaseLost { .. } => FailureAction::Drop,
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
-        // Its lane waits for it: later chunks may change the same documents. A loop that does not end leaves it to other workers.
+        // The chunk's lane has to wait, since later chunks may change the same documents. (`on_failure` leaves the
+        // chunk to workers of its target if this worker's loop does not end.)
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
         ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
         // An object store may show an object late.
         ChunkError::ChunkObjectMissing { .. } if attempts < 3 => retry(),
         ChunkError::ChunkObjectMissing { .. } => FailureAction::Quarantine,
-        // A panic may come from the process's surroundings.
+        // A panic may have another cause than the chunk, such as a lack of memory.
         ChunkError::Panicked { .. } if attempts < 2 => retry(),
         ChunkError::Panicked { .. } => FailureAction::Quarantine,
-        // It would fail on every other chunk as well.
+        // The host has stopped the plug-in, so every other chunk would fail as well.
         ChunkError::Plugin(failure) if failure.stopped => FailureAction::Stop,
         ChunkError::Plugin(_) => FailureAction::Quarantine,
         ChunkError::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => FailureAction::Quarantine,
         ChunkError::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => FailureAction::Stop,
-        // A newer version wrote the chunk's record, and is to handle it; the worker goes on with other lanes.
+        // A newer version of the host wrote a record, and has to handle the chunk; this worker goes on with other
+        // lanes.
         ChunkError::Store(error) if error.is_unsupported() => FailureAction::Retry(UNREADABLE_VISIBILITY),
         ChunkError::Store(_) => retry_or(FailureAction::Stop),
         ChunkError::Index(error) if error.transient => retry_or(FailureAction::Stop),
@@ -116,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_waits_is_seen_often_for_ten_hours_and_for_days_before_sqs_takes_it_away() {
-        let waits = |deliveries: std::ops::Range<u32>| {
+    fn a_waiting_message_is_delivered_each_minute_for_ten_hours_and_lasts_58_hours_within_950_deliveries() {
+        let hours = |deliveries: std::ops::Range<u32>| {
             deliveries.map(requeue_delay).sum::<Duration>().as_secs() / 3_600
         };
         assert_eq!([1, 2, 3, 4].map(|count| requeue_delay(count).as_secs()), [15, 30, 55, 55]);
-        assert_eq!((waits(1..FREQUENT_DELIVERIES), waits(1..950)), (10, 58));
+        assert_eq!((hours(1..FREQUENT_DELIVERIES), hours(1..950)), (10, 58));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One delivery, from claim to acknowledgement.
+//! Handles one delivery (a message that a worker has received), from the claim of its chunk to the acknowledgement.
 
 use super::{
     Worker, WorkerStopped,
@@ -23,25 +23,28 @@ use jiff::Timestamp;
 use std::{any::Any, convert::Infallible, future::pending, panic::AssertUnwindSafe, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Claims after which a chunk is assumed to crash its workers: more than any other failure may take.
+/// Claims after which a chunk is assumed to crash its workers. More than twice the attempts that the failure policy
+/// allows for any other failure, so that it never cuts these short.
 const MAX_CLAIMS: u32 = 20;
 
-/// The outcome of a delivery.
+/// What became of the message of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handled {
-    /// The chunk is counted, and the message is acknowledged or another worker's.
+    /// The chunk is counted, or no job knows it. The message is removed from the queue, or another worker has it and
+    /// will remove it.
     Acked,
-    /// The message is in the queue and is redelivered after this time.
+    /// The message stays in the queue and is redelivered after this time.
     Requeued(Duration),
 }
 
-/// What becomes of a worker's loop at a failure that a person must fix.
+/// What a worker's loop does at a failure that a person must fix.
 #[derive(Clone, Debug)]
 pub(super) enum StopPolicy {
-    /// The loop ends, since it runs in the foreground and its user sees the error. Chunks are tried even while work on their index is
-    /// stopped. The token is cancelled before the message is released, so that this loop does not receive the message again.
+    /// The loop ends, since it runs in the foreground and its user sees the error. Chunks are tried even while work
+    /// on their index is stopped. The token is cancelled before the message is released, so that this loop does not
+    /// receive the message again.
     End(CancellationToken),
-    /// It continues with other indexes, and the chunks of this one wait.
+    /// The loop continues with other indexes, and the chunks of this one wait.
     Wait,
 }
 
@@ -55,9 +58,9 @@ impl StopPolicy {
 /// unchanged on redelivery.
 #[derive(Clone, Debug)]
 pub(super) enum AttemptDeadline {
-    /// At this instant.
+    /// At this instant, because the process ends soon after, as a Lambda function does.
     At(Timestamp),
-    /// At the shutdown timeout after this is cancelled.
+    /// When the worker's shutdown timeout has passed since this token was cancelled.
     AfterShutdown(CancellationToken),
 }
 
@@ -83,6 +86,8 @@ impl Worker {
         }
     }
 
+    /// Claims the chunk if its index may be written to, and writes it. Leaves in `lease` and `probe` what a failure
+    /// must give up.
     async fn process(
         &self,
         delivery: &Delivery,
@@ -139,6 +144,7 @@ impl Worker {
         Ok(Handled::Acked)
     }
 
+    /// Writes a claimed chunk under a heartbeat, and completes it.
     async fn write_and_complete(
         &self,
         delivery: &Delivery,
@@ -155,7 +161,7 @@ impl Worker {
         let heartbeat = Heartbeat::start(&self.stores, &self.clock, lease, receipt, term, lost.clone());
         let began = self.clock.now();
         let outcome = tokio::select! {
-            // Another worker has the chunk by now: nothing more of this one's is recorded.
+            // Checked first: another worker has the chunk by now, and nothing of this attempt may be recorded.
             biased;
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             outcome = self.outcome(chunk, lease) => outcome?,
@@ -169,6 +175,7 @@ impl Worker {
         Ok(handled)
     }
 
+    /// Returns when the attempt has to end.
     async fn deadline_elapsed(&self, chunk: &ChunkRef, deadline: &AttemptDeadline) {
         match deadline {
             AttemptDeadline::At(instant) => {
@@ -177,7 +184,7 @@ impl Worker {
             }
             AttemptDeadline::AfterShutdown(cancel) => {
                 cancel.cancelled().await;
-                // What waits for a server is not worth waiting for.
+                // A chunk that waits for an unreachable server would not be done within the timeout.
                 tokio::select! {
                     () = self.clock.sleep(self.settings.shutdown_timeout) => {}
                     _ = self.unreachable(chunk) => {}
@@ -186,13 +193,14 @@ impl Worker {
         }
     }
 
-    /// Completes when the chunk waits for a server that cannot be reached.
+    /// Returns, with the index's error, when the chunk waits for a server that cannot be reached.
     async fn unreachable(&self, chunk: &ChunkRef) -> ChunkError {
         let Ok(job) = self.job(&chunk.job_id).await else { return pending().await };
         ChunkError::Index(self.index.unreachable(&WriteTarget::of(&job)).await)
     }
 
-    /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator looks earlier.
+    /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator
+    /// looks earlier.
     async fn record_unreachable(&self, delivery: &Delivery, lease: &ChunkLease) -> Infallible {
         let error = self.unreachable(&delivery.chunk).await;
         let error = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
@@ -200,7 +208,8 @@ impl Worker {
         pending().await
     }
 
-    /// Whether a chunk is meant for another index than this worker's.
+    /// The error if the chunk's job is for another target (the kind of index, or which one) than this worker writes;
+    /// `None` if it is for this one.
     async fn target_mismatch(&self, chunk: &ChunkRef) -> Result<Option<ChunkError>, ChunkError> {
         let Some(job) = self.find_job(&chunk.job_id).await? else { return Ok(None) };
         let ours = self.index.id();
@@ -216,8 +225,8 @@ impl Worker {
         chunk::handle(self, &job, chunk, lease).await
     }
 
-    /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk: the next
-    /// delivery finds it done and removes the message.
+    /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk:
+    /// the next delivery finds it done and removes the message.
     pub(super) async fn complete(
         &self,
         delivery: &Delivery,
@@ -247,7 +256,8 @@ impl Worker {
         }
     }
 
-    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention removes the job.
+    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention
+    /// removes the job.
     async fn remove_chunks(&self, id: &JobId) {
         let removed = async {
             match self.stores.jobs.get(id).await? {
@@ -260,8 +270,8 @@ impl Worker {
         }
     }
 
-    /// Takes the message of a counted chunk off the queue. A void receipt means that another worker has it, which will find
-    /// the chunk done.
+    /// Takes the message of a counted chunk off the queue, or makes it a dead letter if the chunk was quarantined. If
+    /// the receipt is no longer valid, another worker has the message and will find the chunk done.
     async fn remove_message(
         &self,
         delivery: &Delivery,
@@ -281,7 +291,9 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// Logs what a delivery found: the history of a chunk that was delivered twice is found by its key.
+/// Logs and counts what a delivery found its chunk to be (label `found` of the metric): `first`, never claimed
+/// before; `again`, claimed before; `held` by another worker; `done`; or `unknown` to any job. The log of one chunk's
+/// key is its history.
 fn log_delivery(delivery: &Delivery, claim: &Claim) {
     let found = match claim {
         Claim::Acquired(ChunkLease { fencing_token: 1, .. }) => "first",
@@ -295,7 +307,7 @@ fn log_delivery(delivery: &Delivery, claim: &Claim) {
     tracing::debug!(key = chunk.key, receive_count, found, "a chunk was delivered");
 }
 
-/// Adds the outcome of a chunk that this worker has completed to the metrics.
+/// Adds a chunk that this worker has completed to the metrics; label `outcome`: `done` or `quarantined`.
 fn measure(outcome: &ChunkOutcome) {
     let completed = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
     metrics::counter!(names::CHUNKS, "outcome" => completed).increment(1);

@@ -8,19 +8,20 @@ use jiff::Timestamp;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Renews the chunk's lease and the message's visibility every third of their duration, until dropped.
+/// Renews the chunk's lease and hides its message from others every third of the lease's duration, until dropped.
 pub(super) struct Heartbeat(tokio::task::JoinHandle<()>);
 
 /// When a lease was acquired, and for how long.
 #[derive(Clone, Copy)]
 pub(super) struct LeaseTerm {
-    /// Before the claim was sent.
+    /// A time before the claim was sent, so that the lease never seems to last longer than it does.
     pub(super) claimed_at: Timestamp,
     pub(super) duration: Duration,
 }
 
 impl Heartbeat {
-    /// Cancels `lost` as soon as chunk or message are another worker's, or may be because neither was renewed in time.
+    /// Begins to renew. Cancels `lost` as soon as another worker has the chunk or the message, or may have it because
+    /// they were not renewed in time.
     pub(super) fn start(
         stores: &Stores,
         clock: &SharedClock,
@@ -35,8 +36,8 @@ impl Heartbeat {
             let mut renewed_at = claimed_at;
             loop {
                 clock.sleep(duration / 3).await;
-                let asked_at = clock.now();
-                let left = duration.saturating_sub(asked_at.duration_since(renewed_at).unsigned_abs());
+                let sent_at = clock.now();
+                let left = duration.saturating_sub(sent_at.duration_since(renewed_at).unsigned_abs());
                 let renewed = async {
                     Ok::<_, StoreError>(
                         stores.queue.change_visibility(&receipt, duration).await?
@@ -45,13 +46,13 @@ impl Heartbeat {
                 };
                 let renewed = tokio::select! {
                     renewed = renewed => renewed,
-                    // Expired: another worker may have the chunk, and nothing more must be written.
+                    // The lease has expired: another worker may have the chunk, and this one must write nothing more.
                     () = clock.sleep(left) => return lost.cancel(),
                 };
                 match renewed {
-                    Ok(true) => renewed_at = asked_at,
+                    Ok(true) => renewed_at = sent_at,
                     Ok(false) => return lost.cancel(),
-                    // Not lost yet: more heartbeats come before the lease expires.
+                    // The lease is not lost yet: the next heartbeat comes before it expires.
                     Err(error) => {
                         tracing::warn!(job_id = %lease.job_id, seq = lease.seq, %error, "could not renew a lease");
                     }

@@ -1,5 +1,7 @@
-//! Reads the ledger's records of a chunk's products, finds the documents that these do not have any more, and records what became
-//! of them: `docs/ledger.md`. What must not come back is in `tombstone`.
+//! The ledger's part in handling a chunk. The ledger records for each product of an index which documents it has
+//! there, in which version, and why it was refused (`docs/ledger.md`). Before a chunk is written, the records of its
+//! products are read, to find documents that the products do not have any more; afterwards what changed is recorded.
+//! What must not come back is in `tombstone`.
 
 use super::{
     Worker,
@@ -20,18 +22,18 @@ use host_core::{
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The products of one chunk.
+/// The products of one chunk, and what the ledger says of them.
 pub(super) struct ChunkLedger<'a> {
     pub(super) worker: &'a Worker,
     pub(super) job: &'a Job,
     scope: LedgerScope,
     /// What the ledger said before the chunk.
     before: BTreeMap<ProductId, Option<LedgerRecord>>,
-    /// The product of each document that the chunk names or that leaves because of it.
+    /// Each document that the chunk names, or that leaves the index because of it.
     pub(super) documents: HashMap<DocumentId, DocumentInfo>,
-    /// What products consist of, where the chunk says so.
+    /// The products of which the chunk names all documents, as its last line about a product does.
     all_documents: BTreeMap<ProductId, ProductDocuments>,
-    /// Documents that belong to another product now, with the one that had them.
+    /// Documents that another product of the chunk has now, each with the product that the ledger names for it.
     moved: Vec<(ProductId, DocumentId)>,
 }
 
@@ -39,14 +41,17 @@ pub(super) struct ChunkLedger<'a> {
 struct ProductDocuments {
     documents: BTreeSet<DocumentId>,
     version: Map<String, Value>,
-    /// Digest of what they were made of.
+    /// Digest of what they were made of; `None` if a later job may not skip the product by it.
     source_digest: Option<Digest>,
 }
 
+/// What is known of a document that a chunk changes.
 pub(super) struct DocumentInfo {
     product: ProductId,
+    /// Whether a removal concerns this document alone and not its product.
     product_stays: bool,
-    /// How its version compares with that of the removal that the ledger knows.
+    /// How its version compares with the newest removal of it that the ledger knows; `None` if
+    /// there is none, or if one of them has no version.
     pub(super) since_removal: Option<VersionOrdering>,
 }
 
@@ -71,21 +76,22 @@ impl<'a> ChunkLedger<'a> {
             Some((line.product.clone(), ProductDocuments { documents, version, source_digest }))
         };
         let all_documents = lines.iter().filter_map(all_documents).collect();
-        let known = |line: &ChunkLine| {
+        let info_of = |line: &ChunkLine| {
             let ChunkLine { document, product, product_stays, .. } = line;
             let (product, product_stays) = (product.clone(), *product_stays);
             (document.id.clone(), DocumentInfo { product, product_stays, since_removal: None })
         };
-        let documents = lines.iter().map(known).collect();
+        let documents = lines.iter().map(info_of).collect();
         Ok(Self { worker, job, scope, before, documents, all_documents, moved: Vec::new() })
     }
 
+    /// What the ledger says of a document's product; `None` if it does not know the product.
     pub(super) fn record(&self, id: &DocumentId) -> Option<&LedgerRecord> {
         self.before.get(&self.documents.get(id)?.product)?.as_ref()
     }
 
-    /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in, which sees only
-    /// what the export has, cannot know them.
+    /// Removals of the documents that the ledger knows of removed products and that the chunk does not name: the
+    /// plug-in, which sees only the export, cannot know them.
     pub(super) fn other_documents(&mut self, removals: &[Document]) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         let mut others = Vec::new();
@@ -99,9 +105,9 @@ impl<'a> ChunkLedger<'a> {
             let documents = live.map(|record| record.documents.clone()).unwrap_or_default();
             for id in documents.into_iter().filter(|id| !self.documents.contains_key(id)).collect::<Vec<_>>()
             {
-                let line =
+                let info =
                     DocumentInfo { product: product.clone(), product_stays: false, since_removal: None };
-                self.documents.insert(id.clone(), line);
+                self.documents.insert(id.clone(), info);
                 let document = Document { id, fields: version_of(&removal.fields, fields) };
                 others.push(ConditionalRemoval::of(document, fields));
             }
@@ -113,16 +119,17 @@ impl<'a> ChunkLedger<'a> {
         others
     }
 
-    /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
-    /// deleted. Each removal carries the product's version, so that a late chunk does not remove a newer document. At equal versions
-    /// the document is kept if a later job wrote the product.
+    /// Removals of the documents that the ledger knows of products and that these do not have any more, such as those
+    /// of deleted variants. Each carries the product's version, so that a late chunk does not remove a newer
+    /// document. At equal versions the document is kept if a later job wrote the product.
     pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
-        // What failed stays, as it was: of a product that is refused, old documents are better than none.
+        // If a document of a product was refused, nothing of the product is removed: old documents are better than
+        // none.
         let refusals = counts.entries().filter(|entry| entry.class != EntryClass::Warning);
         let refused: BTreeSet<ProductId> = refusals
             .filter_map(|entry| DocumentId::new(entry.document_id.as_deref()?).ok())
-            .filter_map(|id| self.documents.get(&id).map(|line| line.product.clone()))
+            .filter_map(|id| self.documents.get(&id).map(|info| info.product.clone()))
             .collect();
         let mut vanished = Vec::new();
         for (product, ProductDocuments { documents, version, .. }) in &self.all_documents {
@@ -134,14 +141,14 @@ impl<'a> ChunkLedger<'a> {
             }
             let spares_same_version = self.is_of_later_job(live);
             for id in gone {
-                // Another line of the chunk has it: it belongs to another product now.
+                // Another line of the chunk names the document, which thus belongs to another product now.
                 if self.documents.contains_key(id) {
                     self.moved.push((product.clone(), id.clone()));
                     continue;
                 }
-                let line =
+                let info =
                     DocumentInfo { product: product.clone(), product_stays: true, since_removal: None };
-                self.documents.insert(id.clone(), line);
+                self.documents.insert(id.clone(), info);
                 let document = Document { id: id.clone(), fields: version.clone() };
                 vanished.push(ConditionalRemoval::of_vanished(document, fields, spares_same_version));
             }
@@ -149,13 +156,14 @@ impl<'a> ChunkLedger<'a> {
         vanished
     }
 
-    /// Whether a later job wrote what a record says.
+    /// Whether a later job than this chunk's wrote a record.
     fn is_of_later_job(&self, record: &LedgerRecord) -> bool {
         record.order.is_some_and(|order| order.sequence > self.job.sequence)
     }
 
-    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names. Returns the number of
-    /// products whose records another worker has changed meanwhile, and which stay as that one said.
+    /// Stores the records that changed. `counts` has the outcomes of the chunk's lines, `others` those of documents
+    /// that no line names. Returns the number of products whose records another worker has changed since they were
+    /// read; these stay as that worker stored them.
     pub(super) async fn write(
         &self,
         counts: &ChunkCounts,
@@ -163,22 +171,23 @@ impl<'a> ChunkLedger<'a> {
     ) -> Result<usize, ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
         for (id, outcome) in counts.accepted().chain(others.accepted()) {
-            let Some(line) = self.documents.get(id) else { continue };
-            changes.entry(&line.product).or_default().accepted.push((id, outcome, line));
+            let Some(info) = self.documents.get(id) else { continue };
+            changes.entry(&info.product).or_default().accepted.push((id, outcome, info));
         }
-        // Only entries about the chunk's own lines count as refusals of the product: those of `others` say why a document was kept.
+        // Only entries about the chunk's own lines count as refusals of the product: those of `others` say why a
+        // document was kept.
         for entry in counts.entries() {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
-            let Some(line) = self.documents.get(&id) else { continue };
-            let change = changes.entry(&line.product).or_default();
+            let Some(info) = self.documents.get(&id) else { continue };
+            let change = changes.entry(&info.product).or_default();
             match entry.class {
                 EntryClass::Warning => change.has_warnings = true,
                 _ => change.entries.push((id, entry)),
             }
         }
         for (product, id) in &self.moved {
-            // If the other product's line was refused, the document stays this one's.
+            // If the other product's line was refused, the document stays with this product.
             if counts.accepted().any(|(done, _)| done == id) {
                 changes.entry(product).or_default().moved.push(id);
             }
@@ -207,18 +216,20 @@ impl<'a> ChunkLedger<'a> {
 /// What a chunk did to one product.
 #[derive(Default)]
 struct ProductChange<'a> {
+    /// Outcomes of documents that were not refused.
     accepted: Vec<(&'a DocumentId, &'a AcceptedOutcome, &'a DocumentInfo)>,
+    /// Report entries of documents that were refused or in conflict.
     entries: Vec<(DocumentId, &'a ReportEntry)>,
-    /// Documents that belong to another product now.
+    /// Documents that another product has now.
     moved: Vec<&'a DocumentId>,
     /// All documents of the product, if the chunk names them.
     all_documents: Option<&'a ProductDocuments>,
-    /// Whether something was remarked of a document, which the next job is to say again.
+    /// Whether there is a warning about a document: then the next job must not skip the product, but warn again.
     has_warnings: bool,
 }
 
 impl ProductChange<'_> {
-    /// The record after it; none if it says what it said before.
+    /// The record after the change; `None` if the change leaves it as it was.
     fn apply(
         &self,
         before: Option<&LedgerRecord>,
@@ -231,15 +242,15 @@ impl ProductChange<'_> {
         for id in &self.moved {
             record.documents.remove(*id);
         }
-        for (id, outcome, line) in &self.accepted {
+        for (id, outcome, info) in &self.accepted {
             match outcome {
-                AcceptedOutcome::Written(version) => hold(&mut record, id, version, true),
-                AcceptedOutcome::Unchanged(version) => hold(&mut record, id, version, false),
+                AcceptedOutcome::Written(version) => add_live(&mut record, id, version, true),
+                AcceptedOutcome::Unchanged(version) => add_live(&mut record, id, version, false),
                 AcceptedOutcome::Removed(version) if record.state == ProductState::Live => {
                     record.remove_document(id, version);
                 }
                 // A record of a removed product lists the documents that were removed.
-                AcceptedOutcome::Removed(_) if !line.product_stays => {
+                AcceptedOutcome::Removed(_) if !info.product_stays => {
                     record.add_document((*id).clone());
                 }
                 AcceptedOutcome::Removed(_) => {}
@@ -247,18 +258,18 @@ impl ProductChange<'_> {
         }
         for (id, entry) in &self.entries {
             if let Some(stored) = stored_version(entry) {
-                hold(&mut record, id, stored, false);
+                add_live(&mut record, id, stored, false);
             }
         }
         if record.state != ProductState::Live || record.documents.is_empty() {
-            self.leave(&mut record, before);
+            self.mark_removed(&mut record, before);
         }
         if let (Some(all_documents), true) = (self.all_documents, self.entries.is_empty()) {
             record.set_complete_version(&all_documents.version);
         }
         record.refusal = self.refusal(before, job);
-        // The digest is set only if the index now has exactly these documents. If not, the old one stays; writing or removing a document
-        // has cleared it.
+        // The digest is set only if the index now has exactly these documents. If not, the old one stays; writing or
+        // removing a document has cleared it.
         if let Some(all_documents) = self.all_documents
             && let Some(digest) = all_documents.source_digest
             && self.holds_exactly(all_documents, &record)
@@ -268,7 +279,8 @@ impl ProductChange<'_> {
         let Some(before) = before else {
             return Some(LedgerRecord { order: Some(JobRecency::of(job)), ..record });
         };
-        // With the same version, the content may be another one.
+        // A write may leave the record's version as it was and change the content; `job_id` then names the job that
+        // wrote it.
         let is_written = before.job_id != job.id
             && self.accepted.iter().any(|(_, outcome, _)| matches!(outcome, AcceptedOutcome::Written(_)));
         if !is_written && record.says_the_same(before) {
@@ -278,7 +290,7 @@ impl ProductChange<'_> {
         let refused_only = LedgerRecord { refusal: before.refusal.clone(), ..record.clone() };
         if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
-            // A removal of some documents does not say that the shop has the product.
+            // A job that only removed some documents of a live product did not have the product in its export.
             let is_removal = |outcome: &AcceptedOutcome| matches!(outcome, AcceptedOutcome::Removed(_));
             if record.state != ProductState::Live
                 || !self.accepted.iter().all(|(_, outcome, _)| is_removal(outcome))
@@ -289,29 +301,31 @@ impl ProductChange<'_> {
         Some(record)
     }
 
-    /// Whether the index has the documents of a product that this chunk has, each as it is here, and no other.
+    /// Whether the index has exactly the documents of the product that this chunk names, each as the chunk has it.
     fn holds_exactly(&self, all_documents: &ProductDocuments, record: &LedgerRecord) -> bool {
-        let is_held = |outcome: &AcceptedOutcome| {
+        let is_in_index = |outcome: &AcceptedOutcome| {
             matches!(outcome, AcceptedOutcome::Written(_) | AcceptedOutcome::Unchanged(_))
         };
-        let held: BTreeSet<&DocumentId> =
-            self.accepted.iter().filter(|(_, outcome, _)| is_held(outcome)).map(|(id, ..)| *id).collect();
-        let is_complete = all_documents.documents.iter().all(|id| held.contains(id));
+        let indexed = self.accepted.iter().filter(|(_, outcome, _)| is_in_index(outcome));
+        let indexed: BTreeSet<&DocumentId> = indexed.map(|(id, ..)| *id).collect();
+        let is_complete = all_documents.documents.iter().all(|id| indexed.contains(id));
         is_complete
             && record.documents == all_documents.documents
             && self.entries.is_empty()
             && !self.has_warnings
     }
 
-    /// Marks a product of which no document is left.
-    fn leave(&self, record: &mut LedgerRecord, before: Option<&LedgerRecord>) {
+    /// Marks a product of which no document is left in the index as removed, or as absent if no removal named it as a
+    /// whole.
+    fn mark_removed(&self, record: &mut LedgerRecord, before: Option<&LedgerRecord>) {
         let was_live = record.state == ProductState::Live;
-        for (id, outcome, line) in &self.accepted {
+        for (id, outcome, info) in &self.accepted {
             let AcceptedOutcome::Removed(version) = outcome else { continue };
-            let stays = line.product_stays;
+            let stays = info.product_stays;
             let state = if stays { ProductState::Absent } else { ProductState::Removed };
-            // The record keeps a newer removal; a removal of a document that was already gone does not change it either.
-            let is_older = line.since_removal == Some(VersionOrdering::Older);
+            // The record keeps a newer removal; a removal of a document that was already gone does not change it
+            // either.
+            let is_older = info.since_removal == Some(VersionOrdering::Older);
             let says_nothing = version.is_empty() && !record.version.is_empty();
             if is_older || (!was_live && before.is_some() && (stays || says_nothing)) {
                 continue;
@@ -325,7 +339,8 @@ impl ProductChange<'_> {
         }
     }
 
-    /// The refusal after it: that of this chunk, or that of a later job, which outlasts it.
+    /// The refusal that the record has after the change: the last one of this chunk, or an existing one of a later
+    /// job. `None` if the chunk refused no document of the product.
     fn refusal(&self, before: Option<&LedgerRecord>, job: &Job) -> Option<LastRefusal> {
         let earlier = before.and_then(|before| before.refusal.clone());
         if earlier
@@ -339,8 +354,9 @@ impl ProductChange<'_> {
     }
 }
 
-/// The index holds a document of the product.
-fn hold(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
+/// Records that the index has a document of the product. If the record has the document already, it changes only if
+/// the chunk wrote it (`is_written`).
+fn add_live(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
     if record.state != ProductState::Live {
         record.documents.clear();
         record.documents_left_out = false;

@@ -1,16 +1,18 @@
-//! From chunks to the index: receive, claim, download and verify, validate, read stored versions, compare, write,
-//! complete, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
+//! Writes chunks to the index: a worker receives a chunk's message, claims the chunk, downloads and verifies its
+//! object, validates the documents, compares their versions with the stored ones, writes, completes the chunk (its
+//! counts enter the job's) and acknowledges the message. Every step may be repeated after a crash; each item counts
+//! exactly once.
 //!
 //! | file | concern |
 //! | --- | --- |
 //! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
-//! | `handle`, `backtrace` | one message, from claim to acknowledgement; where a panic happened |
-//! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
-//! | `breaker` | what stops all work on an index, and when it is tried again |
+//! | `handle`, `heartbeat`, `backtrace` | one message, from claim to acknowledgement; its lease; where a panic happened |
+//! | `chunk_error`, `failure_policy`, `on_failure` | what can fail, what it means for the chunk, what is done then |
+//! | `breaker` | circuit breakers: what stops all work on an index, and when it is tried again |
 //! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
-//! | `decide`, `tombstone` | write protection: which of them may be written |
-//! | `ledger` | what is remembered of its products |
-//! | `dead_letters`, `cancel_job` | what operators do |
+//! | `decide`, `tombstone` | write protection: no item may overwrite a newer document |
+//! | `ledger` | the ledger: the recorded outcome of each product |
+//! | `dead_letters`, `cancel_job` | commands of operators |
 
 mod backtrace;
 mod batch;
@@ -58,10 +60,10 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Jobs whose records a worker remembers.
+/// Number of jobs that a worker caches before it empties the cache, so that its memory does not grow with time.
 const MAX_KNOWN_JOBS: usize = 1_000;
 
-/// How a worker works.
+/// Settings of a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
     /// Chunks handled concurrently, each of another lane.
@@ -74,7 +76,7 @@ pub struct WorkerSettings {
     pub shutdown_timeout: Duration,
     /// How long chunks wait while work on their index is stopped; those met after that become dead letters.
     pub stopped_after: Duration,
-    /// Whether the chunks of a job stay after its end.
+    /// Whether the chunks of a job stay after its end, for as long as its record.
     pub keep_chunks: bool,
 }
 
@@ -90,12 +92,12 @@ pub struct Worker {
     pub version: Arc<dyn Version>,
     /// Time and randomness.
     pub clock: SharedClock,
-    /// How to work.
+    /// Concurrency, durations, and whether chunks are kept.
     pub settings: WorkerSettings,
-    /// A cache of job records, of which only what never changes is used.
+    /// A cache of jobs as they were created, which never change.
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
     wakeup: Notify,
-    open: breaker::Open,
+    open_breakers: breaker::OpenBreakers,
 }
 
 /// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
@@ -104,7 +106,7 @@ pub struct Worker {
 pub struct WorkerStopped {
     /// The chunk at which it happened.
     pub key: String,
-    /// The job of that chunk; none if it happened before a chunk was received.
+    /// The job of that chunk; `None` if it happened before a chunk was received.
     pub job_id: Option<JobId>,
     /// How often the chunk had been tried.
     pub attempts: u32,
@@ -123,7 +125,7 @@ pub enum RunUntil {
 }
 
 impl Worker {
-    /// A worker.
+    /// A worker that has not begun; `run`, `run_all` and `run_batch` have it work.
     pub fn new(
         stores: Stores,
         index: Arc<dyn Index>,
@@ -132,8 +134,9 @@ impl Worker {
         clock: SharedClock,
         settings: WorkerSettings,
     ) -> Self {
-        let (jobs, wakeup, open) = (Mutex::default(), Notify::new(), breaker::Open::default());
-        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open }
+        let (jobs, wakeup, open_breakers) =
+            (Mutex::default(), Notify::new(), breaker::OpenBreakers::default());
+        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open_breakers }
     }
 
     /// Lease of a chunk and its message.
@@ -146,11 +149,13 @@ impl Worker {
         self.wakeup.notify_one();
     }
 
+    /// The job, which must exist.
     async fn job(&self, id: &JobId) -> Result<Arc<Job>, ChunkError> {
         let missing = || ChunkError::ChunkObjectMissing { key: format!("the record of job {id}") };
         self.find_job(id).await?.ok_or_else(missing)
     }
 
+    /// The job; `None` if storage does not know it.
     async fn find_job(&self, id: &JobId) -> Result<Option<Arc<Job>>, ChunkError> {
         let known = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if known.is_some() {

@@ -1,9 +1,10 @@
-//! Works the queues of many shops side by side: fair between them, and quiet while there is nothing to do.
+//! Works the queues of many shops side by side: fair between them, and with few calls while there is nothing to do.
 //!
-//! One call an interval says which shops may have messages; only these are worked, so that what a worker holds and does grows with
-//! them, not with all shops. They wait in one line for permits, and each handles one message before it queues for the next one.
-//! A shop whose queue is empty leaves the line and long-polls, in turn with the others where they are many. It is left alone
-//! once it is not named any more.
+//! Once an interval, one call says which shops may have messages; only these are worked, so that a worker's memory
+//! and calls grow with them and not with all shops. Their tasks wait in one line for permits, of which there are as
+//! many as chunks may be handled at once; each receives one message per permit before it waits again. The task of a
+//! shop whose queue is empty leaves the line and long-polls (SQS holds the call until a message comes). It ends once
+//! its queue is empty and the shop is not named any more.
 
 use super::{Worker, WorkerStopped, handle::StopPolicy};
 use host_core::{
@@ -21,27 +22,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Shortest interval at which shops with messages are looked for; longer where a backend bills each call.
+/// Shortest interval at which shops with messages are looked for. The setting for the poll interval makes it longer
+/// where a backend bills each call.
 const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// The interval is at least so many times as long as a look takes, so that looking costs little of a core; up to the longest one.
+/// The interval is at least this many times as long as the call takes, so that looking uses little of a core.
 const LOOK_PAUSE: u32 = 20;
+/// A slow call does not make the interval longer than this.
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(4);
-/// Interval at which breakers that were seen open are read again.
+/// Interval at which circuit breakers that were seen open are read again, for their metric.
 const BREAKER_INTERVAL: Duration = Duration::from_secs(30);
-/// Long polls at once. Each holds a connection, and other work needs some.
+/// Number of long polls at once: each occupies a connection to the queue, and other calls need some.
 const MAX_LONG_POLLS: usize = 24;
-/// Wait time of one call on an empty queue: SQS's maximum, and its shortest long poll for when many shops take turns.
+/// Wait time of one long poll: the maximum that SQS allows.
 const LONG_POLL: Duration = Duration::from_secs(20);
+/// Wait time if so many shops take turns that each gets the minimum: the shortest that SQS counts as a long poll.
 const SHORTEST_LONG_POLL: Duration = Duration::from_secs(1);
-/// How much later its answer may arrive here.
+/// How long after the wait time the answer of a long poll may still arrive.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
-/// Wait after a receive that failed.
+/// Wait of a shop's task after a failed call of its queue.
 const RECEIVE_RETRY: Duration = Duration::from_secs(15);
 
 impl Worker {
-    /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or requeued
-    /// after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker, the others continue.
-    /// Fails only if shops cannot be looked for at the start.
+    /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or
+    /// requeued after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker,
+    /// the others continue. Fails only if shops cannot be looked for at the start.
     pub async fn run_all(
         self: &Arc<Self>,
         only: Option<&str>,
@@ -67,8 +71,8 @@ impl Worker {
                 Err(error) => tracing::warn!(cause = chain(&error), "could not look for shops with messages"),
             }
             is_first = false;
-            while let Some(left) = tasks.try_join_next() {
-                match left {
+            while let Some(ended) = tasks.try_join_next() {
+                match ended {
                     Ok(shop_id) => _ = worked.remove(&shop_id),
                     Err(error) => tracing::error!(%error, "work on the queue of a shop ended"),
                 }
@@ -97,11 +101,11 @@ impl Worker {
     }
 }
 
-/// What the shops share.
+/// What the tasks of all shops share.
 struct Line {
-    /// To handle a message.
+    /// One permit for each message that may be handled at once; tasks get them in the order in which they ask.
     permits: Arc<Semaphore>,
-    /// To wait at a queue.
+    /// One permit for each long poll at once.
     polls: Semaphore,
     /// Shops that may have messages.
     ready: Mutex<HashSet<String>>,
@@ -120,14 +124,14 @@ impl Line {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wait time of a long poll: the more shops there are, the sooner it is another one's turn.
+    /// Wait time of a long poll: the more shops there are, the shorter, so that it is soon the next one's turn.
     fn wait_time(&self) -> Duration {
         let turns = self.ready().len().div_ceil(MAX_LONG_POLLS).max(1);
         (LONG_POLL / u32::try_from(turns).unwrap_or(u32::MAX)).max(SHORTEST_LONG_POLL)
     }
 }
 
-/// One shop's queue.
+/// The task that works one shop's queue.
 struct Shop {
     worker: Arc<Worker>,
     shop_id: String,
@@ -181,16 +185,16 @@ impl Shop {
         }
     }
 
-    /// Returns when a long poll that was in flight at the cancellation has had its time. Dropping the request does not cancel
-    /// it: SQS may still hand out a message, invisible until its timeout
-    /// (<https://github.com/aws/aws-sdk-js/issues/2350>).
+    /// Returns when the answer of a long poll that was in flight at the cancellation must have arrived. To drop the
+    /// request would not cancel it: SQS could still hand out a message, which nobody would see until its visibility
+    /// timeout expires (<https://github.com/aws/aws-sdk-js/issues/2350>).
     async fn long_poll_drained(&self, wait_time: Duration) {
         self.cancel.cancelled().await;
         self.worker.clock.sleep(wait_time + RESPONSE_MARGIN).await;
     }
 
-    /// The next message and a permit to handle it; none if there was nothing for a while. After an empty poll, the queue is
-    /// long-polled without a short poll first, since each call is billed.
+    /// The next message and a permit to handle it; `None` if there was none for a while. After an empty poll, the
+    /// queue is long-polled without a short poll first, since each call is billed.
     async fn next(
         &self,
         last_poll_empty: &mut bool,
@@ -211,7 +215,7 @@ impl Shop {
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
                 return Ok(None);
             }
-            // Nothing there, or its lanes are busy: the permit is for others.
+            // The queue is empty, or all its lanes have a chunk that is being handled: another shop gets the permit.
             drop(permit);
         }
         *last_poll_empty = false;
@@ -231,7 +235,7 @@ impl Shop {
             let waited = self.worker.clock.now().duration_since(waiting_since).unsigned_abs();
             tokio::select! {
                 () = self.sleep(self.worker.settings.poll_interval.saturating_sub(waited)) => {}
-                // Its lane is free.
+                // A chunk is done, so its lane may have a next message.
                 Some(_) = chunks.join_next(), if !chunks.is_empty() => *last_poll_empty = false,
             }
             return Ok(None);

@@ -1,4 +1,5 @@
-//! Carries out what the failure policy decides, unless a circuit breaker, the number of deliveries or a lost lease say otherwise.
+//! Carries out what the failure policy decides for a chunk, and changes it where the policy cannot know: by the
+//! circuit breaker of the chunk's index, the number of deliveries, or because no lease was acquired.
 
 use super::{
     FailureAction, Worker, WorkerStopped,
@@ -17,7 +18,8 @@ use host_core::{
 use std::time::Duration;
 
 impl Worker {
-    /// Handles the failure of a delivery; without a lease, its claim had failed. Fails only if the loop is to end.
+    /// Handles the failure of a delivery. `lease` is `None` if the chunk could not be claimed, `probe` is set if it
+    /// was tried although its index's breaker is open. Fails only if the worker's loop is to end.
     pub(super) async fn handle_failure(
         &self,
         delivery: &Delivery,
@@ -30,15 +32,17 @@ impl Worker {
         let key = &delivery.chunk.key;
         let receive_count = delivery.receive_count;
         let attempts = lease.as_ref().map_or(receive_count, |lease| lease.attempts);
-        // A function is invoked again, a worker that stops is not.
+        // A Lambda function, whose attempts end at an instant, is invoked again for a message; a worker that shuts
+        // down is not.
         let is_invoked_again = matches!(deadline, AttemptDeadline::At(_));
         let is_of_worker = error.is_of_worker();
         let mut action = match failure_action(&error, attempts, self.clock.random()) {
-            // One failure shows that what has stopped work is still there.
+            // One failure of a probe shows that the cause is still there.
             FailureAction::Retry(_) if probe.is_some() && error.is_of_backend() && stop_policy.is_wait() => {
                 FailureAction::Stop
             }
-            // Left to the workers that can, for as long as there are deliveries.
+            // Other workers write this target: the chunk is left to them until its message has almost used up its
+            // deliveries.
             FailureAction::Stop if is_of_worker && stop_policy.is_wait() => {
                 if is_near_receive_limit(self.stores.queue.receive_limit(), receive_count) {
                     FailureAction::Quarantine
@@ -57,10 +61,11 @@ impl Worker {
         let mut wait = requeue_delay(receive_count);
         if action == FailureAction::Stop {
             if let StopPolicy::End(stopping) = stop_policy {
-                // Before the message is released. The caller reports what stops the worker.
+                // Before the message is released, so that this loop does not receive it again. The loop's caller
+                // reports the error.
                 stopping.cancel();
             }
-            // What ends this loop alone stops no other worker.
+            // An error of this worker alone must not stop the others.
             let breaker = match is_of_worker {
                 true => None,
                 false => self.stop_index(delivery, probe.as_ref(), &error, stop_policy).await,
@@ -73,7 +78,7 @@ impl Worker {
                 }
             }
         }
-        // Only a claimed chunk can be counted.
+        // A chunk that was not claimed cannot be counted, so it is tried again.
         if action == FailureAction::Quarantine && lease.is_none() {
             action = FailureAction::Retry(wait);
         }
@@ -94,7 +99,7 @@ impl Worker {
             FailureAction::Stop if stop_policy.is_wait() => wait,
             FailureAction::RequeueUncounted if is_invoked_again || is_of_worker => wait,
             FailureAction::RequeueUncounted | FailureAction::Stop => Duration::ZERO,
-            // The message is left as it is.
+            // Not a release: the message is removed, another worker's, or visible again when its lease expires.
             FailureAction::Drop | FailureAction::Quarantine => self.lease(),
         };
         let mut is_removed = false;
@@ -116,10 +121,10 @@ impl Worker {
             }
         };
         if let Err(error) = &done {
-            // The lease expires, and the chunk is redelivered.
+            // No harm: the lease expires, and the chunk is redelivered.
             tracing::warn!(key, cause = chain(error), "could not release a chunk");
         }
-        // A worker that shuts down requeues what is not done; a function that has no time left does so again and again.
+        // That a worker shuts down is no error worth showing with the job; that a function never has enough time is.
         let is_worth_recording = match action {
             FailureAction::Retry(_) | FailureAction::Stop => true,
             FailureAction::RequeueUncounted => is_invoked_again || is_of_worker,
@@ -132,14 +137,14 @@ impl Worker {
             let job_id = Some(delivery.chunk.job_id.clone());
             return Err(Box::new(WorkerStopped { key: key.clone(), job_id, attempts, error }));
         }
-        // The worker that has a dropped chunk may still need the message.
+        // The message of a dropped chunk stays: the worker that has the chunk may still need it.
         Ok(match action {
             FailureAction::Quarantine if is_removed => Handled::Acked,
             _ => Handled::Requeued(delay),
         })
     }
 
-    /// Stores that work on the chunk's index is stopped; none if that cannot be stored.
+    /// Opens the breaker of the chunk's index; `None` if it cannot be stored or the chunk's job is unknown.
     async fn stop_index(
         &self,
         delivery: &Delivery,
@@ -154,12 +159,13 @@ impl Worker {
         })
     }
 
-    /// Whether a chunk waits no longer for its breaker.
+    /// Whether a chunk is given up instead of waiting for its index's breaker any longer.
     pub(super) fn is_given_up(&self, delivery: &Delivery, breaker: &Breaker) -> bool {
         breaker.has_expired(self.settings.stopped_after, self.clock.now())
             || is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
     }
 
+    /// Records an error with the chunk's job, where commands show it. Failures are logged.
     pub(super) async fn record_error(&self, delivery: &Delivery, error: &AttemptError) {
         if let Err(error) = self.stores.jobs.record_error(&delivery.chunk.job_id, error).await {
             tracing::warn!(
@@ -187,6 +193,8 @@ impl Worker {
         Ok(())
     }
 
+    /// Counts a chunk as failed and makes its message a dead letter. Without a lease it cannot be counted and is
+    /// requeued at once.
     async fn quarantine(
         &self,
         delivery: &Delivery,
@@ -199,7 +207,7 @@ impl Worker {
             return Ok(Handled::Requeued(Duration::ZERO));
         };
         let chunk = &delivery.chunk;
-        // Where it was to be written is worth knowing, but not worth failing for.
+        // The server and the plug-in help whoever reads the dead letter; if they cannot be found out, it goes without.
         let job = self.job(&chunk.job_id).await.ok();
         let endpoint = match &job {
             Some(job) => self.index.server(&WriteTarget::of(job)).await,

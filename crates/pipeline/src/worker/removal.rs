@@ -1,4 +1,5 @@
-//! Removals of a chunk: under which condition each holds.
+//! The removals of a chunk, each with the condition under which it holds: a newer document, or one that another job
+//! has written since, stays.
 
 use super::{
     changes::{Change, Changes},
@@ -16,24 +17,25 @@ use host_core::{
 };
 use serde_json::{Map, Value};
 
-/// A removal as its chunk says it.
+/// A removal, and the conditions that its chunk states.
 pub(super) struct ConditionalRemoval {
     removal: Removal,
-    /// It holds for this version and older ones; empty: for any.
+    /// It holds for this version of the document and older ones; if empty, for any version.
     version: Map<String, Value>,
-    /// It holds only for what this job wrote.
+    /// If set, it holds only for a document that this job was the last to write.
     written_by: Option<String>,
-    /// Whether it leaves alone what its own job wrote, which belongs to another product then.
+    /// Whether it leaves alone a document that its own job wrote: another product of the job has the document now.
     spares_own_job: bool,
-    /// Whether it leaves alone what has its own version: a later job has written the product.
+    /// Whether it leaves alone a document of exactly `version`, because a later job has written the product.
     spares_same_version: bool,
 }
 
 impl ConditionalRemoval {
+    /// The removal that a chunk's line says; `version_fields` are the fields that hold a document's version.
     pub(super) fn of(removal: Document, version_fields: &[String]) -> Self {
         let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
-        // Removals of earlier versions of the host say nothing of it, and all archive.
+        // A removal that the host decided on archives unless it says otherwise; earlier versions of the host never did.
         let archives = written_by.is_some() && removal.fields.get(ARCHIVES_FIELD) != Some(&false.into());
         let removal = Removal { archives, ..Removal::of(removal.id) };
         Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
@@ -48,7 +50,8 @@ impl ConditionalRemoval {
         Self { spares_own_job: true, spares_same_version, ..Self::of(removal, version_fields) }
     }
 
-    /// The removal of a document that this job may have written before it knew of the removal in this version.
+    /// The removal of a document that this job may have written before it knew that the product was removed in this
+    /// version.
     pub(super) fn of_own(id: DocumentId, version: Map<String, Value>, job: &JobId) -> Self {
         let (removal, written_by) = (Removal::of(id), Some(job.to_string()));
         Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
@@ -85,7 +88,7 @@ impl Change for ConditionalRemoval {
 
     fn expect(&mut self, stored: Option<StoredVersion>) {
         self.removal.precondition = match stored {
-            // It holds whatever is there.
+            // A removal without conditions.
             _ if self.version.is_empty() && self.written_by.is_none() => Precondition::None,
             None => Precondition::Absent,
             Some(stored) => Precondition::Matches(stored),

@@ -1,4 +1,4 @@
-//! The loop over one shop's queue: handles chunks side by side, one a lane.
+//! The loop over one shop's queue: receives messages and handles their chunks side by side, at most one of each lane.
 
 use super::{
     ChunkError, FailureAction, RunUntil, Worker, WorkerStopped, failure_action,
@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Shortest interval at which a busy loop asks whether its job has ended.
+/// Shortest interval at which a busy loop asks storage whether the job that it waits for has ended.
 const MIN_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Works a shop's queue until `until` or until cancelled; chunks in progress are then finished, or requeued after the
-    /// shutdown timeout.
+    /// Works a shop's queue until `until` or until cancelled; chunks in progress are then finished, or requeued after
+    /// the shutdown timeout.
     pub async fn run(
         self: &Arc<Self>,
         shop_id: &str,
@@ -28,12 +28,12 @@ impl Worker {
     ) -> Result<(), WorkerStopped> {
         let mut tasks = JoinSet::new();
         let mut stopped = None;
-        // Cancelled before the chunk that stops the loop is requeued, or this very loop could receive it once more.
+        // Cancelled before the chunk that stops the loop is requeued: otherwise this loop could receive it once more.
         let stopping = CancellationToken::new();
         let stop_policy = StopPolicy::End(stopping.clone());
         let (mut last_receive_empty, mut asked_at, mut is_over) = (true, None, false);
         loop {
-            // Asking costs a call: while messages of the shop keep coming, once an interval.
+            // Asking costs a call, so it is done only once an interval while messages keep coming.
             let now = self.clock.now();
             let since = asked_at.map(|at: Timestamp| now.duration_since(at).unsigned_abs());
             let is_idle = tasks.is_empty() && last_receive_empty;
@@ -68,7 +68,8 @@ impl Worker {
                     match ended {
                         Ok(Ok(_)) => {}
                         Ok(Err(stop)) => { stopped.get_or_insert(*stop); }
-                        // Its lease expires, and the chunk is redelivered.
+                        // The task panicked outside of the chunk's own work: the lease expires, and the chunk is
+                        // redelivered.
                         Err(error) => tracing::error!(%error, "could not release a chunk"),
                     }
                 }
@@ -78,7 +79,8 @@ impl Worker {
         }
     }
 
-    /// Handles a delivery of a loop that ends when `cancel` is cancelled. All that is logged names the job and the chunk.
+    /// Handles a delivery for a loop that ends when `cancel` is cancelled. Every log line of it names the job and the
+    /// chunk.
     pub(super) fn handle_in_span(
         self: &Arc<Self>,
         delivery: Delivery,
@@ -92,6 +94,7 @@ impl Worker {
         async move { worker.handle(delivery, &deadline, &stop_policy).await }.instrument(span)
     }
 
+    /// Waits after a temporary failure to receive, and returns `None`; otherwise the reason to stop.
     async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<WorkerStopped> {
         let error = ChunkError::Store(error);
         match failure_action(&error, 1, self.clock.random()) {
@@ -109,10 +112,11 @@ impl Worker {
         }
     }
 
+    /// Whether the loop has reached its end.
     async fn is_over(&self, until: &RunUntil) -> bool {
         match until {
             RunUntil::Cancelled => false,
-            // Asked again.
+            // If that cannot be found out, the loop goes on and asks again.
             RunUntil::JobEnds(id) => self.stores.jobs.has_ended(id).await.unwrap_or(false),
         }
     }

@@ -1,4 +1,7 @@
-//! The worker against storage in memory, an index that fails on purpose, and virtual time.
+//! Tests of the worker with storage in memory, an index that fails as its script says, and virtual time.
+//!
+//! The fake plug-ins compare versions by the field `v`, refuse documents with the title `bad`, warn of `odd`, and
+//! fail on a batch with `fatal`.
 
 use super::{RunUntil, Worker, WorkerSettings};
 use host_core::{
@@ -30,7 +33,7 @@ mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
 
-/// A shop with a worker.
+/// A worker with its storage, index and clock.
 struct Harness {
     stores: Stores,
     index: Arc<FakeIndex>,
@@ -60,18 +63,19 @@ impl Harness {
         Self { stores, index, worker: Arc::new(worker), clock }
     }
 
+    /// Adds what the index does at its next writes.
     fn script(&self, next: impl IntoIterator<Item = Next>) {
         self.index.state().script.extend(next);
     }
 
-    /// How often documents were written or updated.
+    /// Number of requests in which documents were written or updated.
     fn writes(&self) -> usize {
         self.index.state().written_shops.len()
     }
 
-    /// Publishes a sealed job of these chunks, each in its own lane if `lanes`.
-    async fn publish(&self, name: &str, chunks: &[(Operation, &str)], lanes: bool) -> JobId {
-        self.publish_for(SHOP, name, chunks, lanes).await
+    /// Publishes a sealed job of these chunks, all in one lane or, if `side_by_side`, each in a lane of its own.
+    async fn publish(&self, name: &str, chunks: &[(Operation, &str)], side_by_side: bool) -> JobId {
+        self.publish_for(SHOP, name, chunks, side_by_side).await
     }
 
     async fn publish_for(
@@ -79,14 +83,14 @@ impl Harness {
         shop_id: &str,
         name: &str,
         chunks: &[(Operation, &str)],
-        lanes: bool,
+        side_by_side: bool,
     ) -> JobId {
-        let lane = |seq: usize| if lanes { seq as u16 } else { 0 };
+        let lane = |seq: usize| if side_by_side { seq as u16 } else { 0 };
         let lanes: Vec<u16> = (0..chunks.len()).map(lane).collect();
         self.publish_in(shop_id, name, chunks, &lanes).await
     }
 
-    /// Publishes a sealed job of these chunks, each in its lane.
+    /// Publishes a sealed job of these chunks, each in the lane at its position in `lanes`.
     async fn publish_in(
         &self,
         shop_id: &str,
@@ -101,6 +105,7 @@ impl Harness {
         job.id
     }
 
+    /// Works until the job has ended.
     async fn run(&self, id: &JobId) -> Result<JobSnapshot, super::WorkerStopped> {
         self.worker.run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await?;
         Ok(self.stores.jobs.get(id).await.unwrap().unwrap())
@@ -114,9 +119,10 @@ impl Harness {
         }
     }
 
+    /// The first chunk in the queue, which must be the job's. Its message stays visible.
     async fn chunk(&self, id: &JobId) -> ChunkRef {
-        let mut taken = self.stores.queue.receive(SHOP, 1, Duration::ZERO).await.unwrap();
-        let chunk = taken.remove(0).chunk;
+        let mut delivered = self.stores.queue.receive(SHOP, 1, Duration::ZERO).await.unwrap();
+        let chunk = delivered.remove(0).chunk;
         assert_eq!(chunk.job_id, *id);
         chunk
     }
@@ -128,10 +134,11 @@ fn counts(processed: u64) -> Counts {
     Counts { processed, ..Counts::default() }
 }
 
+/// A chunk of two documents.
 const TWO: &str = "{\"_id\":\"1\",\"v\":1,\"title\":\"a\"}\n{\"_id\":\"2\",\"v\":1,\"title\":\"b\"}\n";
 
 #[tokio::test(start_paused = true)]
-async fn every_item_ends_in_one_class() {
+async fn every_item_is_counted_in_exactly_one_class() {
     let harness = Harness::new();
     harness
         .publish(
@@ -144,7 +151,7 @@ async fn every_item_ends_in_one_class() {
                  {\"_id\":\"3\",\"v\":1,\"title\":\"odd\"}\n{\"_id\":\"4\",\"v\":2,\"title\":\"old\"}\n{\"_id\":\"5\",\"v\":1,\"title\":\"same\"}\n\
                  {\"_id\":\"6\",\"v\":1,\"title\":\"refused by the index\"}\n";
     let id = harness.publish("new", &[(ADD, chunk)], false).await;
-    // The older job is before it in the lane.
+    // The first write is that of the job `old`, which is before this one in the lane.
     harness.script([Next::Slow(Duration::ZERO), Next::Refuse("6")]);
     let job = harness.run(&id).await.unwrap();
     let expected = Counts { processed: 3, unchanged: 1, failed: 2, skipped: 1, conflict: 1, deleted: 0 };
@@ -163,19 +170,20 @@ async fn every_item_ends_in_one_class() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_go_away_is_tried_again_and_counted_once() {
+async fn a_chunk_is_retried_after_temporary_failures_and_counted_once() {
     let harness = Harness::new();
     let id = harness.publish("job", &[(ADD, TWO)], false).await;
     harness.script([Next::Transient, Next::LostAnswer, Next::Transient, Next::Panic]);
     let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
-    // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
+    // After the lost answer the documents are there: written by this very job, they are neither written again nor
+    // `unchanged`.
     assert_eq!(harness.writes(), 2);
     assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
+async fn a_failure_that_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
     for (next, attempts) in
         [(vec![Next::Permanent], 1), (vec![Next::TooFewOutcomes], 1), (vec![Next::Transient; 9], 9)]
     {
@@ -201,7 +209,7 @@ async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
     assert!(harness.stores.jobs.complete(&lease, &outcome).await.unwrap().is_counted());
     let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)));
-    assert_eq!(harness.writes(), 1, "that of the second chunk");
+    assert_eq!(harness.writes(), 1, "only the second chunk is written");
     assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
@@ -222,9 +230,10 @@ async fn a_worker_without_its_lease_counts_nothing() {
     let id = harness.publish("job", &[(ADD, TWO)], false).await;
     let chunk = harness.chunk(&id).await;
     harness.script([Next::Slow(Duration::from_secs(50))]);
-    let thief = async {
+    let other_worker = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        // As after a pause of the whole machine: the chunk is released and claimed by another worker.
+        // As if the first worker had been paused for longer than its lease: the chunk is released, and another worker
+        // claims it.
         let (job_id, seq) = (id.clone(), chunk.seq);
         let lease =
             ChunkLease { job_id, seq, fencing_token: 1, attempts: 1, redrive_count: 0, first_error: None };
@@ -232,30 +241,30 @@ async fn a_worker_without_its_lease_counts_nothing() {
         assert!(jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
         assert_eq!(harness.claim(&id, Duration::from_secs(40)).await.fencing_token, 2);
     };
-    let (job, ()) = tokio::join!(harness.run(&id), thief);
-    // The first worker drops the chunk; the other crashes with its lease; the third attempt counts.
+    let (job, ()) = tokio::join!(harness.run(&id), other_worker);
+    // The first worker drops the chunk; the other one crashes while it has the lease; the third attempt counts.
     let job = job.unwrap();
     assert_eq!((job.status, job.counts, job.completed_chunks), (JobStatus::Completed, counts(2), 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn chunks_of_one_lane_go_one_after_another_and_lanes_side_by_side() {
-    for (lanes, seconds) in [(false, 30), (true, 10)] {
+    for (side_by_side, seconds) in [(false, 30), (true, 10)] {
         let harness = Harness::new();
         let text = |id: u32| format!("{{\"_id\":\"{id}\",\"v\":1}}\n");
         let texts: Vec<String> = (0..3).map(text).collect();
         let chunks: Vec<_> = texts.iter().map(|text| (ADD, text.as_str())).collect();
-        let id = harness.publish("job", &chunks, lanes).await;
+        let id = harness.publish("job", &chunks, side_by_side).await;
         harness.script([const { Next::Slow(Duration::from_secs(10)) }; 3]);
         let started = harness.clock.now();
         assert_eq!(harness.run(&id).await.unwrap().counts, counts(3));
         let took = harness.clock.now().duration_since(started).as_secs();
-        assert!((seconds..seconds + 3).contains(&took), "lanes {lanes}: {took} s");
+        assert!((seconds..seconds + 3).contains(&took), "in lanes of their own: {side_by_side}, {took} s");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_obeys_the_version() {
+async fn a_removal_of_an_older_version_is_a_conflict() {
     let harness = Harness::new();
     let id = harness.publish("job", &[(ADD, TWO)], false).await;
     harness.run(&id).await.unwrap();

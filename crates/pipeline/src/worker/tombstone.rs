@@ -1,4 +1,5 @@
-//! Tombstones: a product that was removed does not come back by an older document that arrives late (`docs/ledger.md`).
+//! Keeps a removed product or document from coming back with an older document that arrives late. The ledger's record
+//! of a removal serves as a tombstone (`docs/ledger.md`).
 
 use super::{
     chunk_counts::ChunkCounts, chunk_error::ChunkError, content::version_of, decide::spell,
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 impl ChunkLedger<'_> {
-    /// What the ledger knows of the removal of this document, or of all of its product.
+    /// The removals of this document, or of its product as a whole, that the ledger knows.
     fn tombstones(&self, id: &DocumentId) -> Vec<Tombstone<'_>> {
         let Some(record) = self.record(id) else { return Vec::new() };
         let tombstone = |version| Tombstone { record, version };
@@ -30,8 +31,9 @@ impl ChunkLedger<'_> {
         }
     }
 
-    /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
-    /// cannot be compared, and returns the others.
+    /// Compares the versions of the chunk's documents and removals with the removals that the ledger knows, and keeps
+    /// the result in `since_removal`. Counts those whose versions cannot be compared as failed, and returns the
+    /// others.
     pub(super) async fn compare(
         &mut self,
         documents: Vec<Document>,
@@ -56,9 +58,9 @@ impl ChunkLedger<'_> {
         for (id, ordering) in compared.into_iter().zip(orderings) {
             match ordering {
                 Ok(ordering) => {
-                    if let Some(line) = self.documents.get_mut(&id) {
-                        // Of several removals, the newest decides.
-                        line.since_removal = Some(match (line.since_removal, ordering) {
+                    if let Some(info) = self.documents.get_mut(&id) {
+                        // Of several tombstones, the newest decides.
+                        info.since_removal = Some(match (info.since_removal, ordering) {
                             (Some(VersionOrdering::Older), _) | (_, VersionOrdering::Older) => {
                                 VersionOrdering::Older
                             }
@@ -80,8 +82,8 @@ impl ChunkLedger<'_> {
         Ok(documents.into_iter().filter(|document| !refused.contains(&document.id)).collect())
     }
 
-    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead letter, a
-    /// replay or another lane. Returns the others, and the removals of these as far as this job wrote them.
+    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead
+    /// letter, a replay or another lane. Returns the others, and the removals of these as far as this job wrote them.
     pub(super) fn leave_out_removed(
         &self,
         documents: Vec<Document>,
@@ -89,7 +91,7 @@ impl ChunkLedger<'_> {
     ) -> (Vec<Document>, Vec<ConditionalRemoval>) {
         let mut left_out = Vec::new();
         let mut stays = |document: &Document| {
-            let ordering = self.documents.get(&document.id).and_then(|line| line.since_removal);
+            let ordering = self.documents.get(&document.id).and_then(|info| info.since_removal);
             let (Some(ordering), Some(tombstone)) =
                 (ordering, self.tombstones(&document.id).into_iter().next())
             else {
@@ -108,6 +110,7 @@ impl ChunkLedger<'_> {
         (documents, left_out)
     }
 
+    /// Whether a document may be written, given how its version compares with the tombstone's.
     fn outlives(&self, ordering: VersionOrdering, tombstone: &Tombstone<'_>) -> bool {
         match (ordering, tombstone.record.state) {
             (VersionOrdering::Newer, _) => true,
@@ -115,7 +118,8 @@ impl ChunkLedger<'_> {
             (VersionOrdering::Same, ProductState::Removed) => {
                 self.job.same_version == SameVersion::Write && tombstone.record.job_id != self.job.id
             }
-            // The full sync that lacked it says so; an export that was taken before that one does not know better.
+            // A full sync lacked the product. An export that was taken after that one and has the product is right;
+            // an earlier one is not.
             (VersionOrdering::Same, ProductState::Absent) => {
                 let absent = tombstone.record.order;
                 absent.is_none_or(|absent| absent.exported_at <= JobRecency::of(self.job).exported_at)
@@ -125,15 +129,15 @@ impl ChunkLedger<'_> {
     }
 }
 
-/// That a document, or all of its product, has left the index.
+/// A record of the ledger that says that a document, or its whole product, has left the index.
 struct Tombstone<'a> {
     record: &'a LedgerRecord,
-    /// In which version of the product.
+    /// The version of the product in which it left.
     version: &'a Map<String, Value>,
 }
 
 impl Tombstone<'_> {
-    /// The entry of a document that is left out.
+    /// The report entry of a document that is left out.
     fn refusal(
         &self,
         document: &Document,

@@ -1,4 +1,4 @@
-//! The validator's verdicts on documents, and what of them counts.
+//! Has the validator plug-in judge the documents of a chunk, and counts those that it refuses.
 
 use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError};
 use host_core::{
@@ -14,14 +14,14 @@ pub(super) async fn validate(
     counts: &mut ChunkCounts,
 ) -> Result<Vec<Document>, ChunkError> {
     let plugin = worker.validate.manifest().reference();
-    let made = documents
+    let judged = documents
         .iter()
         .map(|document| TransformedDocument {
             id: document.id.clone(),
             fields: serde_json::to_string(&document.fields).expect("JSON values always serialize"),
         })
         .collect();
-    let verdicts = worker.validate.validate(made).await?;
+    let verdicts = worker.validate.validate(judged).await?;
     let mut accepted = Vec::with_capacity(documents.len());
     for (document, mut verdict) in documents.into_iter().zip(verdicts) {
         if operation == Operation::UpdateDocuments {
@@ -47,18 +47,18 @@ pub(super) async fn validate(
     Ok(accepted)
 }
 
-/// The verdict on an update, which leaves fields as they are that it does not give: what is said of those, that they are
-/// required, say, does not concern it.
+/// The verdict on a partial update without issues about fields that the update does not have, such as that they are
+/// required: the index keeps these fields as they are.
 fn on_given_fields(verdict: Verdict, document: &Document) -> Verdict {
-    let concerns_it = |path: Option<&str>| {
+    let concerns_update = |path: Option<&str>| {
         let Some(name) = path.and_then(|path| path.split('/').nth(1)) else { return true };
         let name = name.replace("~1", "/").replace("~0", "~");
         name == "_id" || document.fields.contains_key(&name)
     };
     let Verdict { mut issues, refused } = verdict;
-    issues.retain(|issue| concerns_it(issue.path.as_deref()));
+    issues.retain(|issue| concerns_update(issue.path.as_deref()));
     let refused = match refused {
-        Some(refusal) if !concerns_it(refusal.path.as_deref()) => {
+        Some(refusal) if !concerns_update(refusal.path.as_deref()) => {
             issues.iter().find(|issue| issue.severity == Severity::Error).cloned().map(Refusal::of)
         }
         refused => refused,
@@ -78,9 +78,9 @@ mod tests {
             let issues: Vec<Issue> = paths
                 .iter()
                 .enumerate()
-                .map(|(at, path)| Issue {
+                .map(|(number, path)| Issue {
                     severity: Severity::Error,
-                    code: format!("issue-{at}"),
+                    code: format!("issue-{number}"),
                     message: "so".to_owned(),
                     path: path.map(str::to_owned),
                 })
@@ -94,7 +94,7 @@ mod tests {
         for path in [Some("/title"), Some("/title/3"), Some("/a~1b"), Some("/_id"), Some(""), None] {
             assert_eq!(judged(&[path]), (Some("issue-0".to_owned()), 1), "{path:?}");
         }
-        // A trap speaks of no issue.
+        // A plug-in that trapped returns no issues.
         let trap = Refusal {
             code: "plugin-trap".to_owned(),
             message: "so".to_owned(),

@@ -1,20 +1,21 @@
-//! A function that a service invokes for as long as there are messages, as Lambda's event sources do.
+//! Tests of the worker in an AWS Lambda function: an event source invokes it with a batch of messages, again and
+//! again for as long as there are any.
 
 use super::*;
 use crate::worker::Deadlines;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// How long a function may run, and a message stays invisible.
+/// How long the function may run, and for how long a message that it has been given stays invisible.
 const TIMEOUT: Duration = Duration::from_secs(900);
 
 impl Harness {
-    /// Polls and invokes for a time; the number of invocations.
+    /// Receives messages and invokes the function for this time; returns the number of invocations.
     async fn invoke_for(&self, time: Duration) -> usize {
         self.invoke_with(time, TIMEOUT / 2).await
     }
 
-    /// The same with a function that begins chunks for so long.
+    /// Like `invoke_for`, with a function that begins chunks during the first `begins_for` of an invocation.
     async fn invoke_with(&self, time: Duration, begins_for: Duration) -> usize {
         let end = self.clock.now() + time;
         let mut invocations = 0;
@@ -25,7 +26,7 @@ impl Harness {
                 continue;
             }
             invocations += 1;
-            assert!(invocations < 10_000, "it is invoked all the time");
+            assert!(invocations < 10_000, "the function is invoked without a pause");
             let now = self.clock.now();
             let deadlines = Deadlines { begin_until: now + begins_for, work_until: now + TIMEOUT };
             self.worker.run_batch(deliveries, deadlines).await;
@@ -43,11 +44,12 @@ async fn publish(harness: &Harness) -> JobId {
     harness.publish_in(SHOP, "job", &chunks, &lanes).await
 }
 
-/// What a server answers for as long as an operator has not acted: 401, 403 or 404; 429 or 503; nothing.
+/// What the index does until an operator has acted: it refuses (as with HTTP 401, 403 or 404), is overloaded (429,
+/// 503), or does not answer.
 const OUTAGES: [Next; 3] = [Next::Permanent, Next::Transient, Next::Timeout(Duration::from_secs(30))];
 
 #[tokio::test(start_paused = true)]
-async fn an_index_that_refuses_all_is_asked_seldom_and_work_goes_on_within_a_minute() {
+async fn an_index_that_is_out_of_order_is_tried_seldom_and_work_goes_on_within_a_minute() {
     for outage in OUTAGES {
         let harness = Harness::new();
         let id = publish(&harness).await;
@@ -80,10 +82,10 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     harness.invoke_for(HOUR * 23).await;
     assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
     harness.invoke_for(HOUR * 2).await;
-    let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
-    assert_eq!(letters.len(), 12);
-    assert!(letters.iter().all(|letter| letter.code == "index-refused"), "{letters:?}");
-    assert!(letters[0].message.contains("as the script says"), "{:?}", letters[0]);
+    let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
+    assert_eq!(dead_letters.len(), 12);
+    assert!(dead_letters.iter().all(|letter| letter.code == "index-refused"), "{dead_letters:?}");
+    assert!(dead_letters[0].message.contains("as the script says"), "{:?}", dead_letters[0]);
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.failed, job.completed_chunks), (JobStatus::Failed, 12, 12));
     for message in [&job.samples[0].message, job.failure_message().unwrap()] {
@@ -93,7 +95,7 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
         );
     }
 
-    // The cause is fixed: the next chunk that may be tried closes the breaker.
+    // The cause is fixed, and an operator redrives the dead letters and closes the breaker.
     harness.index.state().script.clear();
     let filter = crate::worker::DeadLetterFilter::default();
     crate::worker::redrive(&harness.stores, &harness.clock, SHOP, &filter).await.unwrap();
@@ -103,10 +105,10 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     assert_eq!((job.status, job.counts, job.failure_message()), (JobStatus::Completed, counts(12), None));
 }
 
-/// Nothing tried the index for two days, and its cause is gone since: the chunks that wait for the result of the one that is tried
-/// are not given up.
+/// No function was invoked for two days, and the cause is gone since: while one chunk is tried, the others wait for
+/// its result and are not given up.
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_was_not_probed_for_long_gives_no_chunk_up() {
+async fn chunks_wait_for_a_probe_that_comes_late_instead_of_becoming_dead_letters() {
     let harness = Harness::new();
     let id = publish(&harness).await;
     harness.script(vec![Next::Permanent; 100_000]);
@@ -119,6 +121,7 @@ async fn a_breaker_that_was_not_probed_for_long_gives_no_chunk_up() {
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)));
 }
 
+/// Closes the breakers of the shop, as `host resume` does.
 async fn host_resume(harness: &Harness) {
     for breaker in harness.stores.breakers.list(Some(SHOP)).await.unwrap() {
         assert_eq!(
@@ -136,19 +139,19 @@ async fn host_resume(harness: &Harness) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_that_never_ends_in_time_is_given_up_and_says_why() {
+async fn a_chunk_that_is_never_done_in_time_becomes_a_dead_letter_within_a_week() {
     let harness = Harness::new();
     let id = publish(&harness).await;
     harness.script(vec![const { Next::Slow(Duration::from_secs(1_000)) }; 100_000]);
     harness.invoke_for(HOUR).await;
     assert!(harness.stores.jobs.get(&id).await.unwrap().unwrap().last_error.is_some());
     harness.invoke_for(HOUR * 24 * 7).await;
-    let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
-    assert_eq!(letters.first().map(|letter| letter.code.as_str()), Some("out-of-time"));
+    let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
+    assert_eq!(dead_letters.first().map(|letter| letter.code.as_str()), Some("out-of-time"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_with_no_time_to_begin_is_not_invoked_at_once_again() {
+async fn a_function_with_no_time_to_begin_is_not_invoked_again_at_once() {
     let harness = Harness::new();
     let id = publish(&harness).await;
     for hour in 0..10 {

@@ -1,17 +1,18 @@
-//! A worker that is cancelled.
+//! Tests of a worker that is cancelled, as at shutdown, and of a job that is cancelled.
 
 use super::*;
 use crate::worker;
 
-/// Works until cancelled after 5 s, alone or as one of many shops; the seconds that it took.
-async fn work_5_seconds(harness: &Harness, of_all: bool) -> i64 {
+/// Works the queue of one shop or, if `all_shops`, of all, and cancels the worker after 5 s; returns the seconds
+/// until it has ended.
+async fn work_5_seconds(harness: &Harness, all_shops: bool) -> i64 {
     let cancel = CancellationToken::new();
     let stop = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         cancel.cancel();
     };
     let work = async {
-        if of_all {
+        if all_shops {
             harness.worker.run_all(None, &cancel).await
         } else {
             harness.worker.run(SHOP, RunUntil::Cancelled, &cancel).await
@@ -24,15 +25,15 @@ async fn work_5_seconds(harness: &Harness, of_all: bool) -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
-    for of_all in [false, true] {
+async fn a_chunk_that_lasts_beyond_the_shutdown_timeout_is_requeued_without_counting_the_attempt() {
+    for all_shops in [false, true] {
         let harness = Harness::new();
         let id = harness.publish("job", &[(ADD, TWO)], false).await;
-        // As while a server is down, and every request is retried without end.
+        // As if the server were down, and the index retried its requests.
         harness.script([Next::Slow(Duration::from_secs(78))]);
-        assert_eq!(work_5_seconds(&harness, of_all).await, 25, "of all: {of_all}");
+        assert_eq!(work_5_seconds(&harness, all_shops).await, 25, "all shops: {all_shops}");
         assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 1);
-        assert_eq!(harness.claim(&id, Duration::ZERO).await.attempts, 1, "of all: {of_all}");
+        assert_eq!(harness.claim(&id, Duration::ZERO).await.attempts, 1, "all shops: {all_shops}");
         // The next worker receives it immediately.
         let started = harness.clock.now();
         let job = harness.run(&id).await.unwrap();
@@ -42,18 +43,18 @@ async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_done_within_the_shutdown_timeout_is_counted() {
-    for of_all in [false, true] {
+async fn a_chunk_that_is_done_within_the_shutdown_timeout_is_counted() {
+    for all_shops in [false, true] {
         let harness = Harness::new();
         let id = harness.publish("job", &[(ADD, TWO)], false).await;
         harness.script([Next::Slow(Duration::from_secs(15))]);
-        assert_eq!(work_5_seconds(&harness, of_all).await, 15, "of all: {of_all}");
+        assert_eq!(work_5_seconds(&harness, all_shops).await, 15, "all shops: {all_shops}");
         let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
 }
 
-/// A job that was given up leaves no dead letters, which a person would have to discard.
+/// Nobody wants to redrive a job that was cancelled, so it leaves no dead letters for an operator to discard.
 #[tokio::test(start_paused = true)]
 async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
     let harness = Harness::new();
@@ -64,7 +65,7 @@ async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
         harness.publish(name, &chunks, true).await
     };
     let cancelled = publish("cancelled", 0).await;
-    // In the same lanes, behind it.
+    // This job is in the same lanes, behind the cancelled one.
     let next = publish("next", 10).await;
     worker::cancel(&harness.stores, &cancelled).await.unwrap();
     let job = harness.stores.jobs.get(&cancelled).await.unwrap().unwrap();
@@ -75,9 +76,9 @@ async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
     assert_eq!((queue.depth(SHOP).await.unwrap(), harness.index.state().documents.len()), (0, 5));
 }
 
-/// With `worker.lease_seconds` of an hour.
+/// As with the setting `worker.lease_seconds = 3600`.
 #[tokio::test(start_paused = true)]
-async fn cancelling_takes_no_chunk_from_a_worker_with_a_long_lease() {
+async fn cancelling_a_job_leaves_a_worker_the_chunk_that_it_has_claimed() {
     let harness = Harness::new();
     let id = harness.publish("job", &[(ADD, TWO)], false).await;
     let hour = Duration::from_secs(3_600);

@@ -1,4 +1,4 @@
-//! What becomes of the chunks of a job when it ends.
+//! Tests of when the chunks of a job that has ended are removed.
 
 use super::{ADD, Harness, SHOP};
 use crate::{
@@ -46,7 +46,7 @@ async fn publish(harness: &Harness, name: &str, version: u32) -> JobId {
     job.id
 }
 
-/// Which of the job's two chunks are there.
+/// For each of the job's two chunks, whether its object is there.
 async fn chunks_of(harness: &Harness, id: &JobId) -> [bool; 2] {
     let mut found = [false; 2];
     for (seq, found) in (0..).zip(&mut found) {
@@ -57,7 +57,7 @@ async fn chunks_of(harness: &Harness, id: &JobId) -> [bool; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chunks_of_a_job_without_failures_go_with_its_end() {
+async fn the_chunks_of_a_job_without_failures_are_removed_at_its_end() {
     let harness = Harness::new();
     let id = publish(&harness, "one", 2).await;
     assert_eq!(chunks_of(&harness, &id).await, [true, true]);
@@ -74,7 +74,7 @@ async fn the_chunks_of_a_job_without_failures_go_with_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunks_that_can_be_redriven_stay_until_they_are() {
+async fn chunks_of_dead_letters_stay_until_they_are_redriven_and_done() {
     let harness = Harness::new();
     let id = publish(&harness, "one", 1).await;
     harness.script([Next::Panic, Next::Panic]);
@@ -85,9 +85,10 @@ async fn chunks_that_can_be_redriven_stay_until_they_are() {
     assert_eq!(chunks_of(&harness, &id).await, [false, false]);
 }
 
-/// Also after a crash between the end and the removal, which the settings of this worker stand for.
+/// The worker crashed between the job's end and the removal of its chunks, which a worker that keeps chunks stands
+/// for. Retention then removes them, unless it is set to keep chunks.
 #[tokio::test(start_paused = true)]
-async fn chunks_that_were_kept_go_with_the_next_pass_unless_they_are_to_be_kept() {
+async fn retention_removes_chunks_that_were_left_unless_it_is_to_keep_chunks() {
     let clock = Arc::new(VirtualClock::paused(1));
     let storage = Memory::new(clock.clone());
     let harness = Harness::with_stores(storage.stores(), clock);
@@ -97,27 +98,28 @@ async fn chunks_that_were_kept_go_with_the_next_pass_unless_they_are_to_be_kept(
     let worker = Worker::new(stores, index.clone(), validate.clone(), version.clone(), clock, settings);
     let id = publish(&harness, "one", 1).await;
     Arc::new(worker).run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
-    let pass = async |keep_chunks, dry_run| {
+    let prune_chunks = async |keep_chunks, dry_run| {
         let (remover, now) = (storage.job_remover().unwrap(), harness.clock.now());
         let retention = Retention { age: MONTH, keep_chunks };
         let pruned = prune(&storage, remover, Some(SHOP), now, retention, dry_run).await.unwrap();
         assert!(pruned.jobs.is_empty(), "{pruned:?}");
         pruned.chunks_of.len()
     };
-    assert_eq!((pass(true, false).await, pass(false, true).await), (0, 1));
+    assert_eq!((prune_chunks(true, false).await, prune_chunks(false, true).await), (0, 1));
     assert_eq!(chunks_of(&harness, &id).await, [true, true]);
-    assert_eq!((pass(false, false).await, pass(false, false).await), (1, 0));
+    assert_eq!((prune_chunks(false, false).await, prune_chunks(false, false).await), (1, 0));
     assert_eq!(chunks_of(&harness, &id).await, [false, false]);
     assert!(harness.stores.jobs.get(&id).await.unwrap().is_some());
 }
 
-/// Without a dead letter nothing of a failed job can be redriven. The last job keeps them, to be looked into.
+/// Without a dead letter, no chunk of a failed job can be sent again. The newest job of the index keeps its chunks
+/// all the same, for people to look into.
 #[tokio::test(start_paused = true)]
-async fn the_chunks_of_a_failed_job_go_when_no_dead_letter_is_left() {
+async fn retention_removes_the_chunks_of_a_failed_job_that_has_no_dead_letter() {
     let clock = Arc::new(VirtualClock::paused(1));
     let storage = Memory::new(clock.clone());
     let harness = Harness::with_stores(storage.stores(), clock);
-    let pass = async || {
+    let prune_old = async || {
         let (remover, now) = (storage.job_remover().unwrap(), harness.clock.now());
         let retention = Retention { age: MONTH, keep_chunks: false };
         prune(&storage, remover, Some(SHOP), now, retention, false).await.unwrap();
@@ -130,18 +132,19 @@ async fn the_chunks_of_a_failed_job_go_when_no_dead_letter_is_left() {
     let last = publish(&harness, "last", 3).await;
     harness.script([Next::Refuse("1")]);
     assert_eq!(harness.run(&last).await.unwrap().status, JobStatus::Failed);
-    pass().await;
+    prune_old().await;
     let mut found = Vec::new();
     for id in [&refused, &dead, &last] {
         found.push(chunks_of(&harness, id).await);
     }
     assert_eq!(found, [[false; 2], [true; 2], [true; 2]]);
     discard(&harness.stores, &harness.clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
-    pass().await;
+    prune_old().await;
     assert_eq!(chunks_of(&harness, &dead).await, [false; 2]);
 }
 
-/// Archiving asks the chunks of such a job, as of those that other programs published.
+/// Archiving reads the chunks of a job without a list of its ids, as of jobs that a program other than the host
+/// published.
 #[tokio::test(start_paused = true)]
 async fn chunks_of_a_job_without_a_list_of_its_ids_stay() {
     let harness = Harness::new();

@@ -1,4 +1,4 @@
-//! Jobs whose claims fail, and what is logged meanwhile.
+//! Test doubles: a job store whose claims fail, and a subscriber that keeps what is logged.
 
 use async_trait::async_trait;
 use host_core::{
@@ -22,15 +22,16 @@ use tracing::{
 /// How claims fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failing {
+    /// With an error of this kind.
     With(StoreErrorKind),
     ByPanic,
 }
 
-/// Jobs whose claims fail for as long as they are told to.
+/// A job store whose claims fail while `failing` is set.
 pub(super) struct FailingClaims {
     pub(super) jobs: Arc<dyn Jobs>,
     pub(super) failing: Mutex<Option<Failing>>,
-    /// The number of claims.
+    /// Number of claims so far.
     pub(super) claims: Mutex<usize>,
 }
 
@@ -137,7 +138,7 @@ impl Jobs for FailingClaims {
     }
 }
 
-/// The messages that are logged.
+/// A `tracing` subscriber that keeps the messages of all events.
 #[derive(Clone, Default)]
 pub(super) struct Log(pub(super) Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,5 @@
-//! What another writer changed between reading and writing is decided about anew.
+//! Tests of documents that another writer changes between this worker's reading and writing: the worker decides about
+//! them anew.
 
 use super::*;
 
@@ -7,7 +8,9 @@ const NEW: &str = "{\"_id\":\"1\",\"v\":2,\"title\":\"new\"}\n{\"_id\":\"2\",\"v
 const GONE: &str = "{\"_id\":\"1\",\"v\":2}\n{\"_id\":\"2\",\"v\":2}\n";
 
 impl Harness {
-    /// A job of two documents while others write document 1: its counts, its conflicts, and the version that is left.
+    /// Writes documents 1 and 2 in version 1, then runs a job of `chunk` while others write document 1 in the
+    /// versions `by`, one before each write of the job. Returns the job's counts, the codes of its entries, and the
+    /// version of document 1 in the end.
     async fn run_with_concurrent_writes(
         &self,
         by: &[i64],
@@ -22,9 +25,8 @@ impl Harness {
         assert!(self.index.state().concurrent_writes.is_empty());
         let codes = job.samples.into_iter().map(|entry| entry.code).collect();
         let state = self.index.state();
-        let left =
-            state.documents.get(&DocumentId::new("1").unwrap()).map(|held| held.write.version["v"].clone());
-        (job.counts, codes, left)
+        let document = state.documents.get(&DocumentId::new("1").unwrap());
+        (job.counts, codes, document.map(|indexed| indexed.write.version["v"].clone()))
     }
 }
 
@@ -38,7 +40,7 @@ async fn a_write_over_an_older_one_is_made_and_one_over_a_newer_one_is_a_conflic
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_of_what_became_newer_is_a_conflict_and_of_what_did_not_is_made() {
+async fn a_removal_of_a_document_that_became_newer_is_a_conflict_and_of_another_one_is_made() {
     let older = Harness::new().run_with_concurrent_writes(&[1, 2], REMOVE, GONE).await;
     assert_eq!(older, (Counts { deleted: 2, ..counts(2) }, Vec::new(), None));
     let newer = Harness::new().run_with_concurrent_writes(&[1, 3], REMOVE, GONE).await;
@@ -47,24 +49,24 @@ async fn a_removal_of_what_became_newer_is_a_conflict_and_of_what_did_not_is_mad
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_of_what_one_job_wrote_leaves_what_another_has_written_since() {
-    let of = |job: &str| {
+async fn a_removal_of_what_one_job_wrote_spares_what_another_job_has_written() {
+    let removals_of = |job: &str| {
         let line = |id: u32| format!("{{\"_id\":\"{id}\",\"v\":1,\"_mq_job_id\":\"{job}\"}}\n");
         line(1) + &line(2)
     };
-    let removed = Harness::new().run_with_concurrent_writes(&[], REMOVE, &of("first")).await;
+    let removed = Harness::new().run_with_concurrent_writes(&[], REMOVE, &removals_of("first")).await;
     assert_eq!(removed, (Counts { deleted: 2, ..counts(2) }, Vec::new(), None));
-    // Of the same version, so that only its writer differs.
-    let meanwhile = Harness::new().run_with_concurrent_writes(&[1], REMOVE, &of("first")).await;
+    // The other write has the same version, so that only its writer differs.
+    let meanwhile = Harness::new().run_with_concurrent_writes(&[1], REMOVE, &removals_of("first")).await;
     let expected = Counts { deleted: 1, conflict: 1, ..counts(1) };
     assert_eq!(meanwhile, (expected, vec!["rewritten".to_owned()], Some(1.into())));
-    let before = Harness::new().run_with_concurrent_writes(&[], REMOVE, &of("another")).await;
+    let before = Harness::new().run_with_concurrent_writes(&[], REMOVE, &removals_of("another")).await;
     assert_eq!((before.0, before.2), (Counts { conflict: 2, ..counts(0) }, Some(1.into())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_document_that_others_write_all_the_time_is_tried_again_later() {
-    // More often than one attempt at the chunk decides.
+    // 50 writes of others: more than the rounds of one attempt at the chunk.
     let busy = Harness::new();
     assert_eq!(
         busy.run_with_concurrent_writes(&[1; 50], ADD, NEW).await,

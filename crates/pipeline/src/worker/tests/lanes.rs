@@ -1,4 +1,5 @@
-//! Lanes side by side: as much faster as the target allows, and every product in its order; redrives included.
+//! Tests of lanes, which are handled side by side while each keeps its order: more lanes are faster, and each product
+//! is written in order, also when dead letters are redriven.
 
 use super::{FakePlugin, Harness, RunUntil, SHOP, Worker, WorkerSettings};
 use crate::{
@@ -19,14 +20,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+/// Number of products in the export.
 const PRODUCTS: u32 = 5_000;
-/// Of the one product that changes all the time.
+/// How often the export has one more product, `busy`, each time in a newer version.
 const UPDATES: u32 = 50;
-/// How long the target takes for a request, and how many it takes concurrently.
+/// How long the index takes for a request.
 const REQUEST: Duration = Duration::from_millis(200);
+/// How many requests the index handles concurrently.
 const ALLOWED: usize = 8;
 
-/// Lets each request take a while; more than are allowed concurrently wait.
+/// Lets each request take [`REQUEST`], and those beyond [`ALLOWED`] wait.
 struct Throttle(Semaphore);
 
 #[async_trait]
@@ -38,7 +41,7 @@ impl Interceptor for Throttle {
     }
 }
 
-/// The chunks of an export, as ingest cuts them.
+/// The chunks of the export, as ingest cuts them; `updates` is the number of versions of the product `busy`.
 fn chunks(lanes: u16, updates: u32) -> Vec<FinishedChunk> {
     let mut chunker = Chunker::new(ChunkBounds { documents: 10, bytes: 1 << 20 }, lanes);
     let mut chunks = Vec::new();
@@ -98,12 +101,12 @@ async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i
 
 #[tokio::test(start_paused = true)]
 async fn throughput_grows_with_lanes_up_to_what_the_target_allows() {
-    let (alone, _) = work(1, 0).await;
-    for (lanes, least) in [(2, 2.0), (4, 4.0), (8, 8.0), (16, ALLOWED as f64)] {
+    let (in_one_lane, _) = work(1, 0).await;
+    for (lanes, expected) in [(2, 2.0), (4, 4.0), (8, 8.0), (16, ALLOWED as f64)] {
         let (took, _) = work(lanes, 0).await;
-        let speedup = alone.as_secs_f64() / took.as_secs_f64();
+        let speedup = in_one_lane.as_secs_f64() / took.as_secs_f64();
         eprintln!("{lanes} lanes: {speedup:.2} times as fast");
-        assert!(speedup >= 0.9 * least, "{lanes} lanes are {speedup:.2} times as fast as one");
+        assert!(speedup >= 0.9 * expected, "{lanes} lanes are {speedup:.2} times as fast as one");
     }
 }
 
@@ -117,7 +120,8 @@ async fn a_product_that_changes_all_the_time_is_written_in_its_order() {
     }
 }
 
-/// Fault of before: they were worked side by side, and an index without preconditions kept the older version of a product.
+/// Fault of before: they were worked side by side, and an index without preconditions kept the older version of a
+/// product.
 #[tokio::test(start_paused = true)]
 async fn dead_letters_of_jobs_in_other_numbers_of_lanes_are_redriven_one_job_after_the_other() {
     let harness = Harness::new();

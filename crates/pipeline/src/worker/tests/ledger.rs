@@ -1,4 +1,5 @@
-//! What the ledger remembers of products, and what it rejects.
+//! Tests of the ledger, which records the outcome of each product: what workers record, and which late documents and
+//! removals they refuse because of it.
 
 use super::{ADD, Harness, Next, SHOP};
 use crate::worker::{self, DeadLetterFilter};
@@ -29,32 +30,35 @@ fn scope() -> LedgerScope {
 }
 
 impl Harness {
+    /// The ledger's record of a product.
     async fn record(&self, product: &str) -> Option<LedgerRecord> {
         let product = ProductId::new(product).unwrap();
         self.stores.ledger.get(&scope(), &[product]).await.unwrap().remove(0)
     }
 
-    /// State, documents and version of a product.
-    async fn said(&self, product: &str) -> (ProductState, Vec<String>, Option<i64>) {
+    /// State, documents and version of a product, as the ledger has them.
+    async fn recorded(&self, product: &str) -> (ProductState, Vec<String>, Option<i64>) {
         let record = self.record(product).await.unwrap();
         let documents = record.documents.iter().map(ToString::to_string).collect();
         (record.state, documents, record.version.get("v").and_then(serde_json::Value::as_i64))
     }
 
-    /// Works a job of one chunk; its status, counts and the codes of its entries.
+    /// Works a job of one chunk; returns its status, its counts and the codes of its report entries.
     async fn work(&self, name: &str, operation: Operation, text: &str) -> (JobStatus, Counts, Vec<String>) {
         let id = self.publish(name, &[(operation, text)], false).await;
         let job = self.run(&id).await.unwrap();
         (job.status, job.counts, job.samples.into_iter().map(|entry| entry.code).collect())
     }
 
+    /// The ids of the documents in the index.
     fn ids(&self) -> BTreeSet<String> {
         self.index.state().documents.keys().map(DocumentId::to_string).collect()
     }
 }
 
-fn line(id: &str, product: &str, v: i64) -> String {
-    format!("{{\"_id\":\"{id}\",\"_mq_product\":\"{product}\",\"v\":{v}}}\n")
+/// A line of a chunk: a document or removal of a product, in a version.
+fn line(id: &str, product: &str, version: i64) -> String {
+    format!("{{\"_id\":\"{id}\",\"_mq_product\":\"{product}\",\"v\":{version}}}\n")
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,27 +67,30 @@ async fn a_product_is_live_with_all_its_documents_and_then_removed() {
     harness.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
     harness.work("2", ADD, &line("c", "gid/1", 2)).await;
     let (live, abc) = (ProductState::Live, ["a", "b", "c"].map(str::to_owned).to_vec());
-    assert_eq!(harness.said("gid/1").await, (live, abc.clone(), Some(2)));
-    // No document that reached the index says whose it is.
-    let mut held = harness.index.state().documents.clone().into_values();
-    assert!(held.all(|held| held.write.document.fields.keys().all(|name| name == "v")));
+    assert_eq!(harness.recorded("gid/1").await, (live, abc.clone(), Some(2)));
+    // No document in the index has the host's own field with its product.
+    let mut indexed = harness.index.state().documents.clone().into_values();
+    assert!(indexed.all(|indexed| indexed.write.document.fields.keys().all(|name| name == "v")));
     let (status, counts, _) = harness.work("3", DELETE, &line("gid-1", "gid/1", 3)).await;
-    // The documents that the removal does not name are not items.
+    // The documents that the removal does not name are removed, but not counted.
     let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
     assert_eq!((status, counts, harness.ids()), (JobStatus::Completed, expected, BTreeSet::new()));
-    let (state, documents, version) = harness.said("gid/1").await;
+    let (state, documents, version) = harness.recorded("gid/1").await;
     assert_eq!((state, version), (ProductState::Removed, Some(3)));
-    assert!(abc.iter().all(|id| documents.contains(id)), "`host why` names what it had: {documents:?}");
+    assert!(
+        abc.iter().all(|id| documents.contains(id)),
+        "`host why` lists the documents that it had: {documents:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_older_add_in_another_lane_does_not_bring_a_removed_product_back() {
     let harness = Harness::new();
     harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
-    for (name, v, code) in
+    for (name, version, code) in
         [("older", 1, Some("removed-product")), ("same", 2, Some("removed-product")), ("newer", 3, None)]
     {
-        let id = harness.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", v))], &[7]).await;
+        let id = harness.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", version))], &[7]).await;
         let job = harness.run(&id).await.unwrap();
         assert_eq!(job.samples.first().map(|entry| entry.code.as_str()), code, "{name}");
         assert_eq!(harness.ids().is_empty(), code.is_some(), "{name}");
@@ -112,38 +119,38 @@ async fn a_redriven_add_does_not_bring_a_removed_product_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_that_comes_late_takes_nothing_back_from_a_newer_one() {
+async fn a_removal_that_comes_late_does_not_replace_a_newer_one() {
     let harness = Harness::new();
     harness.work("removal", DELETE, &line("1", "gid/1", 5)).await;
     for (name, text) in
         [("older", line("1", "gid/1", 2)), ("any", line("1", "gid/1", 0).replace(",\"v\":0", ""))]
     {
         harness.work(name, DELETE, &text).await;
-        assert_eq!(harness.said("gid/1").await.2, Some(5), "{name}");
+        assert_eq!(harness.recorded("gid/1").await.2, Some(5), "{name}");
     }
     assert_eq!(harness.work("add", ADD, &line("1", "gid/1", 4)).await.2, ["removed-product"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_goes_alone_leaves_its_product() {
+async fn a_product_without_its_last_document_is_absent_and_comes_back_in_the_same_version() {
     let harness = Harness::new();
     let alone =
-        |id: &str, v: i64| line(id, "gid/1", v).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
+        |id: &str, version| line(id, "gid/1", version).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
     harness.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
     harness.work("2", DELETE, &alone("a", 2)).await;
-    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
+    assert_eq!(harness.recorded("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
     harness.work("3", DELETE, &alone("b", 2)).await;
-    assert_eq!(harness.said("gid/1").await.0, ProductState::Absent);
-    // What no removal said of the product may come back in the same version, but not in an older one.
+    assert_eq!(harness.recorded("gid/1").await.0, ProductState::Absent);
+    // No removal named the product as a whole, so it may come back in the same version, but not in an older one.
     assert_eq!(harness.work("4", ADD, &line("a", "gid/1", 1)).await.2, ["removed-product"]);
     assert_eq!(harness.work("5", ADD, &line("a", "gid/1", 2)).await.2, [""; 0]);
-    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
+    assert_eq!(harness.recorded("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
 }
 
-/// The last line of a product with these other documents.
-fn last_line(id: &str, siblings: &[&str], v: i64) -> String {
+/// The last line of product `gid/1` in a job, which names the product's other documents.
+fn last_line(id: &str, siblings: &[&str], version: i64) -> String {
     let siblings = serde_json::to_string(siblings).unwrap();
-    line(id, "gid/1", v).replace(",\"v\"", &format!(",\"_mq_siblings\":{siblings},\"v\""))
+    line(id, "gid/1", version).replace(",\"v\"", &format!(",\"_mq_siblings\":{siblings},\"v\""))
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,9 +158,9 @@ async fn a_document_that_its_product_does_not_have_any_more_leaves_the_index() {
     let harness = Harness::new();
     let abc = line("a", "gid/1", 2) + &line("b", "gid/1", 2) + &last_line("c", &["a", "b"], 2);
     harness.work("1", ADD, &abc).await;
-    // A late job that knew less takes nothing back.
+    // A late job in an older version, without `b` and `c`, removes nothing.
     assert_eq!(harness.work("late", ADD, &last_line("a", &[], 1)).await.2, ["older-version"]);
-    // What does not say it is whole removes nothing, such as the first chunk of a large product.
+    // A line that does not name the other documents removes nothing: it may be in the first chunk of a large product.
     harness.work("part", ADD, &line("a", "gid/1", 3)).await;
     assert_eq!(harness.ids().len(), 3);
 
@@ -163,54 +170,55 @@ async fn a_document_that_its_product_does_not_have_any_more_leaves_the_index() {
     assert_eq!((status, counts, codes), (JobStatus::Completed, expected, vec![]));
     assert_eq!(harness.ids(), ["a", "c"].map(str::to_owned).into());
     let documents = ["a", "c"].map(str::to_owned).to_vec();
-    assert_eq!(harness.said("gid/1").await, (ProductState::Live, documents, Some(4)));
-    // It says the same again in the same version: its level may be another one now.
+    assert_eq!(harness.recorded("gid/1").await, (ProductState::Live, documents, Some(4)));
+    // Other documents in the same version: as after the plug-in was set to another level, a document for each product
+    // or each variant.
     harness.work("3", ADD, &last_line("gid-1", &[], 4)).await;
     assert_eq!(harness.ids(), BTreeSet::from(["gid-1".to_owned()]));
-    // What it has now is refused, so what it had stays.
+    // The new document is refused, so the former ones stay.
     harness.work("4", ADD, &(line("a", "gid/1", 5) + &last_line("b", &["a"], 5))).await;
     let refused = last_line("a", &[], 6).replace('}', ",\"title\":\"bad\"}");
     harness.work("5", ADD, &refused).await;
     let documents = ["a", "b"].map(str::to_owned).to_vec();
-    assert_eq!(harness.said("gid/1").await, (ProductState::Live, documents, Some(5)));
+    assert_eq!(harness.recorded("gid/1").await, (ProductState::Live, documents, Some(5)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_document_that_goes_to_another_product_stays() {
     let harness = Harness::new();
     harness.work("1", ADD, &(line("a", "gid/1", 1) + &last_line("b", &["a"], 1))).await;
-    // Of the same chunk, and of an earlier chunk of the same job.
-    let of_two = |id: &str, v| last_line(id, &[], v).replace("gid/1", "gid/2");
-    harness.work("2", ADD, &(of_two("b", 2) + &last_line("a", &[], 2))).await;
-    assert_eq!((harness.ids().len(), harness.said("gid/1").await.1), (2, vec!["a".to_owned()]));
-    let chunks = [of_two("a", 3), last_line("c", &[], 3)];
+    // The other product is in the same chunk, and then in an earlier chunk of the same job.
+    let of_product_2 = |id: &str, version| last_line(id, &[], version).replace("gid/1", "gid/2");
+    harness.work("2", ADD, &(of_product_2("b", 2) + &last_line("a", &[], 2))).await;
+    assert_eq!((harness.ids().len(), harness.recorded("gid/1").await.1), (2, vec!["a".to_owned()]));
+    let chunks = [of_product_2("a", 3), last_line("c", &[], 3)];
     let id = harness.publish("3", &[(ADD, &chunks[0]), (ADD, &chunks[1])], false).await;
     harness.run(&id).await.unwrap();
     assert!(harness.ids().contains("a"), "{:?}", harness.ids());
-    assert_eq!(harness.said("gid/1").await.1, ["c"]);
+    assert_eq!(harness.recorded("gid/1").await.1, ["c"]);
 }
 
-/// Its dead letter is redriven after a later job wrote the same version at another level, or products without versions.
-/// In a catalog it is archived, and comes back when the shop has it again.
+/// The index archives the document, as a relational catalog (PostgreSQL) does, and it comes back in the same version
+/// when the shop has it again.
 #[tokio::test(start_paused = true)]
 async fn what_a_full_sync_did_not_have_is_archived_rather_than_removed() {
     let harness = Harness::new();
     harness.work("add", ADD, &line("p", "p", 1)).await;
     let planned = "{\"_id\":\"p\",\"_mq_product\":\"p\",\"v\":1,\"_mq_job_id\":\"add\"}\n";
     harness.work("archiving", DELETE, planned).await;
-    let held = || {
+    let active_and_archived = || {
         let state = harness.index.state();
         (state.documents.len(), state.archived.len())
     };
-    assert_eq!(held(), (0, 1));
-    assert_eq!(harness.said("p").await.0, ProductState::Absent);
+    assert_eq!(active_and_archived(), (0, 1));
+    assert_eq!(harness.recorded("p").await.0, ProductState::Absent);
     let (_, counts, codes) = harness.work("back", ADD, &line("p", "p", 1)).await;
     assert_eq!((counts.processed, codes), (1, Vec::new()));
-    assert_eq!(harness.said("p").await.0, ProductState::Live);
-    assert_eq!(held(), (1, 0));
+    assert_eq!(harness.recorded("p").await.0, ProductState::Live);
+    assert_eq!(active_and_archived(), (1, 0));
 }
 
-/// The version that had it is that of the whole product.
+/// Version 2 named the document among all documents of its product, before a removal in version 3.
 #[tokio::test(start_paused = true)]
 async fn a_document_that_was_removed_alone_does_not_come_back_in_the_version_that_had_it() {
     let harness = Harness::new();
@@ -224,9 +232,9 @@ async fn a_document_that_was_removed_alone_does_not_come_back_in_the_version_tha
     );
 }
 
-/// Documents of an older version that were in no chunk which was written: the newer version does not name them.
+/// A chunk of version 1 comes after version 2, which names all documents of the product, and not this one.
 #[tokio::test(start_paused = true)]
-async fn a_document_that_was_never_written_is_not_written_under_a_newer_product() {
+async fn a_document_of_an_older_version_that_the_newer_one_does_not_name_is_not_written() {
     let harness = Harness::new();
     harness.work("new", ADD, &last_line("p-a", &[], 2)).await;
     let (_, counts, codes) = harness.work("late", ADD, &line("p-b", "gid/1", 1)).await;
@@ -234,9 +242,10 @@ async fn a_document_that_was_never_written_is_not_written_under_a_newer_product(
     assert_eq!(harness.ids(), BTreeSet::from(["p-a".to_owned()]));
 }
 
-/// An old export that is read again after the full sync that no longer had the product.
+/// A full sync did not have the product. An export that was taken before it is then read again, and one that was
+/// taken after it.
 #[tokio::test(start_paused = true)]
-async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
+async fn an_absent_product_comes_back_from_a_later_export_and_not_from_an_earlier_one() {
     let harness = Harness::new();
     let hour = Duration::from_secs(3_600);
     let before = harness.clock.now();
@@ -260,7 +269,7 @@ async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
         let found: Vec<String> = ended.samples.into_iter().map(|entry| entry.code).collect();
         assert_eq!(found, codes, "{name}");
     }
-    assert_eq!(harness.said("p").await.0, ProductState::Live);
+    assert_eq!(harness.recorded("p").await.0, ProductState::Live);
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +289,8 @@ async fn a_redriven_chunk_takes_out_nothing_of_a_later_job() {
     }
 }
 
-/// It is newer than its product says, and its product is not refused for that.
+/// The index has document `b` in a newer version than the product that no longer has it. It stays, and that is no
+/// refusal of the product.
 #[tokio::test(start_paused = true)]
 async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product() {
     let harness = Harness::new();
@@ -289,23 +299,23 @@ async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product()
     assert_eq!((harness.ids().len(), harness.record("gid/1").await.unwrap().refusal), (2, None));
 }
 
-/// Older exports name it, and the index has no version of it any more.
+/// An older export still names the document, and the index has no version of it to compare with; the ledger has.
 #[tokio::test(start_paused = true)]
 async fn a_document_that_left_its_product_does_not_come_back_in_an_older_version() {
     let harness = Harness::new();
-    let both = |v| line("a", "gid/1", v) + &last_line("b", &["a"], v);
+    let both = |version| line("a", "gid/1", version) + &last_line("b", &["a"], version);
     harness.work("1", ADD, &both(1)).await;
     harness.work("2", ADD, &last_line("a", &[], 3)).await;
     assert_eq!(harness.work("older", ADD, &both(2)).await.2, ["removed-document", "older-version"]);
     assert_eq!(harness.ids(), BTreeSet::from(["a".to_owned()]));
-    // In the same version, as after a change of the configuration, and in a newer one it does.
+    // It does come back in the same version, as after a change of the plug-in's configuration, and in a newer one.
     assert_eq!(harness.work("same", ADD, &last_line("b", &["a"], 3)).await.2, [""; 0]);
     assert_eq!(harness.ids().len(), 2);
     assert_eq!(harness.work("3", ADD, &both(4)).await.2, [""; 0]);
     assert!(harness.record("gid/1").await.unwrap().gone.is_empty());
 }
 
-/// So that `host why` names the job whose content the index has.
+/// `host why` names the job of the record, which must be the one whose content the index has.
 #[tokio::test(start_paused = true)]
 async fn a_record_names_the_job_that_wrote_other_content_of_the_same_version() {
     let harness = Harness::new();
@@ -330,7 +340,7 @@ async fn an_update_does_not_say_what_its_product_consists_of() {
 #[tokio::test(start_paused = true)]
 async fn refusals_and_conflicts_stand_beside_the_state() {
     let harness = Harness::new();
-    let bad = |v: i64| line("1", "gid/1", v).replace("}", ",\"title\":\"bad\"}");
+    let bad = |version: i64| line("1", "gid/1", version).replace("}", ",\"title\":\"bad\"}");
     harness.work("bad", ADD, &bad(1)).await;
     let record = harness.record("gid/1").await.unwrap();
     assert_eq!((record.state, record.refusal.unwrap().code), (ProductState::Refused, "bad-title".to_owned()));
@@ -349,10 +359,10 @@ async fn refusals_and_conflicts_stand_beside_the_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_of_older_versions_are_products_of_their_own() {
+async fn a_line_that_names_no_product_is_a_product_of_its_own() {
     let harness = Harness::new();
     harness.work("1", ADD, "{\"_id\":\"1\",\"v\":1}\n").await;
-    assert_eq!(harness.said("1").await, (ProductState::Live, vec!["1".to_owned()], Some(1)));
+    assert_eq!(harness.recorded("1").await, (ProductState::Live, vec!["1".to_owned()], Some(1)));
     harness.work("2", DELETE, "{\"_id\":\"1\",\"v\":2}\n").await;
     assert_eq!(harness.work("3", ADD, "{\"_id\":\"1\",\"v\":1}\n").await.2, ["removed-product"]);
 }
@@ -365,14 +375,14 @@ fn failed() -> StoreError {
     }
 }
 
-/// A ledger whose next changes fail, after or before they took effect, and that counts them.
+/// A ledger whose next changes fail as the test says, and that counts them.
 struct FailingLedger {
     ledger: Arc<dyn Ledger>,
-    /// Whether each failing change takes effect.
+    /// One entry for each call that fails, the last one first: whether the change takes effect all the same.
     failures: Mutex<Vec<bool>>,
     /// Number of records in each call.
     replaced: Mutex<Vec<usize>>,
-    /// What another worker stores before the next change.
+    /// Records that another worker stores just before the next change.
     meanwhile: Mutex<Vec<LedgerRecord>>,
 }
 
@@ -440,19 +450,19 @@ async fn a_chunk_whose_records_cannot_be_stored_is_retried_and_counted_once() {
         let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
         let (status, counts, _) = harness.work("add", ADD, &text).await;
         assert_eq!((status, counts), (JobStatus::Completed, super::counts(2)), "{takes_effect}");
-        assert_eq!(harness.said("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
-        // A change that took effect leaves nothing to be changed again.
+        assert_eq!(harness.recorded("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
+        // If the failed change took effect, the next attempt finds nothing to change.
         assert_eq!(ledger.replaced.lock().unwrap().len(), if takes_effect { 1 } else { 4 });
         ledger.failures.lock().unwrap().extend([takes_effect; 3]);
         let (status, counts, _) = harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
         let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
         assert_eq!((status, counts), (JobStatus::Completed, expected), "{takes_effect}");
-        assert_eq!(harness.said("gid/1").await.0, ProductState::Removed);
+        assert_eq!(harness.recorded("gid/1").await.0, ProductState::Removed);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_change_is_not_written() {
+async fn records_that_did_not_change_are_not_written() {
     let (harness, ledger) = Harness::with_failing_ledger(&[]);
     let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
     let bad = line("3", "gid/3", 1).replace("}", ",\"title\":\"bad\"}");
@@ -463,20 +473,20 @@ async fn what_did_not_change_is_not_written() {
     assert_eq!(
         *ledger.replaced.lock().unwrap(),
         [3, 1],
-        "of the second and third nothing, of the fourth the product that changed"
+        "the first job writes all records, the fourth that of the product that changed"
     );
 }
 
-/// A worker that stood still for longer than its lease, or a chunk of another program in another lane: what was read is not what the
-/// ledger says any more.
+/// Another worker changes the record between reading and writing: this one was paused for longer than its lease, or a
+/// program other than the host published a chunk of the product in another lane.
 #[tokio::test(start_paused = true)]
-async fn what_another_worker_recorded_meanwhile_stays() {
+async fn a_removal_that_another_worker_recorded_meanwhile_holds() {
     let (harness, ledger) = Harness::with_failing_ledger(&[]);
     let newer = Job { sequence: 9, ..build::job(&*harness.clock, SHOP) };
-    let record = |id: &str, state, v: i64| LedgerRecord {
+    let record = |id: &str, state, version: i64| LedgerRecord {
         state,
         documents: [DocumentId::new(id).unwrap()].into(),
-        version: serde_json::from_str(&format!("{{\"v\":{v}}}")).unwrap(),
+        version: serde_json::from_str(&format!("{{\"v\":{version}}}")).unwrap(),
         order: Some(JobRecency::of(&newer)),
         ..LedgerRecord::new(
             ProductId::new(format!("gid/{id}")).unwrap(),
@@ -492,5 +502,9 @@ async fn what_another_worker_recorded_meanwhile_stays() {
     assert_eq!((status, counts, codes), (JobStatus::Conflict, expected, vec!["removed-product".to_owned()]));
     let stored = harness.record("gid/1").await.unwrap();
     assert_eq!((stored.state, &stored.version), (ProductState::Removed, &removed.version));
-    assert_eq!(harness.ids(), ["2".to_owned()].into(), "what it had written before it knew");
+    assert_eq!(
+        harness.ids(),
+        ["2".to_owned()].into(),
+        "it removes what it wrote before it knew of the removal"
+    );
 }

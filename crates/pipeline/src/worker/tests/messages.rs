@@ -1,4 +1,5 @@
-//! What becomes of a message whose chunk is done, when the queue fails, and of one whose chunk makes the host panic.
+//! Tests of what becomes of a message if it cannot be removed, if its chunk makes the host panic, and if its chunk
+//! cannot be claimed; and of the report of a chunk whose worker lost its lease.
 
 use super::{
     claims::{Failing, FailingClaims, Log},
@@ -18,7 +19,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
-/// A queue that fails to remove messages at first.
+/// A queue that fails to remove messages as often as `failures` says.
 struct Unremovable {
     queue: Arc<dyn Queue>,
     failures: AtomicU32,
@@ -111,7 +112,7 @@ fn harness(failures: u32) -> Harness {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_cannot_be_removed_is_no_error_of_its_job() {
+async fn a_message_that_cannot_be_removed_is_redelivered_and_no_error_of_its_job() {
     let harness = harness(1);
     let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
     let mut delivered = harness.stores.queue.receive(SHOP, 1, Duration::from_secs(60)).await.unwrap();
@@ -121,7 +122,7 @@ async fn a_message_that_cannot_be_removed_is_no_error_of_its_job() {
     };
     let receipt = delivered[0].receipt.clone();
     let done = harness.worker.run_batch(vec![delivered.remove(0)], deadlines).await;
-    assert!(!done.contains(&receipt), "it was called done");
+    assert!(!done.contains(&receipt), "the message is still in the queue");
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.completed_chunks, job.last_error), (1, None));
     let job = harness.run(&id).await.unwrap();
@@ -139,7 +140,7 @@ async fn a_dead_letter_says_where_the_host_panicked() {
     let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
     let backtrace = dead_letters[0].context.backtrace.as_deref().unwrap();
     assert!(backtrace.starts_with("at ") && backtrace.contains("fakes/index.rs"), "{backtrace}");
-    // Others have none.
+    // A dead letter for another reason has no backtrace.
     let id = harness.publish("other", &[(ADD, TWO)], false).await;
     let chunk = harness.stores.jobs.chunk(&id, 0).await.unwrap().unwrap();
     harness.stores.chunks.put(&chunk.key, b"damaged").await.unwrap();
@@ -148,7 +149,8 @@ async fn a_dead_letter_says_where_the_host_panicked() {
     assert_eq!(dead_letters[1].context.backtrace, None);
 }
 
-/// Chunks whose first report is stored late, even if its caller is gone by then: a request in flight cannot be taken back.
+/// A store whose first `put`, that of a report, takes effect late, even if its caller has given up by then: a request
+/// in flight cannot be taken back.
 struct LateReport {
     chunks: Arc<dyn Chunks>,
     is_late: AtomicBool,
@@ -196,9 +198,9 @@ async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
     let chunks = Arc::new(LateReport { chunks: stores.chunks.clone(), is_late: AtomicBool::new(true) });
     let harness = Harness::with_stores(Stores { chunks, ..stores }, clock);
     let id = harness.publish("job", &[(ADD, &format!("{TWO}no document\n"))], false).await;
-    // Refused at the first attempt alone, whose report says so.
+    // Only the first attempt has this refusal, and only its report names it.
     harness.script([Next::Refuse("1")]);
-    let robber = async {
+    let take_over = async {
         harness.clock.sleep(Duration::from_secs(5)).await;
         let lease = ChunkLease {
             job_id: id.clone(),
@@ -210,7 +212,7 @@ async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
         };
         assert!(harness.stores.jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
     };
-    let (job, ()) = tokio::join!(harness.run(&id), robber);
+    let (job, ()) = tokio::join!(harness.run(&id), take_over);
     let job = job.unwrap();
     assert_eq!((job.counts.processed, job.counts.failed, job.counts.skipped), (2, 0, 1));
     harness.clock.sleep(Duration::from_secs(3_600)).await;
@@ -224,7 +226,8 @@ async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_fails_is_not_delivered_again_at_once() {
     const HOUR: Duration = Duration::from_secs(3_600);
-    /// In a loop for all shops, or in a function that is invoked for as long as there are messages.
+    /// Works for this time: in a loop over all shops, or in a function that is invoked for as long as there are
+    /// messages.
     async fn work(harness: &Harness, in_loop: bool, time: Duration) {
         let cancel = CancellationToken::new();
         let stop = async {

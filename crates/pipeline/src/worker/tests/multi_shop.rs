@@ -1,4 +1,4 @@
-//! Many shops concurrently.
+//! Tests of one worker that works the queues of several shops.
 
 use super::*;
 
@@ -11,7 +11,7 @@ async fn job(harness: &Harness, id: &JobId) -> JobSnapshot {
     harness.stores.jobs.get(id).await.unwrap().unwrap()
 }
 
-/// Works all shops for so long.
+/// Works the queues of all shops for this time.
 async fn work(harness: &Harness, time: Duration) {
     let cancel = CancellationToken::new();
     let stop = async {
@@ -25,7 +25,7 @@ async fn work(harness: &Harness, time: Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_large_shop_does_not_keep_small_ones_waiting() {
     let harness = Harness::new();
-    let chunks: Vec<String> = (0..60).map(|n| document(&format!("large-{n}"))).collect();
+    let chunks: Vec<String> = (0..60).map(|number| document(&format!("large-{number}"))).collect();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
     let large = harness.publish_for("large", "large", &chunks, true).await;
     let mut small = Vec::new();
@@ -53,7 +53,7 @@ async fn work_on_an_index_that_a_person_must_repair_is_stopped_and_the_others_go
     assert_eq!(job(&harness, &broken).await.status, JobStatus::InProgress);
     let attempts = harness.index.state().written_shops.iter().filter(|shop| *shop == "broken").count();
     assert!((3..14).contains(&attempts), "15 s, 30 s, 60 s, 60 s … lie between attempts: {attempts}");
-    // No attempt is used up: repaired, it continues as if never tried.
+    // No attempt is used up: after the repair, the chunk is handled as if it had never been tried.
     harness.index.state().broken_shop = None;
     assert_eq!(harness.claim(&broken, Duration::ZERO).await.attempts, 1);
     work(&harness, Duration::from_secs(60)).await;
@@ -61,7 +61,7 @@ async fn work_on_an_index_that_a_person_must_repair_is_stopped_and_the_others_go
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_is_finished_before_the_end() {
+async fn a_cancelled_worker_finishes_the_chunk_that_it_has_begun() {
     let harness = Harness::new();
     let chunks = [document("1"), document("2")];
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();

@@ -1,11 +1,11 @@
-//! Chunks that no worker can handle.
+//! Tests of chunks that no worker can handle: they become dead letters.
 
 use super::*;
 use host_core::storage::IndexDocument;
 use serde_json::Map;
 
 #[tokio::test(start_paused = true)]
-async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
+async fn a_chunk_that_cannot_be_handled_becomes_a_dead_letter_and_its_lane_goes_on() {
     let fatal = "{\"_id\":\"1\",\"title\":\"fatal\"}\n{\"_id\":\"2\",\"title\":\"x\"}\n";
     for (code, chunk) in
         [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
@@ -77,7 +77,7 @@ async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
         let harness = Harness::new();
         harness.index.state().server = server.clone();
         let id = harness.publish("job", &[(ADD, TWO)], false).await;
-        // Another target may have settings for an index of this name.
+        // The settings for an index of this name are for another target, so the dead letter must not name their server.
         let name = harness.stores.jobs.get(&id).await.unwrap().unwrap().job.index_name;
         let settings = Map::from_iter([("endpoint".to_owned(), "http://elsewhere:8882".into())]);
         harness.stores.settings.put(&name, &IndexDocument(settings)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Partial updates.
+//! Tests of partial updates, which change only the fields that they have.
 
 use super::*;
 
@@ -18,13 +18,14 @@ async fn an_update_changes_what_is_there_and_creates_nothing() {
     codes.sort_unstable();
     assert_eq!(codes, ["bad-title", "document-not-found", "older-version"]);
     let fields = |id: &str| {
-        let held = harness.index.state().documents[&DocumentId::new(id).unwrap()].clone();
-        Value::from(held.write.document.fields)
+        let indexed = harness.index.state().documents[&DocumentId::new(id).unwrap()].clone();
+        Value::from(indexed.write.document.fields)
     };
     assert_eq!(fields("1"), serde_json::json!({"v": 2, "title": "a", "stock": 5}));
     assert_eq!(fields("2"), serde_json::json!({"v": 1, "title": "b"}));
 
-    // The same again is unchanged; another update of the version is a conflict; the whole document is not.
+    // The same update again is unchanged; another update of the same version is a conflict; the whole document in
+    // that version is written.
     let again = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
     let other = "{\"_id\":\"1\",\"v\":2,\"price\":9}\n";
     let whole = "{\"_id\":\"1\",\"v\":2,\"title\":\"new\"}\n";
@@ -41,7 +42,7 @@ async fn an_update_changes_what_is_there_and_creates_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_that_is_tried_again_counts_as_it_did() {
+async fn an_update_that_is_repeated_after_a_crash_is_written_and_counted_once() {
     let harness = Harness::new();
     let id = harness.publish("job", &[(ADD, TWO)], false).await;
     harness.run(&id).await.unwrap();
