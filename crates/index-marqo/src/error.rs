@@ -48,7 +48,7 @@ pub(super) enum Failure {
          the schema of the index, and run the same command again"
     )]
     Busy { endpoint: String, operation: &'static str, attempts: u32, detail: String },
-    /// The server throttled for longer than `throttle_timeout_seconds`.
+    /// The server throttled for longer than `throttle_timeout_seconds`, or at all where a user waits for the answer.
     #[error("{endpoint} throttled every {operation} for {seconds} s, last with {detail}")]
     Throttled { endpoint: String, operation: &'static str, seconds: u64, detail: String },
     /// The server refused a request that holds no documents.

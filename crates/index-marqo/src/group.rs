@@ -6,7 +6,7 @@ use jiff::Timestamp;
 /// A document that has no outcome yet.
 pub(super) struct Pending<'a> {
     pub(super) payload: &'a Payload<'a>,
-    /// Answers from which its outcome is unknown, such as a 500 in its item.
+    /// Answers that leave its outcome unknown, such as a 500 in its item.
     pub(super) attempts: u32,
     /// Refusals that may pass, such as of an image that could not be downloaded.
     pub(super) refusals: u32,

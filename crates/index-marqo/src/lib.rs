@@ -213,7 +213,7 @@ async fn write(
     Ok(outcomes)
 }
 
-/// The refusal of a document that the server would not accept; `None` if it must be sent to know.
+/// The refusal of a document that the server would certainly refuse; `None` for all others.
 fn refuse_locally(
     session: &Session<'_>,
     server_info: &ServerInfo,

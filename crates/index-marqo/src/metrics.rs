@@ -67,7 +67,7 @@ pub(super) fn partial_detected(count: usize) {
     counter!(names::partial_detected()).increment(count as u64);
 }
 
-/// Documents of those that have their vectors at a later check.
+/// Documents that lacked vectors and have them at a later check.
 pub(super) fn partial_recovered(count: usize) {
     counter!(names::partial_recovered()).increment(count as u64);
 }

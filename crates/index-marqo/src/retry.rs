@@ -222,7 +222,7 @@ pub(super) fn throttled(
 }
 
 impl Sent {
-    /// The failure that an answer means which is not retried.
+    /// The failure of a request whose answer is not retried.
     pub(super) fn failure(&self, operation: Operation) -> Failure {
         let (endpoint, operation, detail) =
             (self.endpoint.url.clone(), operation.as_str(), self.detail.clone());

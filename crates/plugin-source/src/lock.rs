@@ -52,8 +52,8 @@ impl Lockfile {
         Self::read(path)?.ok_or_else(|| FetchError::LockMissing { path: path.to_owned() })
     }
 
-    /// Reads a lock; `None` if there is nothing at the path. A dangling symbolic link is an error: it shows
-    /// that plug-ins were meant to be pinned.
+    /// Reads a lock; `None` if there is nothing at the path. A dangling symbolic link is an error: it shows that
+    /// plug-ins were meant to be pinned.
     pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
         let bytes = match file::read(path, MAX_BYTES) {

@@ -79,7 +79,7 @@ pub enum SettingsError {
     Unknown {
         /// Name of the index.
         index: String,
-        /// What the JSON parser says, cut so that it repeats no value.
+        /// What the JSON parser says up to its first comma, such as ``unknown field `flavour` ``.
         reason: String,
     },
 }

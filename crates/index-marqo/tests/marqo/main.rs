@@ -1,7 +1,7 @@
 //! Marqo as an index, against a stand-in: a server that answers as Marqo does and fails on request.
 //!
-//! Time is virtual: a wait ends at once, and its length is recorded. Only answers that never come take real time, 0.7
-//! s.
+//! Time is virtual: a wait ends at once, and its length is recorded. Only answers that never come take real time
+//! (0.7 s).
 
 // Everything here is a test, which Clippy sees only in `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
