@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-/// The program that checks the result.
+/// The Python program that checks the result.
 const CHECK: &str = include_str!("aws_check.py");
 
 /// Configuration of a demo.
@@ -46,6 +46,7 @@ pub fn index_name(number: u64) -> String {
 struct Shop {
     id: String,
     index: String,
+    /// Number of products.
     products: u64,
     export: PathBuf,
 }
@@ -81,7 +82,8 @@ impl AwsDemo<'_> {
         self.check("published", &aws, first)?;
 
         let started = Instant::now();
-        let mut workers = (0..self.workers).map(|n| self.worker(&aws, n)).collect::<Result<Vec<_>>>()?;
+        let mut workers =
+            (0..self.workers).map(|number| self.worker(&aws, number)).collect::<Result<Vec<_>>>()?;
         eprintln!("{} workers are running", self.workers);
         self.ingest(&aws, others)?;
         let findings = self.check("ended", &aws, &shops)?;
@@ -96,13 +98,14 @@ impl AwsDemo<'_> {
         Ok(findings)
     }
 
+    /// Writes an export for each shop.
     fn exports(&self) -> Result<Vec<Shop>> {
         let shop = |number| {
             let export = self.folder.join(format!("shop-{number}.jsonl"));
             let file =
                 File::create(&export).with_context(|| format!("cannot create {}", export.display()))?;
             let share = self.products / self.shops + u64::from(number < self.products % self.shops);
-            let recipe = SampleOptions {
+            let options = SampleOptions {
                 seed: number,
                 shape: Shape::Real,
                 grouped: true,
@@ -110,7 +113,7 @@ impl AwsDemo<'_> {
                 bytes: u64::MAX,
                 bad_lines: 0.0,
             };
-            let written = sample::write(&recipe, &mut BufWriter::new(file))?;
+            let written = sample::write(&options, &mut BufWriter::new(file))?;
             eprintln!("{}: {share} products, {:.1} MB", export.display(), written.bytes as f64 / 1e6);
             let id = format!("demo-{number}.myshopify.com");
             Ok(Shop { id, index: index_name(number), products: share, export })
@@ -131,7 +134,7 @@ impl AwsDemo<'_> {
             .env("HOST_STORE", "aws")
             .env("HOST_TARGET", "marqo")
             .env("HOST_AWS__ENDPOINT_URL", aws.url())
-            // They are compared with the index.
+            // The check compares chunks with the index; by default, they are removed once a job has ended.
             .env("HOST_RETENTION__KEEP_CHUNKS", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -155,6 +158,7 @@ impl AwsDemo<'_> {
         running.into_iter().try_for_each(|(ingest, name)| wait(ingest, &name))
     }
 
+    /// Starts a worker of all shops, with a log file.
     fn worker(&self, aws: &Ministack, number: usize) -> Result<Worker> {
         let log = self.folder.join(format!("worker-{number}.log"));
         let log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
@@ -163,7 +167,8 @@ impl AwsDemo<'_> {
         Ok(Worker(command.stderr(log).spawn()?))
     }
 
-    /// Runs the check at a moment of the demo; returns its findings.
+    /// Runs the check; returns its findings. The moment is `published` (before any worker runs) or `ended` (waits for
+    /// all jobs).
     fn check(&self, moment: &str, aws: &Ministack, shops: &[Shop]) -> Result<String> {
         let mut command = Command::new(aws.python());
         with_credentials(&mut command).args(["-c", CHECK, moment, aws.url(), self.marqo_url]);
@@ -183,7 +188,7 @@ impl AwsDemo<'_> {
     }
 }
 
-/// Credentials for the stand-in, which uses the key as the account.
+/// Sets credentials for the stand-in, which takes a key of 12 digits for the number of the account.
 fn with_credentials(command: &mut Command) -> &mut Command {
     command
         .env("AWS_ACCESS_KEY_ID", "123456789012")
@@ -204,6 +209,7 @@ fn wait(mut child: Child, name: &str) -> Result<()> {
 fn stop(worker: &mut Child) -> Result<()> {
     let kill = Command::new("kill").args(["-TERM", &worker.id().to_string()]).status()?;
     ensure!(kill.success(), "a worker ended early; see its log");
+    // 130 is the host's exit code after a signal.
     match worker.wait()?.code() {
         Some(130) => Ok(()),
         other => bail!("a worker ended with {other:?} instead of 130 after SIGTERM"),

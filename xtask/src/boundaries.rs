@@ -1,14 +1,16 @@
-//! Which crates know what: rules that a dependency in a `Cargo.toml` would break.
+//! Checks which crates know what: a dependency in a `Cargo.toml` must not break the rules below.
 
 use crate::command::{Failure, Step, headline};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// Kinds of dependencies, as `cargo tree` calls them.
+/// All kinds of dependencies, as `cargo tree` calls them.
 const ALL: &str = "normal,build,dev";
+/// Dependencies of the product, without those of tests.
 const NOT_OF_TESTS: &str = "normal";
 
-/// Beginnings of crates' names, the members of this workspace that alone may use them, and in which kinds of dependencies.
+/// Beginnings of the names of crates, the only members of this workspace that may use these crates, and the kinds of
+/// dependencies that the rule is about.
 const USERS: [(&str, &[&str], &str); 4] = [
     ("wasmtime", &["host-plugin-host"], ALL),
     ("aws-sdk-", &["host-storage-aws"], ALL),
@@ -22,7 +24,8 @@ const LIGHT: [&str; 3] = ["host-pipeline", "host-simulation", "host-testing"];
 /// Beginnings of the names of engines, backends and clients.
 const HEAVY: [&str; 4] = ["aws-sdk-", "reqwest", "rusqlite", "wasmtime"];
 
-/// Checks the direct dependencies of all members, and all dependencies of the light ones, those of their tests among them.
+/// Checks the direct dependencies of all members, and all dependencies of the members in [`LIGHT`], including those of
+/// their tests.
 pub(crate) fn run() -> Result<()> {
     headline("boundaries");
     let mut violations = Vec::new();
@@ -58,7 +61,8 @@ fn name(line: &str) -> &str {
     line.split(' ').next().unwrap_or_default()
 }
 
-/// What breaks [`USERS`] of these kinds, in lines such as `0host v0.1.0` and, for each dependency, `1clap v4.5.0`.
+/// Violations of the rules in [`USERS`] that are about these kinds. The tree has lines such as `0host v0.1.0` for a
+/// member, and after it `1clap v4.5.0` for each of its dependencies.
 fn forbidden_uses(edges: &str, tree: &str) -> Vec<String> {
     let rules = || USERS.iter().filter(|(_, _, kinds)| *kinds == edges);
     let (mut member, mut violations) = ("", Vec::new());
@@ -76,7 +80,7 @@ fn forbidden_uses(edges: &str, tree: &str) -> Vec<String> {
             }
         }
     }
-    // Otherwise a rule for crates that have been renamed would pass forever.
+    // A rule whose crates have been renamed would pass forever, so unused ones are violations, too.
     for (prefix, users, _) in rules() {
         let unused = users.iter().filter(|user| !allowed.contains(&(prefix, **user)));
         violations
@@ -85,6 +89,7 @@ fn forbidden_uses(edges: &str, tree: &str) -> Vec<String> {
     violations
 }
 
+/// The names in [`HEAVY`] that a tree contains.
 fn heavy_crates(tree: &str) -> BTreeSet<&str> {
     tree.lines().map(name).filter(|name| HEAVY.iter().any(|prefix| name.starts_with(prefix))).collect()
 }
@@ -94,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_member_owns_no_other_may_use() {
+    fn a_crate_that_one_member_owns_may_not_be_used_by_another() {
         let tree = "0host-plugin-host v0.1.0 (/w)\n1wasmtime v48.0.0\n1wasmtime-wasi v48.0.0\n\n\
                     0host-storage-aws v0.1.0 (/w)\n1aws-sdk-s3 v1.1.0\n1host-core v0.1.0 (/w) (*)\n\n\
                     0host v0.1.0 (/w)\n1wasmtime v48.0.0 (*)\n1host-testing v0.1.0 (/w)\n1aws-config v1.0.0\n\n\

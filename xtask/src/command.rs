@@ -35,21 +35,23 @@ impl std::error::Error for Failure {}
 /// A program to run from the root of the repository, without standard input.
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// Completes the sentence “… failed”.
     what: &'static str,
+    /// What to do when the step fails.
     help: Option<String>,
     command: Command,
 }
 
 impl Step {
-    /// `what` completes the sentence “… failed”.
+    /// A step that runs this program; `what` completes the sentence “… failed”.
     pub(crate) fn new(what: &'static str, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.current_dir(crate::workspace::root()).stdin(Stdio::null());
         Self { what, help: None, command }
     }
 
-    /// The cargo that runs this task, without the variables that it sets for this package: build scripts that watch them
-    /// would run again, and everything that depends on them would be rebuilt.
+    /// A step of the cargo that runs this task. The variables that cargo sets for this package are removed: build
+    /// scripts that watch them would run again, and everything that depends on them would be rebuilt.
     pub(crate) fn cargo(what: &'static str) -> Self {
         let mut step = Self::new(what, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars_os() {
@@ -62,7 +64,7 @@ impl Step {
         step
     }
 
-    /// Adds arguments without blanks, separated by blanks.
+    /// Adds the arguments in a text that separates them by blanks.
     pub(crate) fn words(mut self, words: &str) -> Self {
         self.command.args(words.split_whitespace());
         self
@@ -151,6 +153,7 @@ impl Step {
         self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
+    /// The command line, with paths relative to the root of the repository.
     fn text(&self) -> String {
         let program = Path::new(self.command.get_program());
         // Outside the repository, the name of a program is clearer than its path.

@@ -123,7 +123,7 @@ fn some_document(host: &Path, data: &Path) -> Option<String> {
     find_document_id(&listing)
 }
 
-/// The first word in the listing that contains the number of a sample product.
+/// The first word in the listing that contains the id of a sample product, which begins with 82140.
 fn find_document_id(listing: &str) -> Option<String> {
     listing
         .split(|character: char| !character.is_ascii_alphanumeric() && !"._~-".contains(character))
@@ -140,7 +140,7 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// A path relative to the root of the repository.
+/// The path, relative to the root of the repository if it is below it.
 fn show(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

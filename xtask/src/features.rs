@@ -1,11 +1,12 @@
-//! Whether the product and its tests share one build of their dependencies.
+//! Checks that the product and its tests share one build of their dependencies.
 
 use crate::command::{Failure, Step, headline};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// Compares the features of each crate that the product uses with those it gets beside the tests. A difference builds the
-/// crate twice, and with it everything that uses it: for wasmtime and the AWS SDKs about fifteen minutes.
+/// Compares the features of each crate that the product uses with those that the crate has when the whole workspace is
+/// built. If they differ, cargo builds the crate twice, and with it everything that uses it: for wasmtime and the AWS
+/// SDKs about fifteen minutes.
 pub(crate) fn run() -> Result<()> {
     headline("features");
     let product = crates("-p host --edges normal,build,no-proc-macro")?;

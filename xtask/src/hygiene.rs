@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
-/// Largest file: larger ones do not belong in a Git history.
+/// Most bytes of a file: larger ones do not belong in a Git history.
 const MAX_BYTES: u64 = 1_000_000;
-/// Longest Rust file: longer ones have more than one concern.
+/// Most lines of a Rust file: longer ones have more than one concern.
 const MAX_LINES: usize = 600;
 /// Extensions of the files that are searched for forbidden words.
 const SOURCES: [&str; 12] = ["rs", "toml", "wit", "sh", "md", "js", "ts", "py", "sql", "html", "css", "yml"];
-/// Marks of unfinished work, which belongs in an issue. Split, so that this file follows its own rule.
+/// Marks of unfinished work and of unresolved merges. Split, so that this file follows its own rule.
 const FORBIDDEN: [&str; 4] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("HA", "CK"), concat!("<<<<", "<<< ")];
 
@@ -59,6 +59,7 @@ pub(crate) fn run() -> Result<()> {
     .into())
 }
 
+/// Adds what is wrong with the text of a file.
 fn check_text(file: &str, text: &str, violations: &mut Vec<String>) {
     let extension = Path::new(file).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let lines = text.lines().count();

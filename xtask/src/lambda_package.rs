@@ -1,4 +1,4 @@
-//! Packages the host as a zip for AWS Lambda's runtime `provided.al2023`.
+//! Packages the host as a zip for AWS Lambda's runtime `provided.al2023` (Amazon Linux 2023, without a language).
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The program that writes the zip.
+/// The Python program that writes the zip.
 const ZIP: &str = include_str!("lambda_package.py");
 
 /// The content of a package.
@@ -58,7 +58,7 @@ impl LambdaPackage<'_> {
     }
 }
 
-/// The script that Lambda starts. Functions may write to /tmp only.
+/// The script that Lambda starts. Caches and data go to /tmp, the only folder that a function may write to.
 fn start_script(plugins: &[String]) -> String {
     let plugins: String = plugins.iter().map(|name| format!(" --plugin '{name}'")).collect();
     format!(
@@ -67,7 +67,8 @@ fn start_script(plugins: &[String]) -> String {
     )
 }
 
-/// A copy without debug information, for faster cold starts. GNU's `strip` may not support the processor.
+/// A copy of the program without debug information, for faster cold starts. `llvm-strip` is the alternative to `strip`,
+/// which may not support the function's processor. If neither works, the program itself.
 fn without_debug_information(host: &Path, folder: &Path) -> PathBuf {
     let stripped = folder.join("host");
     let strips = |program: &&str| {
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_script_uses_the_writable_folder() {
+    fn the_start_script_puts_caches_and_data_into_the_writable_folder() {
         let script = start_script(&["rules.wasm".to_owned()]);
         assert!(script.starts_with("#!/bin/sh\n"), "{script}");
         assert!(script.contains("\nexport XDG_CACHE_HOME=\"${TMPDIR:-/tmp}\"\n"), "{script}");

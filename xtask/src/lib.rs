@@ -1,4 +1,4 @@
-//! What tasks and tests share: sample exports, throwaway servers, and packages.
+//! What the tasks of `cargo xtask` share with tests of other crates: sample exports, throwaway servers, and packages.
 
 pub mod aws_demo;
 pub mod cargo_deny;

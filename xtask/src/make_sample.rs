@@ -38,7 +38,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn recipe(&self) -> SampleOptions {
+    fn sample_options(&self) -> SampleOptions {
         let products = match (self.products, self.bytes) {
             (Some(products), _) => products,
             (None, Some(_)) => u64::MAX,
@@ -57,15 +57,15 @@ impl Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
-    let recipe = options.recipe();
+    let sample_options = options.sample_options();
     let summary = if options.out.as_os_str() == "-" {
-        match into(&recipe, io::stdout().lock()) {
+        match write_buffered(&sample_options, io::stdout().lock()) {
             // The reader has closed the pipe, as `head` does.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             other => other.context("cannot write to standard output")?,
         }
     } else {
-        to_file(&recipe, &options.out)?
+        to_file(&sample_options, &options.out)?
     };
     let seconds = started.elapsed().as_secs_f64();
     let (products, lines, bytes) = (summary.products, summary.lines, summary.bytes);
@@ -81,17 +81,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Writes the export to a file and creates its folder if necessary.
-pub(crate) fn to_file(recipe: &SampleOptions, path: &Path) -> Result<Summary> {
+pub(crate) fn to_file(options: &SampleOptions, path: &Path) -> Result<Summary> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    into(recipe, file).with_context(|| format!("cannot write {}", path.display()))
+    write_buffered(options, file).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn into(recipe: &SampleOptions, out: impl Write) -> io::Result<Summary> {
+fn write_buffered(options: &SampleOptions, out: impl Write) -> io::Result<Summary> {
     let mut out = BufWriter::with_capacity(1 << 20, out);
-    let summary = sample::write(recipe, &mut out)?;
+    let summary = sample::write(options, &mut out)?;
     out.flush()?;
     Ok(summary)
 }

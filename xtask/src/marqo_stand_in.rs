@@ -1,4 +1,4 @@
-//! `cargo xtask marqo-stand-in`: runs the stand-in for Marqo.
+//! `cargo xtask marqo-stand-in`: runs a server that answers as Marqo does and fails on request.
 
 use crate::command::{Failure, Step};
 use crate::workspace::target_dir;
@@ -24,6 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step.run()
 }
 
+/// Builds the stand-in; returns the path of its program.
 fn build() -> Result<PathBuf> {
     Step::cargo("building the stand-in").words("build --quiet --release -p marqo-stand-in").run()?;
     Ok(target_dir()?.join("release").join(format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX)))
@@ -60,6 +61,7 @@ impl MarqoStandIn {
         Ok(started)
     }
 
+    /// The address of the server.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

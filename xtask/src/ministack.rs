@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The installed package.
+/// The Python package of ministack.
 const PACKAGE: &str = "ministack==1.5.33";
 
-/// The program that starts it.
+/// The Python program that starts the server, with a clock that tests can set.
 const SCRIPT: &str = include_str!("ministack.py");
 
-/// How long to wait until it is ready; a busy machine takes some seconds.
+/// How long to wait until the server is ready; a busy machine takes some seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server, killed on drop.
@@ -27,6 +27,7 @@ pub struct Ministack {
     process: Child,
     python: PathBuf,
     url: String,
+    /// The file from which the server reads how many seconds its clock is ahead.
     clock: PathBuf,
 }
 
@@ -47,7 +48,7 @@ impl Ministack {
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("CLOCK_FILE", &clock)
-            // It unpacks Lambda functions here, and they write here.
+            // The server unpacks Lambda functions here, and the functions write here.
             .env("TMPDIR", folder)
             .current_dir(folder)
             .stdin(Stdio::piped())
@@ -101,8 +102,10 @@ impl Drop for Ministack {
     }
 }
 
+/// Whether the server answers its health check with status 200.
 fn is_ready(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    // `HTTP/1.0 200`.
     let mut answer = [0; 12];
     let sent = stream.write_all(b"GET /_ministack/health HTTP/1.0\r\nHost: localhost\r\n\r\n");
     sent.and_then(|()| stream.read_exact(&mut answer)).is_ok() && answer.ends_with(b"200")

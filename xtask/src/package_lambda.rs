@@ -44,7 +44,7 @@ impl Architecture {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }
 
-    /// Lambda's name for it.
+    /// Its name in AWS Lambda.
     fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
@@ -52,6 +52,7 @@ impl Architecture {
         }
     }
 
+    /// Its target in Rust.
     fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -79,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds the host for an architecture, linked to a C library that is not newer than the function's.
+/// Builds the host for an architecture, so that it runs with the C library of the function.
 fn binary(arch: Architecture) -> Result<PathBuf> {
     let is_native = cfg!(target_os = "linux") && arch == Architecture::of_this_machine();
     if is_native {
@@ -121,7 +122,7 @@ fn binary(arch: Architecture) -> Result<PathBuf> {
     Ok(host)
 }
 
-/// The newest version of the C library that a binary requires.
+/// The version of the C library that a binary requires: the newest that its symbols name.
 fn needed_glibc(binary: &Path) -> Result<(u32, u32)> {
     let bytes = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     // A static binary runs with any version.
@@ -131,13 +132,14 @@ fn needed_glibc(binary: &Path) -> Result<(u32, u32)> {
 /// The newest `GLIBC_` version in the symbols of a binary.
 fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
-    let version = |at: usize| {
-        let text = binary[at + MARK.len()..].split(|byte| *byte != b'.' && !byte.is_ascii_digit()).next()?;
+    let version = |position: usize| {
+        let text =
+            binary[position + MARK.len()..].split(|byte| *byte != b'.' && !byte.is_ascii_digit()).next()?;
         let (major, minor) = std::str::from_utf8(text).ok()?.split_once('.')?;
         Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
     };
     let marks = binary.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
-    marks.filter_map(|(at, _)| version(at)).max()
+    marks.filter_map(|(position, _)| version(position)).max()
 }
 
 #[cfg(test)]

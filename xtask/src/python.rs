@@ -7,10 +7,11 @@ use std::{
     process::Command,
 };
 
-/// The virtual environment `name` below `target` with a package, as `name==version`. Installed once, even if several
-/// tests ask for it at the same time.
+/// Returns the virtual environment `name` below `target` with a package, given as `PACKAGE==VERSION`. Installs it once,
+/// even if several tests ask for it at the same time.
 pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBuf> {
     let environment = target.join(name);
+    // An empty file that says that the installation is complete.
     let installed = environment.join(package);
     if installed.exists() {
         return Ok(environment);

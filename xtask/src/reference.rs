@@ -3,11 +3,12 @@
 use crate::command::Step;
 use anyhow::Result;
 
-/// The variable that has the tests of the pages write them.
+/// If this environment variable is set, the tests that compare the pages with the code write the pages instead.
 const RENEW: &str = "HOST_RENEW_REFERENCE";
 
 pub(crate) fn run() -> Result<()> {
-    // Of the whole workspace, as `cargo xtask test` builds it: with the features that one package asks for, wasmtime would be built again.
+    // The whole workspace, as `cargo xtask test` builds it: one package alone selects other features, and wasmtime
+    // would be built again.
     Step::cargo("renewing docs/reference")
         .words("test --quiet --release --workspace --test reference")
         .env(RENEW, "1")

@@ -1,4 +1,4 @@
-//! Optional requirements of some tests. Such a test is `#[ignore]`d and is in a module named after what it
+//! What some tests require and a machine may lack. Such a test is `#[ignore]`d and is in a module named after what it
 //! needs, so that a run without it reports the test as skipped, by name.
 
 use crate::workspace::root;
@@ -17,7 +17,7 @@ pub(crate) struct Requirement {
     is_present: fn() -> bool,
 }
 
-/// All of them.
+/// All requirements.
 const REQUIREMENTS: [Requirement; 4] = [
     Requirement {
         module: "needs_samples",
@@ -41,7 +41,7 @@ const REQUIREMENTS: [Requirement; 4] = [
     },
 ];
 
-/// What this machine has, and what it lacks.
+/// The requirements that this machine meets, and those that it does not.
 pub(crate) fn present_and_absent() -> (Vec<Requirement>, Vec<Requirement>) {
     REQUIREMENTS.into_iter().partition(|requirement| (requirement.is_present)())
 }

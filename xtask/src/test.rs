@@ -64,6 +64,7 @@ fn run_tests(counts: &mut Counts) -> Result<()> {
             .words("test --workspace --release --lib --bins --tests --no-fail-fast")
             .run_watching(|line| counts.read(line))?;
     }
+    // Tests that need something which not every machine has.
     for Requirement { module, .. } in present {
         headline(module);
         let words = if has_nextest {
@@ -71,9 +72,9 @@ fn run_tests(counts: &mut Counts) -> Result<()> {
         } else {
             format!("test --workspace --release --tests --no-fail-fast -- --ignored {module}::")
         };
-        let mut of_module = Counts::default();
-        Step::cargo("testing").words(&words).run_watching(|line| of_module.read(line))?;
-        counts.were_ignored(of_module);
+        let mut module_counts = Counts::default();
+        Step::cargo("testing").words(&words).run_watching(|line| module_counts.read(line))?;
+        counts.add_ignored(module_counts);
     }
     for Requirement { module, help, .. } in absent {
         headline(&format!("skipped: {module}"));
@@ -149,7 +150,7 @@ impl Counts {
         let Some((_, counts)) = plain
             .split_once("tests run:")
             .or_else(|| plain.split_once("test run:"))
-            // Not the indented lines that nextest repeats from failed tests: its summary counts them.
+            // Only at the beginning of a line: nextest repeats such lines, indented, from the output of failed tests.
             .or_else(|| plain.strip_prefix("test result:").and_then(|result| result.split_once('.')))
         else {
             return;
@@ -168,7 +169,7 @@ impl Counts {
     }
 
     /// Adds a run of tests that an earlier run counted as skipped.
-    fn were_ignored(&mut self, run: Self) {
+    fn add_ignored(&mut self, run: Self) {
         self.passed += run.passed;
         self.failed += run.failed;
         self.skipped = self.skipped.saturating_sub(run.passed + run.failed);
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn ignored_tests_that_ran_later_are_not_skipped() {
         let mut counts = Counts { passed: 10, failed: 0, skipped: 5 };
-        counts.were_ignored(Counts { passed: 2, failed: 1, skipped: 12 });
+        counts.add_ignored(Counts { passed: 2, failed: 1, skipped: 12 });
         assert_eq!(counts, Counts { passed: 12, failed: 1, skipped: 2 });
     }
 

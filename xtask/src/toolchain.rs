@@ -1,14 +1,14 @@
-//! Installs missing targets, components and servers.
+//! Installs what the tasks need and a machine may lack: targets and components of Rust, and PostgreSQL.
 
 use crate::command::{Failure, Step};
 use anyhow::Result;
 use std::path::Path;
 use xtask::postgres::Server;
 
-/// Target of the plug-ins.
+/// Rust target of the plug-ins.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Target of a test guest whose standard library imports WASI.
+/// Rust target of a plug-in of the tests, whose standard library imports WASI (system calls for WebAssembly).
 pub(crate) const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Installs a Rust target with rustup if it is missing.

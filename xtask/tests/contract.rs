@@ -1,5 +1,5 @@
-//! Checks that the contract in `wit/` is compatible with the last released one, and that `wit/VERSIONING.md` agrees with the
-//! checker.
+//! Checks that the contract with plug-ins in `wit/` is compatible with the last released one, and that the rules in
+//! `wit/VERSIONING.md` agree with the checker, `semver_check` of the crate `wit-component`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
@@ -9,6 +9,7 @@ use std::{
 use wit_component::semver_check;
 use wit_parser::{Resolve, WorldId};
 
+/// The package declaration, up to the version.
 const PACKAGE: &str = "package product-indexer:plugin@";
 
 fn folder() -> PathBuf {
@@ -40,11 +41,12 @@ fn released() -> String {
     text(&versions.max_by_key(|path| number(path)).unwrap())
 }
 
-/// Whether components and hosts of `old` still work with `new`, by the type of a world.
+/// Whether components and hosts that were built for the old contract still work with the new one, as far as a world is
+/// concerned.
 fn check(old: &str, new: &str, world: &str) -> Result<(), String> {
     let mut resolve = Resolve::default();
     let mut push = |text: &str, version: &str| -> WorldId {
-        // A resolve cannot hold the same version of a package twice.
+        // A `Resolve` cannot hold the same version of a package twice.
         let current = self::version(text);
         let renamed = text.replace(&format!("{PACKAGE}{current}"), &format!("{PACKAGE}{version}"));
         let package = resolve.push_str(format!("{version}.wit"), &renamed).unwrap();
@@ -63,6 +65,7 @@ fn the_contract_is_compatible_with_the_last_released_one() {
         [] => String::new(),
     };
     if major(version(&old)) != major(version(&new)) {
+        // A new major version may be incompatible.
         return;
     }
     for world in ["transformer", "validator", "plugin"] {
@@ -87,8 +90,9 @@ fn a_released_version_is_not_edited() {
 #[test]
 fn the_policy_agrees_with_the_checker() {
     let contract = released();
+    // What an edit replaces, by what, and whether the result is compatible.
     let edits = [
-        // The host's side.
+        // What the host offers.
         (
             "write: func(level: level, message: string);",
             "write: func(level: level, message: string);\n    flush: func();",
@@ -106,7 +110,7 @@ fn the_policy_agrees_with_the_checker() {
             "write: async func(level: level, message: string)",
             false,
         ),
-        // The plug-in's side.
+        // What the plug-in offers.
         ("counts: list<u32>,", "counts: list<u32>,\n        notes: list<string>,", false),
         ("        counts: list<u32>,\n", "", false),
         ("        warning,\n", "        warning,\n        hint,\n", false),

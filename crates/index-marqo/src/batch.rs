@@ -1,13 +1,14 @@
-//! Splits a write into requests.
+//! Splits the documents of one call into requests that a Marqo server accepts.
 
 use super::payload::Payload;
 
-/// Bounds of one request.
+/// Upper bounds of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) documents: usize,
+    /// Bytes of the documents' JSON, with a comma after each.
     pub(super) bytes: usize,
-    /// 1 + variants a document.
+    /// Sum of the documents' weights: 1 + number of variants.
     pub(super) complexity: usize,
 }
 
@@ -59,8 +60,8 @@ mod tests {
                 })
                 .collect();
             let groups = cut(&payloads, Bounds { documents, bytes, complexity });
-            let places: Vec<usize> = groups.iter().flatten().map(|payload| payload.at).collect();
-            prop_assert_eq!(places, (0..sizes.len()).collect::<Vec<_>>());
+            let positions: Vec<usize> = groups.iter().flatten().map(|payload| payload.at).collect();
+            prop_assert_eq!(positions, (0..sizes.len()).collect::<Vec<_>>());
             let fits = |group: &[&Payload<'_>]| {
                 group.len() <= documents
                     && group.iter().map(|payload| payload.json.len() + 1).sum::<usize>() <= bytes

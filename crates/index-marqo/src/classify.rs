@@ -1,6 +1,7 @@
-//! Classifies answers: the one function that says what any answer means.
+//! Classifies answers: the one function that says what any answer of a Marqo server means. An item is the part of an
+//! answer about one document.
 //!
-//! | seen | class | consequence |
+//! | observed | class | consequence |
 //! | --- | --- | --- |
 //! | 200 that can be read | `Done` | each item is judged for itself |
 //! | connection refused, name not found, TLS, connect timeout | `NotSent` | the other endpoint at once |
@@ -28,7 +29,7 @@ use serde_json::Value;
 /// The class of an answer: what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerClass {
-    /// Done; for a request: see its items.
+    /// Done. Of a request: its items say what became of each document.
     Done,
     /// The server never got it.
     NotSent,
@@ -36,13 +37,13 @@ pub(super) enum AnswerClass {
     Unknown,
     /// Not done: too much at once.
     Throttled,
-    /// Not done: something else is being changed.
+    /// Not done: the server is changing the schema of the index for another request.
     Busy,
     /// Not done: too many documents or bytes; how many documents are allowed, if the server says so.
     TooLarge { limit: Option<usize> },
-    /// Refused however often it is tried.
+    /// Not done, however often it is tried.
     Refused,
-    /// Refused, but may be accepted later.
+    /// Not done, but may be accepted later.
     Retryable,
     /// Nothing will be done before an operator acts.
     Misconfigured { advice: &'static str },
@@ -61,7 +62,7 @@ pub(super) enum Observed<'a> {
     Item { operation: Operation, status: u16, refusal: &'a Refusal },
 }
 
-/// Classifies.
+/// What follows from an observation, by the table above.
 pub(super) fn classify(observed: Observed<'_>) -> AnswerClass {
     match observed {
         Observed::TransportError(TransportError { maybe_sent: false, .. }) => AnswerClass::NotSent,
@@ -73,6 +74,7 @@ pub(super) fn classify(observed: Observed<'_>) -> AnswerClass {
     }
 }
 
+// What an operator can do.
 const CHECK_KEY: &str = "give the index's settings an API key that may write to it: `host settings put INDEX --api-key-file FILE`";
 const CHECK_INDEX: &str = "create the index on the server, or name another one";
 const CHECK_ENDPOINT: &str =
@@ -124,15 +126,16 @@ fn of_bad_request(message: &str) -> AnswerClass {
     AnswerClass::Refused
 }
 
-/// Whether a 422 names a key of the request, `{"detail": [{"loc": ["body", "mappings"], …}]}`: that is the same for all
-/// documents. Where the place is the documents, one of them, or the body as a whole, a document may be to blame.
+/// Whether a 422 is about a key of the request, as in `{"detail": [{"loc": ["body", "mappings"], …}]}`: the key is the
+/// same for all documents. If it is about the documents, one of them, or the whole body (`__root__`), a document may be
+/// to blame.
 fn is_about_a_key(detail: &str) -> bool {
     let Ok(detail) = serde_json::from_str::<Value>(detail) else { return false };
     let key = detail[0]["loc"][1].as_str();
     key.is_some_and(|key| !["documents", "__root__"].contains(&key))
 }
 
-/// `Number of docs in add documents request (200) exceeds limit of 128.`
+/// The limit in a message such as `Number of docs in add documents request (200) exceeds limit of 128.`
 fn document_limit(message: &str) -> Option<usize> {
     let (before, after) = message.split_once("exceeds limit of ")?;
     let digits = after.find(|c: char| !c.is_ascii_digit()).map_or(after, |end| &after[..end]);
@@ -155,12 +158,13 @@ fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> AnswerClass 
     }
 }
 
-/// Whether it is the message that servers use for a missing document, a field of another type and a lost race alike.
+/// Whether it is the one message that servers use for a missing document, a field of another type and a lost race.
 pub(super) fn is_refused_update(operation: Operation, refusal: &Refusal) -> bool {
     operation == Operation::Update && refusal.message.contains("couldn't update the document")
 }
 
-/// No status distinguishes a failed download from a bad value; newer servers pass on the text of their inference.
+/// Whether the server could not download an image. Only the text says so: the status is that of a bad value, and newer
+/// servers pass on the message of the component that computes vectors.
 fn is_media_download(text: &str) -> bool {
     let text = text.to_lowercase();
     ["process the media file", "error downloading", "failed to download", "timed out"]
@@ -168,7 +172,7 @@ fn is_media_download(text: &str) -> bool {
         .any(|part| text.contains(part))
 }
 
-/// The message of an answer, on one line.
+/// The answer, or the error in its place, for messages and logs.
 pub(super) fn detail(answer: &Result<Answer, TransportError>) -> String {
     match answer {
         Err(error) => error.message.clone(),
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_whole_answers() {
+    fn whole_answers_are_classified_as_the_table_says() {
         use AnswerClass::{Busy, Done, Refused, Throttled, TooLarge, Unknown};
         let misconfigured = |advice| AnswerClass::Misconfigured { advice };
         for (status, code, message, expected) in [
@@ -274,13 +278,13 @@ mod tests {
             (504, None, "<html>", Unknown),
         ] {
             let refusal = refusal(code, message);
-            let seen = Observed::Answer { status, refusal: &refusal };
-            assert_eq!(classify(seen), expected, "{status} {code:?} {message}");
+            let observed = Observed::Answer { status, refusal: &refusal };
+            assert_eq!(classify(observed), expected, "{status} {code:?} {message}");
         }
     }
 
     #[test]
-    fn the_table_of_items() {
+    fn items_are_classified_as_the_table_says() {
         use AnswerClass::{Done, Refused, Retryable, Throttled, Unknown};
         use Operation::{Add, Delete, Update};
         let media = "Could not process the media file found at `https://x/y.jpg`. Reason: 404";
@@ -311,13 +315,13 @@ mod tests {
             (Delete, 500, None, "", Unknown),
         ] {
             let refusal = refusal(code, message);
-            let seen = Observed::Item { operation, status, refusal: &refusal };
-            assert_eq!(classify(seen), expected, "{operation:?} {status} {code:?} {message}");
+            let observed = Observed::Item { operation, status, refusal: &refusal };
+            assert_eq!(classify(observed), expected, "{operation:?} {status} {code:?} {message}");
         }
     }
 
     #[test]
-    fn what_is_not_answered() {
+    fn a_request_without_an_answer_is_unknown_unless_it_was_never_sent() {
         let error = |maybe_sent| TransportError { maybe_sent, message: String::new() };
         assert_eq!(classify(Observed::TransportError(&error(false))), AnswerClass::NotSent);
         assert_eq!(classify(Observed::TransportError(&error(true))), AnswerClass::Unknown);

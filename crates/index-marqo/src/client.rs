@@ -1,4 +1,4 @@
-//! One HTTP request and its answer, neither classified nor retried.
+//! Sends one HTTP request to a Marqo server and receives its answer; neither classifies nor retries.
 
 use host_core::{error::chain, secret::Secret};
 use host_net::{HttpTimeouts, http_client};
@@ -28,7 +28,7 @@ pub(super) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// As the header has it: seconds, or the text of a date.
+    /// The header `Retry-After`: seconds, or a date in HTTP's format.
     pub(super) retry_after: Option<String>,
     pub(super) body: Vec<u8>,
 }
@@ -48,6 +48,7 @@ impl Client {
         Ok(Self { http: http_client(timeouts)? })
     }
 
+    /// Sends a request to the server at the address `base`, with the API key if there is one.
     pub(super) async fn send(
         &self,
         base: &str,
@@ -61,7 +62,7 @@ impl Client {
             headers.insert("x-api-key", secret_header(key)?);
         }
         if let Ok(name) = HeaderValue::from_str(index_name) {
-            // What Marqo Cloud routes by; others ignore it.
+            // Marqo Cloud routes by this header; other servers ignore it.
             headers.insert("x-marqo-index-name", name);
         }
         let mut builder = self.http.request(request.method, url).headers(headers);
@@ -72,9 +73,10 @@ impl Client {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let (status, retry_after) = (response.status().as_u16(), retry_after.map(str::to_owned));
         let body = response.bytes().await.map_err(transport_error)?.to_vec();
-        // Errors are printed, logged and stored; a document may hold any text.
+        // The bodies of errors are printed, logged and stored, so they must not hold the key. Those of documents stay
+        // as they are.
         let body = match key {
-            Some(key) if status >= 400 => without(key, body),
+            Some(key) if status >= 400 => redact(key, body),
             _ => body,
         };
         Ok(Answer { status, retry_after, body })
@@ -100,8 +102,8 @@ fn secret_header(key: &Secret) -> Result<HeaderValue, TransportError> {
     Ok(value)
 }
 
-/// The text of a server that repeats the key, without it.
-fn without(key: &Secret, body: Vec<u8>) -> Vec<u8> {
+/// A body in which the key, wherever a server repeats it, is replaced by `[redacted]`.
+fn redact(key: &Secret, body: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&body) {
         Ok(text) if !key.expose().is_empty() && text.contains(key.expose()) => {
             text.replace(key.expose(), "[redacted]").into_bytes()
@@ -111,7 +113,7 @@ fn without(key: &Secret, body: Vec<u8>) -> Vec<u8> {
 }
 
 fn transport_error(error: reqwest::Error) -> TransportError {
-    // Refused, name not found, TLS, or not connected in time: the request was not sent.
+    // Where no connection was made (refused, name not found, TLS, timeout), the request was not sent.
     let maybe_sent = !(error.is_connect() || error.is_builder());
     TransportError { maybe_sent, message: chain(&error.without_url()) }
 }
@@ -125,9 +127,9 @@ mod tests {
         let key = Secret::new("SECRET-1");
         let body = b"{\"message\":\"bad key SECRET-1, not SECRET-12\"}".to_vec();
         let expected = b"{\"message\":\"bad key [redacted], not [redacted]2\"}";
-        assert_eq!(without(&key, body), expected);
-        assert_eq!(without(&key, b"\xff SECRET".to_vec()), b"\xff SECRET");
-        assert_eq!(without(&Secret::new(""), b"no".to_vec()), b"no");
+        assert_eq!(redact(&key, body), expected);
+        assert_eq!(redact(&key, b"\xff SECRET".to_vec()), b"\xff SECRET");
+        assert_eq!(redact(&Secret::new(""), b"no".to_vec()), b"no");
     }
 
     #[test]

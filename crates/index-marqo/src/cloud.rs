@@ -1,18 +1,20 @@
-//! Where Marqo Cloud keeps an index: its control plane is asked, and the answer cached.
+//! The addresses of indexes in Marqo Cloud, each of which has a server of its own. Its control plane, the API that
+//! lists the indexes, is asked for them, and the answer is cached.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{collections::HashMap, time::Duration};
 
-/// The control plane is not asked more often.
-const FRESH: Duration = Duration::from_secs(15);
+/// Least time between two good answers of the control plane.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The last answer of a control plane.
 #[derive(Debug, Default)]
 pub(super) struct IndexList {
     indexes: HashMap<String, IndexLocation>,
+    /// When it came; `None` before the first one.
     refreshed: Option<Timestamp>,
-    /// An address did not answer: the index may have moved.
+    /// An address could not be reached since: the index may have moved.
     is_invalidated: bool,
 }
 
@@ -49,15 +51,17 @@ impl IndexList {
     pub(super) fn is_due(&self, index: &str, now: Timestamp) -> bool {
         let is_ready = matches!(self.location(index), Some(IndexLocation::Ready { .. }));
         (!is_ready || self.is_invalidated)
-            && self.refreshed.is_none_or(|then| now.duration_since(then).unsigned_abs() > FRESH)
+            && self
+                .refreshed
+                .is_none_or(|then| now.duration_since(then).unsigned_abs() > MIN_REFRESH_INTERVAL)
     }
 
-    /// An address could not be reached: the next call asks again.
+    /// Records that an address could not be reached, so that a later call asks again.
     pub(super) fn invalidate(&mut self) {
         self.is_invalidated = true;
     }
 
-    /// Replaces what is known by a whole answer. One that cannot be read changes nothing: the old addresses are kept.
+    /// Replaces the list by the one in `body`. If that cannot be read, the old addresses are kept.
     pub(super) fn refresh(&mut self, body: &[u8], now: Timestamp) -> serde_json::Result<()> {
         let listing: Listing = serde_json::from_slice(body)?;
         self.indexes = listing.results.into_iter().filter_map(location_of).collect();
@@ -82,7 +86,7 @@ mod tests {
     use host_core::clock::{Clock, SystemClock};
 
     #[test]
-    fn a_directory_is_refreshed_seldom_and_never_made_worse() {
+    fn the_list_is_refreshed_seldom_and_kept_when_an_answer_cannot_be_read() {
         let now = SystemClock.now();
         let mut index_list = IndexList::default();
         assert!(index_list.is_due("a", now));

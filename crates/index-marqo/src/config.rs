@@ -32,7 +32,7 @@ impl Default for MarqoConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            // As long as the server itself waits for its model.
+            // A Marqo server itself waits this long for its embedding model.
             request_timeout: Duration::from_secs(300),
             settings_ttl: Duration::from_secs(60),
             throttle_timeout: Duration::from_secs(600),
@@ -41,12 +41,13 @@ impl Default for MarqoConfig {
     }
 }
 
-/// A user waits no longer for one answer.
+/// Longest timeouts of a request whose answer a user waits for.
 const INTERACTIVE: HttpTimeouts =
     HttpTimeouts { connect: Duration::from_secs(5), request: Duration::from_secs(20) };
 
 impl MarqoConfig {
-    /// The limits of a profile.
+    /// Timeouts and retry policy of a worker's requests (`Background`) or of those that a user waits for
+    /// (`Interactive`).
     pub(super) fn timeouts(&self, profile: RetryProfile) -> Timeouts {
         let http = HttpTimeouts { connect: self.connect_timeout, request: self.request_timeout };
         match profile {

@@ -1,4 +1,5 @@
-//! Servers, and which of two an index is reached at.
+//! The servers (endpoints) that this process talks to, and failover: an index may have a fallback, which is used while
+//! its primary endpoint cannot be reached.
 
 use super::{limiter::Limiter, metrics, session::drop_unused};
 use host_core::clock::SharedClock;
@@ -20,13 +21,14 @@ const FAILOVER_COOLDOWN: Duration = Duration::from_secs(30);
 pub(super) struct Endpoint {
     pub(super) url: String,
     pub(super) limiter: Limiter,
-    /// Most documents of a request, as far as the server has said.
+    /// Most documents of a request; `usize::MAX` until the server refuses a request as too large.
     pub(super) max_documents: AtomicUsize,
-    /// Most bytes of a request, as far as the server has said.
+    /// Most bytes of a request; `usize::MAX` until the server refuses a request as too large.
     pub(super) max_bytes: AtomicUsize,
-    /// It does not support getting documents by POST.
+    /// It answered 405 to `get-batch`, the call that reads documents by POST; they are read by GET.
     pub(super) lacks_get_batch: AtomicBool,
-    /// Documents that it accepted from this process: proof that it works while it refuses another one.
+    /// Number of documents that it accepted from this process. If it grows while one document keeps failing, the server
+    /// works and that document is at fault.
     pub(super) accepted_count: AtomicU64,
 }
 
@@ -43,14 +45,14 @@ impl Endpoint {
     }
 }
 
+/// Addresses of a primary endpoint and its fallback.
 type Addresses = (String, Option<String>);
 
-/// All servers that this process talks to: one limiter each, shared by all writers.
+/// All servers that this process talks to. Each has one limiter, shared by all writers.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     clock: SharedClock,
     known: Mutex<HashMap<String, Arc<Endpoint>>>,
-    /// By primary and fallback.
     routes: Mutex<HashMap<Addresses, Arc<Route>>>,
 }
 
@@ -66,6 +68,7 @@ impl Endpoints {
         Arc::clone(known.entry(url.clone()).or_insert_with(|| Arc::new(Endpoint::new(&url, &self.clock))))
     }
 
+    /// The route of these addresses: the same one for all indexes that have both in common.
     pub(super) fn route(&self, primary: &str, fallback: Option<&str>) -> Arc<Route> {
         let key = (primary.to_owned(), fallback.map(str::to_owned));
         let route = || Route {
@@ -84,6 +87,7 @@ impl Endpoints {
 pub(super) struct Route {
     pub(super) primary: Arc<Endpoint>,
     pub(super) fallback: Option<Arc<Endpoint>>,
+    /// Until when the fallback is used; `None` while the primary is.
     failed_over_until: Mutex<Option<Timestamp>>,
 }
 
@@ -99,13 +103,14 @@ impl Route {
     fn is_failed_over(&self, now: Timestamp) -> bool {
         let mut failed_over_until = self.failed_over_until.lock().expect("no holder of this lock panics");
         if failed_over_until.is_some_and(|until| until <= now) {
-            // The next request probes whether it is back.
+            // The next request goes to the primary, and shows whether it is back.
             *failed_over_until = None;
         }
         failed_over_until.is_some()
     }
 
-    /// The endpoint could not be reached; returns the one to try instead, if there is another.
+    /// Records that the endpoint could not be reached. Returns the other one, to try instead; `None` without a
+    /// fallback.
     pub(super) fn unreachable(&self, endpoint: &Arc<Endpoint>, now: Timestamp) -> Option<&Arc<Endpoint>> {
         let fallback = self.fallback.as_ref()?;
         let mut failed_over_until = self.failed_over_until.lock().expect("no holder of this lock panics");
@@ -121,7 +126,7 @@ impl Route {
         Some(instead)
     }
 
-    /// Tightens the limits of requests after the server refused one as too large.
+    /// Tightens the limits of requests after the server refused one as too large; `None` leaves a limit as it is.
     pub(super) fn tighten_limits(endpoint: &Endpoint, documents: Option<usize>, bytes: Option<usize>) {
         if let Some(documents) = documents {
             endpoint.max_documents.fetch_min(documents.max(1), Ordering::Relaxed);
@@ -138,7 +143,7 @@ mod tests {
     use host_core::clock::{Clock, SystemClock};
 
     #[test]
-    fn the_primary_is_tried_again_after_a_while() {
+    fn the_fallback_is_used_until_the_cooldown_ends() {
         let endpoints = Endpoints::new(Arc::new(SystemClock));
         let route = endpoints.route("http://a", Some("http://b/"));
         let now = SystemClock.now();
@@ -146,12 +151,11 @@ mod tests {
         assert_eq!(route.unreachable(&route.primary, now).unwrap().url, "http://b");
         assert_eq!(route.choose(now).url, "http://b");
         assert_eq!(route.choose(now + FAILOVER_COOLDOWN).url, "http://a");
-        // Without another one there is no choice.
-        let alone = endpoints.route("http://a", None);
-        assert!(alone.unreachable(&alone.primary, now).is_none());
-        assert_eq!(alone.choose(now).url, "http://a");
-        // One limiter a server.
-        assert!(Arc::ptr_eq(&route.primary, &alone.primary));
+        let without_fallback = endpoints.route("http://a", None);
+        assert!(without_fallback.unreachable(&without_fallback.primary, now).is_none());
+        assert_eq!(without_fallback.choose(now).url, "http://a");
+        // Routes share their servers, and thereby the limiters.
+        assert!(Arc::ptr_eq(&route.primary, &without_fallback.primary));
         assert!(Arc::ptr_eq(&endpoints.route("http://b", None).primary, route.fallback.as_ref().unwrap()));
     }
 
@@ -162,9 +166,10 @@ mod tests {
         for number in 0..5_000 {
             endpoints.route(&format!("http://{number}"), None);
         }
+        // The bound of `drop_unused`.
         assert!(endpoints.routes.lock().unwrap().len() <= 1_000);
         assert!(endpoints.known.lock().unwrap().len() <= 1_000);
-        // One limiter a server, for as long as it is used.
+        // A server that is in use keeps its limiter.
         assert!(Arc::ptr_eq(&endpoints.route("http://used", Some("http://fallback")), &used));
         assert!(Arc::ptr_eq(
             &endpoints.route("http://fallback", None).primary,

@@ -1,4 +1,4 @@
-//! Why a call to the index failed as a whole.
+//! Why a call to the index failed as a whole. Refusals of single documents are outcomes, not errors.
 
 use super::settings::SettingsError;
 use host_core::{
@@ -11,7 +11,7 @@ use host_core::{
 pub(super) struct Unreachable {
     pub(super) endpoint: String,
     pub(super) detail: String,
-    /// What is said of the other endpoint, if there is one.
+    /// A clause about the fallback endpoint, for the end of the message; empty if the index has none.
     pub(super) fallback: String,
 }
 
@@ -27,10 +27,10 @@ pub(super) enum Failure {
     /// The index has no settings.
     #[error("index {index} has no settings; say where it is with `host settings put {index} …`")]
     NoSettings { index: String },
-    /// The settings cannot be read.
+    /// The store failed, or holds settings that this version cannot read.
     #[error("the settings of index {index} could not be read")]
     Settings { index: String, source: SettingsError },
-    /// An operator must act first.
+    /// Nothing can be written before an operator follows the advice.
     #[error("{endpoint} answered {operation} with {detail}; {advice}")]
     Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: &'static str },
     /// No connection to any endpoint.
@@ -38,16 +38,17 @@ pub(super) enum Failure {
         "{endpoint} cannot be reached ({detail}){fallback}; make sure that the server runs and the address is right"
     )]
     Unreachable { endpoint: String, detail: String, fallback: String },
-    /// Every attempt failed.
+    /// Every attempt at a request failed, and no document is at fault.
     #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {detail}")]
     Failing { endpoint: String, operation: &'static str, attempts: u32, detail: String },
-    /// Busy with something else at every attempt. Not transient: the attempts took minutes, and another delivery would repeat them.
+    /// The schema of the index was being changed at every attempt. Not transient: the attempts took minutes, and
+    /// another delivery of the chunk would repeat them.
     #[error(
         "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {detail}; see what changes \
          the schema of the index, and run the same command again"
     )]
     Busy { endpoint: String, operation: &'static str, attempts: u32, detail: String },
-    /// Throttled for too long.
+    /// The server throttled for longer than `throttle_timeout_seconds`, or at all where a user waits for the answer.
     #[error("{endpoint} throttled every {operation} for {seconds} s, last with {detail}")]
     Throttled { endpoint: String, operation: &'static str, seconds: u64, detail: String },
     /// The server refused a request that holds no documents.
@@ -56,13 +57,14 @@ pub(super) enum Failure {
     /// Not sent because another request of the same call failed; that failure is reported.
     #[error("it was not sent, because another request of the same call failed")]
     Aborted,
-    /// Marqo Cloud does not know the index.
+    /// Marqo Cloud does not have the index, or is still creating it: then `status` says so and the failure is
+    /// transient.
     #[error("{endpoint} knows no index {index}{status}; create it, or name another one")]
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
     /// Settings that the index does not accept.
     #[error("{contradiction}")]
     SettingsMismatch { contradiction: String },
-    /// Marqo lists only so many.
+    /// The index has more documents than Marqo's searches reach.
     #[error("index {index} has {documents} documents; a Marqo server lists {limit} at most")]
     TooManyToList { index: String, documents: u64, limit: usize },
 }
@@ -85,7 +87,7 @@ impl Failure {
         }
     }
 
-    /// The error of the port.
+    /// The error that the `Index` port reports. The action is a participle such as `writing to`.
     pub(super) fn during(self, action: &str, index: &str) -> IndexError {
         IndexError {
             action: format!("{action} Marqo index {index}"),

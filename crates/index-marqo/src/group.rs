@@ -1,4 +1,4 @@
-//! Documents of one request, and their history.
+//! A group: the documents of one request that have no outcome yet, and how earlier attempts at them went.
 
 use super::payload::Payload;
 use jiff::Timestamp;
@@ -6,27 +6,29 @@ use jiff::Timestamp;
 /// A document that has no outcome yet.
 pub(super) struct Pending<'a> {
     pub(super) payload: &'a Payload<'a>,
-    /// Attempts whose outcome is unknown.
+    /// Answers that leave its outcome unknown, such as a 500 in its item.
     pub(super) attempts: u32,
-    /// Times that it was refused for now.
+    /// Refusals that may pass, such as of an image that could not be downloaded.
     pub(super) refusals: u32,
-    /// Times that it was throttled; they count as no attempt, only the waits grow.
+    /// Times that it was throttled. They do not count as attempts; only the waits grow.
     pub(super) throttles: u32,
-    /// How many documents the server had taken when this one first failed.
+    /// How many documents the server had accepted when this one first failed; `None` before that. See
+    /// `Endpoint::accepted_count`.
     pub(super) accepted_before: Option<u64>,
-    /// The last read found no such document.
+    /// The last read did not find the document in the index.
     pub(super) is_absent: bool,
 }
 
 /// The documents of one request.
 pub(super) struct Group<'a> {
     pub(super) documents: Vec<Pending<'a>>,
-    /// Failures of these very documents together.
+    /// Failed requests of exactly these documents.
     pub(super) failures: u32,
-    /// Times that the server was busy with something else.
+    /// Answers with 409: the schema of the index was being changed.
     pub(super) conflicts: u32,
-    /// Whether some may have been written already.
+    /// Whether an attempt may have written some of them.
     pub(super) maybe_written: bool,
+    /// When they may be sent; `None`: at once.
     pub(super) not_before: Option<Timestamp>,
     /// Code and message with which its documents are refused, unless a last read finds them written.
     pub(super) verdict: Option<(String, String)>,
@@ -54,6 +56,7 @@ impl<'a> Group<'a> {
         self.documents.iter().map(|document| document.payload.id.as_str()).collect()
     }
 
+    /// Bytes of the documents in a request, with a comma after each.
     pub(super) fn bytes(&self) -> usize {
         self.documents.iter().map(|document| document.payload.json.len() + 1).sum()
     }
@@ -69,7 +72,7 @@ impl<'a> Group<'a> {
             maybe_written: self.maybe_written,
             not_before: self.not_before,
             conflicts: self.conflicts,
-            // Still suspected a little.
+            // One failure stays counted, so that the half with the bad document is soon halved again.
             failures: self.failures.min(1),
             verdict: None,
             documents,

@@ -4,11 +4,11 @@
 use host_index_rules::{JSON_DUMPS_SEPARATOR_LEN, is_storable, json_dumps_char_len, json_dumps_float_len};
 use serde_json::{Number, Value};
 
-/// JSON under construction, without what no server takes: nulls, and characters that its store refuses.
+/// JSON under construction, without what Marqo refuses: nulls, and characters that its vector store cannot keep.
 #[derive(Debug, Default)]
 pub(super) struct Json {
     pub(super) bytes: Vec<u8>,
-    /// As `json.dumps` would have them.
+    /// Number of characters that `json.dumps` would write.
     pub(super) characters: usize,
 }
 
@@ -19,7 +19,7 @@ impl Json {
         self.characters += 1;
     }
 
-    /// Ends it.
+    /// Ends an object or array.
     pub(super) fn close(&mut self, bracket: u8) {
         self.bytes.push(bracket);
         self.characters += 1;
@@ -34,7 +34,7 @@ impl Json {
             self.bytes.push(b'"');
             self.characters += 2 + name.len();
         } else {
-            // As it is, for the server to refuse: without a character it could be another's name.
+            // Kept whole, for the server to refuse: without its bad characters it could be the name of another field.
             serde_json::to_writer(&mut self.bytes, name).expect("a text is written to memory");
             self.characters += 2 + name.chars().map(json_dumps_char_len).sum::<usize>();
         }
@@ -111,7 +111,8 @@ impl Json {
         self.characters += word.len();
     }
 
-    /// Parts a member from the one before: no value ends with an opening bracket.
+    /// Writes the comma between two members. Only before the first one is the last byte an opening bracket: no value
+    /// ends with one.
     fn next(&mut self) {
         if !matches!(self.bytes.last(), Some(b'{' | b'[')) {
             self.bytes.push(b',');
@@ -122,11 +123,12 @@ impl Json {
 
 /// Printable ASCII that JSON does not escape.
 fn is_plain(byte: u8) -> bool {
-    // Without branches, for blocks.
+    // `&` and not `&&`: without branches the compiler checks the bytes of a block in parallel.
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
-/// How many bytes at the beginning are plain; most texts are so to the end, and blocks are looked at side by side.
+/// How many bytes at the beginning are plain. Most texts are plain to the end, so whole blocks of 16 bytes are checked
+/// first.
 fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     while let Some(block) = bytes[length..].first_chunk::<16>()
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_measured_as_pythons_own() {
+    fn characters_are_counted_as_pythons_json_dumps_writes_them() {
         for (value, python) in [
             (json!({"a": [1, 2.5, null], "b": {}, "c": null}), r#"{"a": [1, 2.5], "b": {}}"#),
             (json!([]), "[]"),
@@ -181,8 +183,8 @@ mod tests {
         }
     }
 
-    /// `json.dumps`, character by character.
-    fn dumped(value: &Value) -> usize {
+    /// Number of characters that `json.dumps` writes, counted the plain way.
+    fn dumped_len(value: &Value) -> usize {
         let members = |sum: usize, count: usize| 2 + sum + 2 * count.saturating_sub(1);
         match value {
             Value::String(text) => {
@@ -193,17 +195,19 @@ mod tests {
                 };
                 2 + text.chars().map(character).sum::<usize>()
             }
-            Value::Array(list) => members(list.iter().map(dumped).sum(), list.len()),
+            Value::Array(list) => members(list.iter().map(dumped_len).sum(), list.len()),
             Value::Object(map) => {
-                let member = |(name, value): (&String, &Value)| dumped(&json!(name)) + 2 + dumped(value);
+                let member =
+                    |(name, value): (&String, &Value)| dumped_len(&json!(name)) + 2 + dumped_len(value);
                 members(map.iter().map(member).sum(), map.len())
             }
-            // In the range of the test below Rust shows floats as Python does.
+            // Between 1e-4 and 1e16, as the test below draws them, Rust prints floats as Python does.
             Value::Number(number) if number.is_f64() => format!("{:?}", number.as_f64().unwrap()).len(),
             other => other.to_string().len(),
         }
     }
 
+    /// The value without what Marqo refuses.
     fn cleaned(value: &Value) -> Value {
         match value {
             Value::String(text) => text.chars().filter(|c| is_storable(*c)).collect::<String>().into(),
@@ -223,7 +227,7 @@ mod tests {
             let (text, characters) = written(&value);
             let read: Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&read, &cleaned(&value));
-            prop_assert_eq!(characters, dumped(&read));
+            prop_assert_eq!(characters, dumped_len(&read));
         }
     }
 }

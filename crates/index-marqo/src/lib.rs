@@ -1,8 +1,10 @@
-//! Marqo servers as an index.
+//! The `Index` port of `host-core` for Marqo, a search engine that computes the vectors ("tensors") of texts and images
+//! itself.
 //!
-//! A call finds its server (`session`), splits a write into requests (`payload`, `batch`), and a `write::Writer` brings every document
-//! to an outcome. `classify` alone says what an answer means; `retry` how often and how long something is retried; `limiter` how many
-//! requests run at once. The crate knows the ports of `host-core` and the HTTP client of `host-net`.
+//! A call finds its server (`session`) and splits its documents into requests (`payload`, `batch`). For each request a
+//! `write::Writer` brings every document to an outcome: done, or refused with a code and a message. `classify` alone
+//! says what an answer means, `retry` sends a request until it is answered, and `limiter` says how many requests run at
+//! once.
 
 use async_trait::async_trait;
 use batch::{Bounds, cut};
@@ -62,7 +64,8 @@ pub struct Marqo {
 }
 
 impl Marqo {
-    /// Indexes that are reached as their settings say.
+    /// The indexes that have settings in the store. The profile says whether a worker or a user waits for the answers:
+    /// a user's calls time out sooner and are hardly retried.
     ///
     /// # Errors
     /// This system has no usable certificates.
@@ -81,7 +84,7 @@ impl Marqo {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What the server says about an index that is reached by these settings, which need not be stored.
+    /// Asks the server that these settings name about an index. The settings need not be stored.
     pub async fn inspect(
         &self,
         index_name: &str,
@@ -104,14 +107,14 @@ impl Marqo {
 }
 
 impl Inspection {
-    /// What the server does not accept of these settings.
+    /// The setting that the server would refuse, as a sentence with advice; `None` if there is none.
     pub fn contradiction(&self, index_name: &str, settings: &IndexSettings) -> Option<String> {
         if !self.is_structured {
             return None;
         }
-        let other = settings.tensor_fields.iter().find(|field| !self.tensor_fields.contains(field))?;
+        let field = settings.tensor_fields.iter().find(|field| !self.tensor_fields.contains(field))?;
         Some(format!(
-            "index {index_name} is structured: its schema, not its settings, names its tensor fields ({}), and {other} is none \
+            "index {index_name} is structured: its schema, not its settings, names its tensor fields ({}), and {field} is none \
              of them; leave tensor fields out (`--unset tensor_fields`)",
             self.tensor_fields.join(", ")
         ))
@@ -135,7 +138,7 @@ pub struct Inspection {
     pub health: String,
 }
 
-/// Sends documents, several requests at once, and brings each to its outcome.
+/// Sends documents, several requests at once. Sets the outcome of each, at its position in the caller's batch.
 async fn send_all(
     session: &Session<'_>,
     server_info: &ServerInfo,
@@ -157,12 +160,13 @@ async fn send_all(
     let mut failure = None;
     while let Some(ended) = running.next().await {
         match ended {
-            Ok(some) => {
-                for (at, outcome) in some {
+            Ok(group_outcomes) => {
+                for (at, outcome) in group_outcomes {
                     outcomes[at] = Some(outcome);
                 }
             }
-            // What is sent already is answered, and the next attempt finds it written; nothing more is sent.
+            // Requests under way are awaited, and a later attempt at the call finds their documents written. No more
+            // are sent.
             Err(error) => {
                 session.is_aborted.store(true, Ordering::Relaxed);
                 failure = failure.or(Some(error));
@@ -172,6 +176,7 @@ async fn send_all(
     failure.map_or(Ok(()), Err)
 }
 
+/// Adds or updates a batch; the outcomes are in its order.
 async fn write(
     session: &Session<'_>,
     operation: Operation,
@@ -208,7 +213,7 @@ async fn write(
     Ok(outcomes)
 }
 
-/// What can be refused without asking the server.
+/// The refusal of a document that the server would certainly refuse; `None` for all others.
 fn refuse_locally(
     session: &Session<'_>,
     server_info: &ServerInfo,
@@ -270,7 +275,7 @@ impl Index for Marqo {
         let found = found.ok().and_then(|all| all.get(index).cloned());
         match found {
             Some(unreachable) => Failure::from(unreachable).during("reaching", index),
-            // The sender lives as long as this.
+            // Cannot happen: the channel is open for as long as this index exists.
             None => std::future::pending().await,
         }
     }

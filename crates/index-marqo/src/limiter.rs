@@ -1,7 +1,8 @@
-//! How many requests write to a server at once: an AIMD limiter, as TCP's congestion control.
+//! How many requests write to a server at once: an AIMD limiter (additive increase, multiplicative decrease), as in
+//! TCP's congestion control.
 //!
-//! It grows by one with each success until the first throttle (slow start) and by one a round afterwards, and halves at each
-//! throttle.
+//! The limit grows by one with each success until the server first throttles (slow start), and afterwards by one per as
+//! many successes as the limit is. It halves whenever the server throttles (429 or 503).
 
 use super::metrics;
 use host_core::clock::SharedClock;
@@ -13,8 +14,8 @@ use std::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// FIFO AIMD concurrency limiter shared by all writers to one server. In order of arrival, so that of several calls the oldest ends
-/// first.
+/// The limiter of one server, shared by all writers to it. Permits are given in order of arrival, so that of several
+/// calls the oldest ends first.
 #[derive(Debug)]
 pub(super) struct Limiter {
     permits: Semaphore,
@@ -24,19 +25,20 @@ pub(super) struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// Permits that may be held; the fraction grows to the next one.
+    /// Permits that may be held, rounded down; the fraction is the growth towards the next one.
     limit: f64,
-    /// Upper bound of the limit, as settings say.
+    /// Upper bound of the limit: the setting `concurrency` of the index that asked last.
     max: usize,
-    /// From here on the limit grows by one a round, not with each success.
+    /// Slow start ends when the limit reaches this.
     slow_start_threshold: f64,
-    /// Permits that there are, free or held; more than the limit after a cut, until enough are released.
+    /// Permits that exist, free or held. After a cut they are more than the limit, until enough are released.
     permits: usize,
     /// No request starts before this time.
     paused_until: Option<Timestamp>,
-    /// Throttles since the last success.
+    /// Cuts since the last success; the pauses grow with them.
     throttles: u32,
-    /// Counts the cuts: what was sent before the last one says nothing about the limit after it.
+    /// How often the limit was halved. A request that was sent before the last cut says nothing about the limit after
+    /// it.
     cuts: u64,
 }
 
@@ -45,6 +47,7 @@ struct State {
 pub(super) struct Permit<'a> {
     limiter: &'a Limiter,
     permit: Option<SemaphorePermit<'a>>,
+    /// [`State::cuts`] when it was acquired.
     cuts: u64,
 }
 
@@ -76,7 +79,7 @@ impl Limiter {
         }
     }
 
-    /// Waits while the server asks for no requests.
+    /// Waits until the pause after the last throttle is over.
     pub(super) async fn wait_out_pause(&self) {
         loop {
             let pause = self.state().pause(self.clock.now());
@@ -87,7 +90,8 @@ impl Limiter {
         }
     }
 
-    /// The server throttles: halves the limit, and pauses for the time that it asked for.
+    /// Halves the limit after the server throttled, and pauses: for the time that it asked for, else for a growing
+    /// random time. The permit is that of the throttled request; without one, the limit is halved in any case.
     pub(super) fn throttled(&self, permit: Option<&Permit<'_>>, retry_after: Option<Duration>) {
         let (now, random) = (self.clock.now(), self.clock.random());
         let mut state = self.state();
@@ -104,7 +108,7 @@ impl Limiter {
         metrics::concurrency(state.limit);
     }
 
-    /// A request succeeded: raises the limit.
+    /// Raises the limit after a request succeeded, to `max` at most.
     pub(super) fn succeeded(&self, max: usize) {
         let mut state = self.state();
         state.throttles = 0;
@@ -114,7 +118,7 @@ impl Limiter {
         metrics::concurrency(state.limit);
     }
 
-    /// Adds free permits, or removes them, up to the limit; held ones are removed when they are released.
+    /// Adds free permits up to the limit, or removes those above it; held ones are removed when they are released.
     fn resize(&self, state: &mut State, max: Option<usize>) {
         state.max = max.unwrap_or(state.max).max(1);
         let allowed = state.allowed();
@@ -136,7 +140,7 @@ impl State {
         self.max.min(self.limit as usize)
     }
 
-    /// What is left of the pause.
+    /// What is left of the pause; `None` if it is over.
     fn pause(&mut self, now: Timestamp) -> Option<Duration> {
         let until = self.paused_until?;
         if until <= now {
@@ -180,25 +184,25 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_by_one_with_each_success_up_to_its_bound() {
+    fn the_limit_grows_by_one_with_each_success_up_to_its_bound() {
         let limiter = new_limiter();
-        let mut seen = vec![capacity(&limiter, 8)];
+        let mut capacities = vec![capacity(&limiter, 8)];
         for _ in 0..10 {
             limiter.succeeded(8);
-            seen.push(capacity(&limiter, 8));
+            capacities.push(capacity(&limiter, 8));
         }
-        assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8]);
+        assert_eq!(capacities, [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8]);
         assert_eq!(capacity(&limiter, 3), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttle_halves_it_once_a_round_and_growth_is_slow_afterwards() {
+    async fn requests_sent_before_a_cut_do_not_cut_again_and_growth_is_slow_afterwards() {
         let limiter = new_limiter();
         (0..7).for_each(|_| limiter.succeeded(8));
-        let (one, other) = (limiter.acquire(8).await, limiter.acquire(8).await);
-        limiter.throttled(Some(&one), Some(Duration::ZERO));
-        limiter.throttled(Some(&other), Some(Duration::ZERO));
-        drop((one, other));
+        let (first, second) = (limiter.acquire(8).await, limiter.acquire(8).await);
+        limiter.throttled(Some(&first), Some(Duration::ZERO));
+        limiter.throttled(Some(&second), Some(Duration::ZERO));
+        drop((first, second));
         assert_eq!(capacity(&limiter, 8), 4);
         (0..4).for_each(|_| limiter.succeeded(8));
         assert_eq!(capacity(&limiter, 8), 4);
@@ -223,15 +227,15 @@ mod tests {
         let limiter = new_limiter();
         let permit = limiter.acquire(1).await;
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(limiter.acquire(1))).collect();
-        assert!(waiting.iter_mut().all(|enter| enter.now_or_never().is_none()));
+        assert!(waiting.iter_mut().all(|acquire| acquire.now_or_never().is_none()));
         drop(permit);
         let acquired: Vec<bool> =
-            waiting.iter_mut().rev().map(|enter| enter.now_or_never().is_some()).collect();
+            waiting.iter_mut().rev().map(|acquire| acquire.now_or_never().is_some()).collect();
         assert_eq!(acquired, [false, false, true]);
     }
 
     #[tokio::test]
-    async fn a_cut_lasts_also_while_others_wait() {
+    async fn after_a_cut_a_waiting_request_gets_no_permit_above_the_limit() {
         let limiter = new_limiter();
         (0..3).for_each(|_| limiter.succeeded(4));
         let mut held = Vec::new();
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_released_permit_goes_to_the_next_one() {
+    async fn a_released_permit_wakes_a_waiting_task() {
         let limiter = Arc::new(new_limiter());
         let permit = limiter.acquire(1).await;
         let waiting = tokio::spawn({

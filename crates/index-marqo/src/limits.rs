@@ -3,7 +3,7 @@
 use host_net::{HttpTimeouts, RetryPolicy};
 use std::time::Duration;
 
-/// Most attempts at a request or a document that may succeed without a change.
+/// Most attempts at a request or a document where nothing need be changed for another attempt to succeed.
 pub(super) const MAX_ATTEMPTS: u32 = RetryPolicy::SEARCH_SERVER.max_attempts;
 /// Most attempts at a document that the server rejects but may accept later: an image that cannot be fetched, an update of a
 /// missing document.
@@ -11,7 +11,7 @@ pub(super) const MAX_RETRYABLE_REJECTIONS: u32 = 3;
 /// Failures of a whole batch after which it is halved, to isolate a document that causes them.
 pub(super) const SPLIT_AFTER_FAILURES: u32 = 3;
 
-/// The limits of one client.
+/// Timeouts and retry policy, either of a worker's requests or of those that a user waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
     pub(super) http: HttpTimeouts,

@@ -1,6 +1,7 @@
-//! The calls that are made.
+//! The calls of Marqo's HTTP API that the host makes.
 
-/// A call of Marqo's API.
+/// A call of Marqo's HTTP API. All are about one index, except `Version` (of the server) and `ListIndexes` (of Marqo
+/// Cloud).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
     Add,

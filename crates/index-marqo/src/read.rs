@@ -1,4 +1,4 @@
-//! Reading documents, and what write protection needs of them.
+//! Reads documents, their versions (which the worker compares before it writes), ids and counts from a Marqo server.
 
 use super::{
     error::Failure,
@@ -13,28 +13,28 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::atomic::Ordering;
 
-/// Ids of one request: the server allows 10,000, but answers with whole documents.
+/// Most ids of one request: the server allows 10,000, but answers with whole documents.
 const IDS_PER_REQUEST: usize = 1_000;
-/// Hits of one search.
+/// Ids that one search lists.
 const PAGE: usize = 1_000;
-/// Hits that searches reach at all.
+/// Most ids that searches can list, all pages together: Marqo's limit of offset + limit.
 pub(super) const MAX_LISTED: usize = 10_000;
-/// Compared for documents that the host did not write.
+/// Version fields of documents that another program wrote, and which therefore do not name theirs.
 const DEFAULT_VERSION_FIELDS: &str = "updated_at,_mq_version";
 
 impl Session<'_> {
-    /// Versions of documents, in the order of the ids.
+    /// Versions of documents, in the order of the ids; `None` for those that the index does not have.
     pub(super) async fn stored(&self, ids: &[&str]) -> Result<Vec<Option<StoredVersion>>, Failure> {
         self.read(ids, false, |fields| Ok(is_found(fields).then(|| stored(fields)))).await
     }
 
-    /// Documents as they are stored.
+    /// Documents as they are stored, in the order of the ids; `None` for those that the index does not have.
     pub(super) async fn documents(&self, ids: &[&str]) -> Result<Vec<Option<Map<String, Value>>>, Failure> {
         let read = |fields: &Fields<'_>| is_found(fields).then(|| document(fields)).transpose();
         self.read(ids, false, read).await
     }
 
-    /// Reads documents and maps each with `take`.
+    /// Reads documents, with their vectors if `with_facets`, and maps the answer about each id with `take`.
     pub(super) async fn read<T>(
         &self,
         ids: &[&str],
@@ -43,18 +43,19 @@ impl Session<'_> {
     ) -> Result<Vec<T>, Failure> {
         let server_info = self.server_info().await?;
         let mut taken = Vec::with_capacity(ids.len());
-        for some in ids.chunks(IDS_PER_REQUEST) {
+        for ids in ids.chunks(IDS_PER_REQUEST) {
             let read = |body: &[u8]| {
                 let answer: Results<'_> = serde_json::from_slice(body)?;
-                if answer.results.len() != some.len() {
+                if answer.results.len() != ids.len() {
                     return Err(serde::de::Error::custom("other documents than asked for"));
                 }
                 answer.results.iter().map(&take).collect::<serde_json::Result<Vec<T>>>()
             };
             let make = |endpoint: &super::endpoint::Endpoint| {
+                // Servers before 2.14 have no `get-batch`.
                 let by_post =
                     !server_info.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
-                request::get(self.index_name, some, by_post, with_facets)
+                request::get(self.index_name, ids, by_post, with_facets)
             };
             taken.extend(self.request_with_failover(Operation::Get, make, read).await?);
         }
@@ -82,7 +83,7 @@ impl Session<'_> {
         self.request_with_failover(Operation::Health, |_| request::health(self.index_name), read).await
     }
 
-    /// All ids in their order.
+    /// All ids, sorted.
     pub(super) async fn all_ids(&self) -> Result<Vec<DocumentId>, Failure> {
         #[derive(Deserialize)]
         struct Page {
@@ -121,15 +122,16 @@ impl Session<'_> {
         ids.sort_unstable();
         // Pages overlap when something is written between them.
         ids.dedup();
-        let refused = |error| Failure::Refused {
+        let invalid_id = |error| Failure::Refused {
             endpoint: self.settings.endpoint.clone(),
             operation: Operation::List.as_str(),
             detail: format!("an answer with an id that is none: {error}"),
         };
-        ids.into_iter().map(|id| DocumentId::new(id).map_err(refused)).collect()
+        ids.into_iter().map(|id| DocumentId::new(id).map_err(invalid_id)).collect()
     }
 }
 
+/// The version and origin of a document, from the fields that the host added to it.
 fn stored(fields: &Fields<'_>) -> StoredVersion {
     let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| DEFAULT_VERSION_FIELDS.to_owned());
     let value = |name: &str| serde_json::from_str(fields.get(name)?.get()).ok();
@@ -148,7 +150,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn versions_of_documents_that_others_wrote_are_read() {
+    fn version_fields_are_those_that_the_document_names_or_the_default_ones() {
         let read = |line: Value| {
             let text = json!({ "results": [line] }).to_string();
             let answer: Results<'_> = serde_json::from_str(&text).unwrap();

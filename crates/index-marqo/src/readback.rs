@@ -1,4 +1,4 @@
-//! The integrity check after writing: a document whose vectors are incomplete would never be found by a search.
+//! The integrity check after writing: finds partial documents, which lack vectors, so that no search would find them.
 
 use super::{
     error::Failure, metrics, payload::Payload, response::Fields, server_info::ServerInfo, session::Session,
@@ -7,14 +7,14 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-/// Between two checks: vectors may become visible late.
+/// Wait between two checks: vectors may become visible late.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// Checks after the first one.
 const RECHECKS: usize = 2;
-/// Documents of one check: vectors are large.
+/// Most documents of one read: vectors are large.
 const CHECK_DOCUMENTS: usize = 128;
 
-/// Of documents that were just written, those whose vectors are incomplete and stay so.
+/// Those of the documents just written that still lack vectors at the last check.
 pub(super) async fn partial<'a>(
     session: &Session<'_>,
     server_info: &ServerInfo,
@@ -35,21 +35,23 @@ pub(super) async fn partial<'a>(
     Ok(partial)
 }
 
+/// Those of the documents that lack vectors now.
 async fn check<'a>(
     session: &Session<'_>,
     server_info: &ServerInfo,
     payloads: Vec<&'a Payload<'a>>,
 ) -> Result<Vec<&'a Payload<'a>>, Failure> {
     let mut partial = Vec::new();
-    for some in payloads.chunks(CHECK_DOCUMENTS) {
-        let ids: Vec<&str> = some.iter().map(|payload| payload.id.as_str()).collect();
+    for payloads in payloads.chunks(CHECK_DOCUMENTS) {
+        let ids: Vec<&str> = payloads.iter().map(|payload| payload.id.as_str()).collect();
         let facets = session.read(&ids, true, fields_with_facets).await?;
         let lacks = |payload: &Payload<'_>, present: &[String]| {
             let mut expected = expected(session, server_info, payload);
             expected.any(|field| !present.iter().any(|present| present == field))
         };
         partial.extend(
-            some.iter()
+            payloads
+                .iter()
                 .zip(facets)
                 .filter(|(payload, present)| lacks(payload, present))
                 .map(|(payload, _)| *payload),
@@ -75,9 +77,10 @@ fn expected<'a>(
     fields.iter().filter(is_embedded)
 }
 
+/// The fields that have vectors: the server lists a document's vectors as facets, `[{FIELD: …, "_embedding": […]}, …]`.
 fn fields_with_facets(fields: &Fields<'_>) -> serde_json::Result<Vec<String>> {
     let Some(facets) = fields.get("_tensor_facets") else { return Ok(Vec::new()) };
-    // The vectors themselves are skipped.
+    // Only the names are kept: the vectors are large.
     let facets: Vec<HashMap<Cow<'_, str>, IgnoredAny>> = serde_json::from_str(facets.get())?;
     Ok(facets.into_iter().flat_map(HashMap::into_keys).map(Cow::into_owned).collect())
 }

@@ -1,4 +1,4 @@
-//! Builds requests.
+//! Builds the HTTP requests of Marqo's API.
 
 use super::{client::Request, payload::Payload, server_info::ServerInfo, settings::IndexSettings};
 use reqwest::Method;
@@ -18,13 +18,14 @@ pub(super) fn add<'a>(
 ) -> Request {
     let mut head = json!({ "useExistingTensors": settings.use_existing_tensors });
     if !server_info.is_structured {
-        // Required there, and forbidden where the index has its own.
+        // Required by an unstructured index; a structured one has its own and refuses them.
         head["tensorFields"] = json!(settings.tensor_fields);
     }
     if !settings.mappings.is_empty() {
         head["mappings"] = settings.mappings.clone().into();
     }
     if !settings.media_download_headers.is_empty() {
+        // The key was renamed in 2.14.
         let name = if server_info.is_before(2, 14) { "imageDownloadHeaders" } else { "mediaDownloadHeaders" };
         head[name] = settings.media_download_headers.clone().into();
     }
@@ -38,11 +39,12 @@ pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Payloa
     request(Method::PATCH, &["indexes", index, "documents"], Some(body))
 }
 
-/// The object with its last member: documents that are JSON already.
+/// The object `head` with one more member, `documents`. Their JSON is copied, not serialized again.
 fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Payload<'a>> + Clone) -> Vec<u8> {
     let head = head.to_string();
-    let budget = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
-    let mut body = Vec::with_capacity(budget);
+    // 20 bytes for the member's name and brackets.
+    let capacity = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
+    let mut body = Vec::with_capacity(capacity);
     body.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
     if body.len() > 1 {
         body.push(b',');
@@ -64,7 +66,8 @@ pub(super) fn delete<'a>(index: &str, ids: impl Iterator<Item = &'a str>) -> Req
     request(Method::POST, &["indexes", index, "documents", "delete-batch"], Some(body))
 }
 
-/// Reads documents: by POST where the server has that, since some proxies drop the body of a GET.
+/// Reads documents. By POST where the server can, because some proxies drop the body of a GET. With facets, the answer
+/// has the documents' vectors as well.
 pub(super) fn get(index: &str, ids: &[&str], by_post: bool, with_facets: bool) -> Request {
     let mut get = if by_post {
         let body = json!({ "documentIds": ids }).to_string().into_bytes();
@@ -77,7 +80,7 @@ pub(super) fn get(index: &str, ids: &[&str], by_post: bool, with_facets: bool) -
     get
 }
 
-/// Finds ids of documents.
+/// Lists a page of ids, by a search that finds everything.
 pub(super) fn list(index: &str, offset: usize, limit: usize) -> Request {
     let body = json!({
         "q": "*", "searchMethod": "LEXICAL", "limit": limit, "offset": offset,

@@ -1,13 +1,14 @@
-//! Parses bodies of answers, and assigns items to their documents.
+//! Parses the bodies of answers, and assigns the items of an answer (its parts, each about one document) to the
+//! documents sent.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::HashMap};
 
-/// Most characters of a body that are quoted.
+/// Most characters of a body that a message quotes.
 const EXCERPT: usize = 200;
 
-/// Code and message of a refusal.
+/// Code and message of an answer or item that is not a success; the code is `None` where the server gives none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: Option<String>,
@@ -15,13 +16,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Of a whole answer, in any of the shapes that servers and proxies use.
+    /// Reads the body of a whole answer, in any of the shapes that servers and proxies use.
     pub(super) fn of_body(body: &[u8]) -> Self {
-        let Ok(Value::Object(body_)) = serde_json::from_slice::<Value>(body) else {
+        let Ok(Value::Object(object)) = serde_json::from_slice::<Value>(body) else {
             return Self { code: None, message: excerpt(body) };
         };
-        let text = |key: &str| body_.get(key).and_then(Value::as_str).map(str::to_owned);
-        let detail = || match body_.get("detail") {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+        let detail = || match object.get("detail") {
             Some(Value::String(detail)) => Some(detail.clone()),
             other => other.map(Value::to_string),
         };
@@ -29,14 +30,15 @@ impl Refusal {
         Self { code: text("code"), message }
     }
 
-    /// The code as this program spells codes.
+    /// The code in kebab-case, as in all reports of the host; `otherwise` if there is none.
     pub(super) fn kebab_code(&self, otherwise: &str) -> String {
         self.code.as_deref().filter(|code| !code.is_empty()).unwrap_or(otherwise).replace('_', "-")
     }
 }
 
-/// The beginning of a text that may be anything.
+/// The beginning of a body, which need not be text.
 pub(super) fn excerpt(body: &[u8]) -> String {
+    // A character has 4 bytes at most.
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT * 4)]);
     let mut excerpt: String = text.chars().take(EXCERPT).collect();
     if excerpt.len() < body.len() {
@@ -45,16 +47,15 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     excerpt
 }
 
-/// A readable message: the texts of the server's own checks where it is their JSON, and the two ends of a long text.
+/// A message for people. Where the server passes on its validation errors as a JSON list, their texts; of a long text,
+/// both ends.
 pub(super) fn plain(message: &str) -> String {
     #[derive(Deserialize)]
-    struct Complaint {
+    struct ValidationError {
         msg: String,
     }
-    let message = match serde_json::from_str::<Vec<Complaint>>(message) {
-        Ok(complaints) => {
-            complaints.into_iter().map(|complaint| complaint.msg).collect::<Vec<_>>().join("; ")
-        }
+    let message = match serde_json::from_str::<Vec<ValidationError>>(message) {
+        Ok(errors) => errors.into_iter().map(|error| error.msg).collect::<Vec<_>>().join("; "),
         Err(_) => message.to_owned(),
     };
     let length = message.chars().count();
@@ -66,7 +67,7 @@ pub(super) fn plain(message: &str) -> String {
     format!("{start} … {end}")
 }
 
-/// The answer to an add, PATCH or delete.
+/// The answer to an add, update or delete.
 #[derive(Debug, Deserialize)]
 pub(super) struct Items<'a> {
     #[serde(borrow)]
@@ -101,8 +102,8 @@ impl From<RawItem<'_>> for Item {
 }
 
 impl Items<'_> {
-    /// For each id that was sent, its item, if exactly one can belong to it. Ids that were sent are
-    /// distinct; the server names some of them `""`, and then only their order identifies them.
+    /// For each id that was sent, its item; `None` if it is not clear which one belongs to it. The ids that were sent
+    /// are distinct, but items of invalid documents may have the id `""`, and then only their order identifies them.
     pub(super) fn by_document(self, sent: &[&str]) -> Vec<Option<Item>> {
         if self.items.iter().map(|item| item.id.as_ref()).eq(sent.iter().copied()) {
             return self.items.into_iter().map(|raw| Some(raw.into())).collect();
@@ -111,19 +112,19 @@ impl Items<'_> {
             sent.iter().enumerate().map(|(position, id)| (*id, position)).collect();
         let mut found: Vec<Option<Item>> = vec![None; sent.len()];
         let mut nameless = Vec::new();
-        let is_whole = self.items.len() == sent.len();
+        let is_complete = self.items.len() == sent.len();
         for (item_position, raw) in self.items.into_iter().enumerate() {
             match positions.get(raw.id.as_ref()) {
                 Some(&position) => found[position] = Some(raw.into()),
-                // In a whole answer in order, the neighbours prove the position.
+                // In a complete answer whose order is that of the request, its position identifies it.
                 None => nameless.push((item_position, Item::from(raw))),
             }
         }
-        if is_whole {
+        if is_complete {
             let free: Vec<usize> = (0..sent.len()).filter(|&position| found[position].is_none()).collect();
             let in_place = nameless.iter().all(|(position, _)| found[*position].is_none());
             for (nth, (item_position, item)) in nameless.into_iter().enumerate() {
-                // Each item has one document and each document one item, so those left over belong to each other.
+                // As many items are left over as documents, and they are in the same order.
                 let position = if in_place { Some(item_position) } else { free.get(nth).copied() };
                 if let Some(position) = position {
                     found[position] = Some(item);
@@ -134,31 +135,31 @@ impl Items<'_> {
     }
 }
 
-/// The answer to a get of many.
+/// The answer to a read of several documents.
 #[derive(Debug, Deserialize)]
 pub(super) struct Results<'a> {
-    /// Values stay text until they are used: documents are large and vectors larger.
+    /// One for each id. Values are parsed only when they are used: documents are large and vectors larger.
     #[serde(borrow)]
     pub(super) results: Vec<Fields<'a>>,
 }
 
-/// A document as it is answered.
+/// The fields of a document in an answer, and `_found`, which says whether there is such a document.
 pub(super) type Fields<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
-/// A field as text.
+/// The value of a field that is a string; `None` otherwise.
 pub(super) fn text(fields: &Fields<'_>, name: &str) -> Option<String> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }
 
-/// Whether the index has it.
+/// Whether the index has the document.
 pub(super) fn is_found(fields: &Fields<'_>) -> bool {
     fields.get("_found").is_some_and(|found| found.get() == "true")
 }
 
-/// A document as it is kept.
+/// The document itself, without `_found`.
 pub(super) fn document(fields: &Fields<'_>) -> serde_json::Result<Map<String, Value>> {
-    let kept = fields.iter().filter(|(name, _)| name.as_ref() != "_found");
-    kept.map(|(name, value)| Ok((name.to_string(), serde_json::from_str(value.get())?))).collect()
+    let own = fields.iter().filter(|(name, _)| name.as_ref() != "_found");
+    own.map(|(name, value)| Ok((name.to_string(), serde_json::from_str(value.get())?))).collect()
 }
 
 #[cfg(test)]
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_made_plain() {
+    fn a_message_is_readable_and_bounded() {
         assert_eq!(plain("Field content `None`"), "Field content `None`");
         assert_eq!(
             plain(r#"[{"loc":["__root__"],"msg":"too short","type":"x"},{"msg":"b"}]"#),
@@ -221,7 +222,7 @@ mod tests {
             statuses(&format!("[{a},{empty},{b}]"), &["a", "c", "b"]),
             [Some(200), Some(400), Some(201)]
         );
-        // Those without a name sank to the end.
+        // Those without an id come last, whatever their place in the request.
         assert_eq!(
             statuses(&format!("[{a},{b},{empty}]"), &["c", "a", "b"]),
             [Some(400), Some(200), Some(201)]
@@ -230,7 +231,7 @@ mod tests {
             statuses(&format!("[{b},{empty},{empty_too}]"), &["c", "d", "b"]),
             [Some(400), Some(401), Some(201)]
         );
-        // Too few: only names count.
+        // Too few items: only their ids say where they belong.
         assert_eq!(statuses(&format!("[{b}]"), &["a", "b"]), [None, Some(201)]);
         assert_eq!(statuses(&format!("[{empty}]"), &["a", "b"]), [None, None]);
         assert_eq!(statuses("[]", &["a"]), [None]);

@@ -22,15 +22,17 @@ use tracing::Instrument;
 pub(super) struct Sent {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) class: AnswerClass,
+    /// `None` if the answer did not arrive.
     pub(super) status: Option<u16>,
     pub(super) body: Vec<u8>,
     pub(super) refusal: Refusal,
-    /// What the server said, in one line.
+    /// What the server answered, or the error in its place, for messages.
     pub(super) detail: String,
 }
 
 impl Session<'_> {
-    /// Sends a read-only request, retrying it and failing over to the other endpoint until there is an answer.
+    /// Sends a read-only request, retrying it and failing over to the other endpoint, until there is an answer that
+    /// `read` can parse.
     pub(super) async fn request_with_failover<T>(
         &self,
         operation: Operation,
@@ -49,6 +51,7 @@ impl Session<'_> {
                     if sent.status == Some(405)
                         && !sent.endpoint.lacks_get_batch.swap(true, Ordering::Relaxed) =>
                 {
+                    // The server has no `get-batch`; the next request is a GET.
                     continue;
                 }
                 AnswerClass::Unknown | AnswerClass::Busy => sent.detail.clone(),
@@ -71,8 +74,9 @@ impl Session<'_> {
         let clock = &self.shared.clock;
         let mut endpoint = Arc::clone(self.route.choose(clock.now()));
         let (mut throttled_since, mut unreachable_since) = (None, None);
+        // Whether the endpoint is the other one, tried because the first could not be reached.
         let mut is_second_choice = false;
-        // Bounded by time.
+        // Bounded by time, not by attempts.
         let policy = self.shared.timeouts.policy.with_max_attempts(u32::MAX);
         let mut unreachable = Retry::new(policy, clock.as_ref());
         loop {
@@ -180,6 +184,7 @@ impl Session<'_> {
         }
     }
 
+    /// The failure if neither endpoint can be reached.
     fn unreachable(&self, detail: String) -> Unreachable {
         let fallback = self.route.fallback.as_ref();
         Unreachable {
@@ -191,7 +196,7 @@ impl Session<'_> {
         }
     }
 
-    /// An index of Marqo Cloud may have moved.
+    /// Has a later call ask Marqo Cloud for the address again, since the index may have moved.
     fn invalidate_address(&self) {
         if let (true, Some(index_list)) =
             (self.settings.cloud, lock(&self.shared.index_lists).get_mut(&self.settings.endpoint))
@@ -201,7 +206,7 @@ impl Session<'_> {
     }
 }
 
-/// The server throttled for too long.
+/// The failure of a request or of documents that the server throttled for too long.
 pub(super) fn throttled(
     endpoint: &Endpoint,
     operation: Operation,
@@ -217,7 +222,7 @@ pub(super) fn throttled(
 }
 
 impl Sent {
-    /// Why nothing is retried.
+    /// The failure of a request whose answer is not retried.
     pub(super) fn failure(&self, operation: Operation) -> Failure {
         let (endpoint, operation, detail) =
             (self.endpoint.url.clone(), operation.as_str(), self.detail.clone());
@@ -229,7 +234,7 @@ impl Sent {
         }
     }
 
-    /// Too many attempts.
+    /// The failure after the last attempt.
     pub(super) fn failing(&self, operation: Operation, attempts: u32, detail: String) -> Failure {
         let (endpoint, operation) = (self.endpoint.url.clone(), operation.as_str());
         Failure::Failing { endpoint, operation, attempts, detail }

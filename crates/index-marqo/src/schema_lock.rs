@@ -30,12 +30,12 @@ impl SchemaLock {
         (!self.knows(names())).then_some(guard)
     }
 
-    /// Those that were written so far.
+    /// The fields that were written so far.
     pub(super) fn known(&self) -> BTreeSet<String> {
         self.names().clone()
     }
 
-    /// They were written: from now on every writer may write them.
+    /// Records fields that were written: from now on they need no lock.
     pub(super) fn written<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut written = self.names();
         for name in names {
@@ -62,17 +62,17 @@ mod tests {
 
     #[test]
     fn one_writer_adds_new_fields_and_the_others_follow() {
-        let fields = SchemaLock::default();
-        let first = fields.lock_for_new_fields(|| ["a", "b"].into_iter()).now_or_never().unwrap();
+        let schema = SchemaLock::default();
+        let first = schema.lock_for_new_fields(|| ["a", "b"].into_iter()).now_or_never().unwrap();
         assert!(first.is_some());
-        assert!(fields.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().is_none(), "it must wait");
-        fields.written(["a", "b"].into_iter());
+        assert!(schema.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().is_none(), "it must wait");
+        schema.written(["a", "b"].into_iter());
         assert!(
-            fields.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().unwrap().is_none(),
+            schema.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().unwrap().is_none(),
             "it need not wait"
         );
-        assert!(fields.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().is_none(), "it must wait");
+        assert!(schema.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().is_none(), "it must wait");
         drop(first);
-        assert!(fields.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().unwrap().is_some());
+        assert!(schema.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().unwrap().is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! What requests depend on in a server and an index.
+//! What a server reports about itself and an index, as far as the form of requests depends on it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 pub(super) struct ServerInfo {
     /// Major and minor version of the server; unknown behind a gateway that withholds it.
     pub(super) version: Option<(u32, u32)>,
-    /// Whether the index has its own schema.
+    /// Whether the index is structured: it has its own schema, and accepts no tensor fields with documents.
     pub(super) is_structured: bool,
-    /// The tensor fields of that schema.
+    /// The tensor fields of that schema, which the server computes vectors of.
     pub(super) tensor_fields: Vec<String>,
     /// The length of its vectors, if its settings state it.
     pub(super) dimensions: Option<usize>,
@@ -37,7 +37,7 @@ impl ServerInfo {
         })
     }
 
-    /// Whether the server is known to be older.
+    /// Whether the server is known to be older than this version.
     pub(super) fn is_before(&self, major: u32, minor: u32) -> bool {
         self.version.is_some_and(|version| version < (major, minor))
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_and_gaps_survived() {
+    fn answers_are_read_also_without_a_version_or_optional_fields() {
         let version = br#"{"message":"Welcome to Marqo","version":"2.13.0"}"#.as_slice();
         let settings = br#"{"type":"structured","tensorFields":["a"],"allFields":[],"modelProperties":{"dimensions":4}}"#;
         let server_info = ServerInfo::read(Some(version), settings).unwrap();

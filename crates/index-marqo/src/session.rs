@@ -1,4 +1,5 @@
-//! What one call needs to reach the server: settings, address, what the server says about itself.
+//! A session: what one call needs to reach its server. That is the settings of the index, the server's address, and
+//! what the server says about itself; all of it is cached for the process.
 
 use super::{
     batch::Bounds,
@@ -35,9 +36,9 @@ pub(super) struct SharedState {
     pub(super) client: Client,
     endpoints: Endpoints,
     known_settings: Mutex<HashMap<String, Cached<Arc<IndexSettings>>>>,
-    /// By the address of the control plane.
+    /// The indexes of Marqo Cloud, by the address of its control plane (the API that lists them).
     pub(super) index_lists: Mutex<HashMap<String, IndexList>>,
-    /// By address and name.
+    /// By the primary server's address and the name of the index.
     indexes: Mutex<HashMap<(String, String), Arc<CachedIndex>>>,
     /// Indexes whose requests wait for a server, by name.
     pub(super) unreachable: watch::Sender<HashMap<String, Unreachable>>,
@@ -64,7 +65,7 @@ pub(super) struct Session<'a> {
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
     pub(super) cached_index: Arc<CachedIndex>,
-    /// One of its requests failed permanently, so no others are sent.
+    /// Whether one of its requests failed for good, so that no others are sent.
     pub(super) is_aborted: AtomicBool,
 }
 
@@ -73,10 +74,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Entries of a map from which on it keeps only those that are in use: a process may work for any number of shops.
+/// Entries of a cache from which on those that are not in use are dropped: a process may work for any number of shops.
 const MAX_UNUSED: usize = 1_000;
 
-/// Drops what no session uses from a map that is to get an entry, if it has many.
+/// Drops the entries that no session uses, if the map has [`MAX_UNUSED`] and is to get a new one.
 pub(super) fn drop_unused<K: Eq + Hash, V>(known: &mut HashMap<K, Arc<V>>, new: &K) {
     if known.len() >= MAX_UNUSED && !known.contains_key(new) {
         known.retain(|_, value| Arc::strong_count(value) > 1);
@@ -102,13 +103,13 @@ impl SharedState {
         })
     }
 
-    /// A session with an index.
+    /// A session with an index, by its stored settings.
     pub(super) async fn session<'a>(&'a self, index_name: &'a str) -> Result<Session<'a>, Failure> {
         let settings = self.settings_of(index_name).await?;
         self.session_with(index_name, settings).await
     }
 
-    /// A session with an index that is reached by these settings.
+    /// A session with an index, by these settings.
     pub(super) async fn session_with<'a>(
         &'a self,
         index_name: &'a str,
@@ -161,7 +162,7 @@ impl SharedState {
             let route = self.endpoints.route(control_plane, None);
             let (settings, cached_index, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
-            // The control plane itself has no index.
+            // The request is about no index.
             let session = Session { shared: self, index_name: "", settings, route, cached_index, is_aborted };
             let listing = session
                 .request_with_failover(

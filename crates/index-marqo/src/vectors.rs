@@ -1,11 +1,13 @@
-//! Checks vectors before they are sent, because the server's errors are less precise: for a custom vector of the wrong length it
-//! refuses the whole batch without naming the document, and it refuses an update of a field with vectors in general terms.
+//! Checks vectors before they are sent, because the server's errors are less precise. For a custom vector (one that the
+//! document itself has) of the wrong length it refuses the whole batch without naming the document; for an update of a
+//! field with vectors it does not name the field.
 
 use super::{server_info::ServerInfo, settings::IndexSettings};
 use host_core::index::Write;
 use serde_json::Value;
 
-/// The first error in the custom vectors of a document that can be detected here.
+/// The first custom vector of a document whose length is not that of the index, as a sentence. `None` if there is none,
+/// or if the server does not report the length.
 pub(super) fn complaint(write: &Write, settings: &IndexSettings, server_info: &ServerInfo) -> Option<String> {
     let dimensions = server_info.dimensions?;
     settings.mappings.iter().filter(|(_, mapping)| mapping["type"] == "custom_vector").find_map(
@@ -18,8 +20,8 @@ pub(super) fn complaint(write: &Write, settings: &IndexSettings, server_info: &S
     )
 }
 
-/// The field of a partial update that a server would have to make vectors of, which it does not do (Marqo: neither tensor
-/// fields nor parts of a multimodal combination).
+/// The first field of a partial update that Marqo cannot update, because it would have to compute a new vector: a
+/// tensor field, or a part of a multimodal combination (a vector made of several fields).
 pub(super) fn not_updatable<'a>(
     write: &'a Write,
     settings: &IndexSettings,
@@ -28,6 +30,6 @@ pub(super) fn not_updatable<'a>(
     let fields = if server_info.is_structured { &server_info.tensor_fields } else { &settings.tensor_fields };
     let is_part =
         |field: &str| settings.mappings.values().any(|mapping| mapping["weights"].get(field).is_some());
-    let mut given = write.document.fields.keys().chain(write.version.keys());
-    given.find(|given| fields.contains(given) || is_part(given)).map(String::as_str)
+    let mut names = write.document.fields.keys().chain(write.version.keys());
+    names.find(|name| fields.contains(name) || is_part(name)).map(String::as_str)
 }

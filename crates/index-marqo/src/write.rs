@@ -1,4 +1,5 @@
-//! Writes the documents of one group, each to exactly one outcome, whatever the server answers; retries what may be accepted later.
+//! Writes the documents of one group (those that go into one request at first). Each gets exactly one outcome, whatever
+//! the server answers; what may be accepted later is retried.
 
 use super::{
     classify::{AnswerClass, Observed, classify, is_refused_update},
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
 use tokio::sync::MutexGuard as SchemaLockGuard;
 
-/// What a server leaves out when it refuses an update.
+/// What a server leaves out when it refuses an update of a document that exists.
 const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
 
 /// Writes one group. Other groups of the same call run beside it.
@@ -31,10 +32,13 @@ pub(super) struct Writer<'a> {
     server_info: &'a ServerInfo,
     operation: Operation,
     job_id: &'a str,
+    /// Groups still to be sent, in this order.
     work: VecDeque<Group<'a>>,
+    /// By position in the caller's batch.
     outcomes: Vec<(usize, Outcome)>,
     /// Failed requests of any kind since the last success: a dead server must not look like bad documents.
     failures_in_a_row: u32,
+    /// When an item was first throttled since the last answer without such an item.
     throttled_since: Option<Timestamp>,
 }
 
@@ -58,7 +62,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The outcome of each document, by its index in the caller's batch.
+    /// Sends and retries until each document has an outcome. Returns them by position in the caller's batch.
     pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
         // A failed group goes to the end, so that its other half can show that the server works.
         while let Some(group) = self.work.pop_front().filter(|_| !self.is_aborted()) {
@@ -81,12 +85,13 @@ impl<'a> Writer<'a> {
         Ok(self.outcomes)
     }
 
-    /// Whether another group of the same call has failed permanently, so that the call fails whatever the outcome of this one.
+    /// Whether another request of the same call has failed for good, so that the call fails whatever becomes of this
+    /// group.
     fn is_aborted(&self) -> bool {
         self.session.is_aborted.load(Ordering::Relaxed)
     }
 
-    /// Waits until the fields of the group may be written.
+    /// Waits until the fields of the group may be written. Returns the lock if some of them are new to the index.
     async fn lock_schema(&self, group: &Group<'a>) -> Option<SchemaLockGuard<'a, ()>> {
         let names = || group.payloads().flat_map(Payload::names);
         match self.operation {
@@ -104,7 +109,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Reads back what an earlier attempt may have written, and drops it, so that nothing is written twice.
+    /// Reads the documents back if an earlier attempt may have written them, and drops those that it did write, so that
+    /// none is written twice.
     async fn drop_already_written(&mut self, mut group: Group<'a>) -> Result<Group<'a>, Failure> {
         if !std::mem::take(&mut group.maybe_written) || self.operation == Operation::Delete {
             // Deleting again does no harm.
@@ -149,6 +155,7 @@ impl<'a> Writer<'a> {
         Ok(sent)
     }
 
+    /// Draws the consequence of an answer, by the table in `classify`.
     fn evaluate(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.class {
             AnswerClass::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
@@ -163,6 +170,7 @@ impl<'a> Writer<'a> {
             AnswerClass::Unknown => self.failed(group, &sent),
             AnswerClass::Busy => self.busy(group, &sent),
             AnswerClass::TooLarge { limit } => {
+                // 413 is about bytes; otherwise half of what was refused is tried, unless the server names its limit.
                 let documents =
                     limit.or(Some(group.documents.len() / 2).filter(|_| sent.status != Some(413)));
                 let bytes = (sent.status == Some(413)).then(|| group.bytes() / 2);
@@ -180,7 +188,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The outcome of the group is unknown.
+    /// Retries a group whose outcome is unknown, in halves after some failures. Ends when a single document is at fault
+    /// (its verdict) or the server is (an error).
     fn failed(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
         metrics::retried("unknown");
         self.failures_in_a_row += 1;
@@ -190,7 +199,7 @@ impl<'a> Writer<'a> {
         for document in &mut group.documents {
             document.accepted_before.get_or_insert(accepted);
         }
-        // It is alone, and the server has accepted others since it first failed.
+        // A document alone in its request, while the server has accepted others since it first failed.
         let is_suspect = matches!(group.documents.as_slice(), [document]
             if document.accepted_before.is_some_and(|before| before < accepted));
         if is_suspect && group.failures >= MAX_ATTEMPTS {
@@ -211,7 +220,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Nothing was written, because the schema of the index is being changed.
+    /// Retries a group of which nothing was written, because the schema of the index was being changed.
     fn busy(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
         metrics::retried("busy");
         group.conflicts += 1;
@@ -228,6 +237,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Sends a refused group again in halves, until the bad document is alone; that one is refused. `otherwise` is its
+    /// code if the server gives none.
     fn halve_or_refuse(&mut self, group: Group<'a>, sent: &Sent, otherwise: &str) {
         if let [document] = group.documents.as_slice() {
             let detail = if sent.refusal.message.is_empty() { &sent.detail } else { &sent.refusal.message };
@@ -240,11 +251,13 @@ impl<'a> Writer<'a> {
         self.work.push_front(first);
     }
 
+    /// Draws the consequence of each item. Documents to be retried form the next group.
     fn evaluate_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
         if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
             metrics::embedding(milliseconds);
         }
         let items = items.by_document(&group.ids());
+        // Counts as a failure of the server, so that the document is read back.
         let missing = Item {
             status: 500,
             refusal: Refusal { code: None, message: "the answer does not mention this document".to_owned() },
@@ -279,6 +292,7 @@ impl<'a> Writer<'a> {
                     document.attempts += 1;
                     let before = *document.accepted_before.get_or_insert(accepted);
                     if document.attempts >= MAX_ATTEMPTS {
+                        // The server has accepted nothing since the document first failed: the server is at fault.
                         if before == accepted + done {
                             return Err(sent.failing(self.operation, document.attempts, detail()));
                         }
@@ -329,6 +343,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Fails if documents have been throttled for too long; otherwise sends fewer requests at once.
     fn items_throttled(&mut self, sent: &Sent, detail: String) -> Result<(), Failure> {
         metrics::retried("throttled");
         let now = self.session.shared.clock.now();
@@ -345,6 +360,7 @@ impl<'a> Writer<'a> {
         self.outcomes.push((document.payload.at, Outcome::Refused { code, message }));
     }
 
+    /// When to try again after so many attempts.
     fn backoff(&self, attempts: u32) -> Option<Timestamp> {
         let clock = &self.session.shared.clock;
         let delay = match attempts {

@@ -1,4 +1,4 @@
-//! What registries sent, in files named by digest.
+//! A cache of what OCI registries sent (manifests, components, signatures), in files named by their SHA-256 digest.
 
 use crate::file;
 use host_core::model::Digest;
@@ -9,10 +9,11 @@ use std::{
     time::SystemTime,
 };
 
-/// Bytes of all files.
+/// Most bytes of all files together, 1 GiB.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// A folder of files named by digest, or none. Above 1 GiB, the files that were used least recently are removed.
+/// A folder of files named by digest; without one, nothing is kept. Above its limit, the files that were used least
+/// recently are removed.
 #[derive(Debug)]
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
@@ -24,17 +25,17 @@ impl Cache {
         Self { folder: folder.map(Path::to_owned), max_bytes: MAX_BYTES }
     }
 
-    /// The bytes with a digest. A file that does not have it, damaged or tampered with, or that is larger than `limit` bytes,
-    /// counts as absent.
+    /// The bytes with a digest. A file counts as absent if its bytes have another digest (it was damaged or tampered
+    /// with) or are more than `limit`.
     pub(crate) fn get(&self, digest: Digest, limit: u64) -> Option<Vec<u8>> {
         let file = file::open(&self.folder.as_ref()?.join(digest.hex())).ok()?;
         let bytes = file::read_open(&file, limit).ok().filter(|bytes| Digest::of(bytes) == digest)?;
-        // The time of the last use. An inexact order of removal is harmless.
+        // Records the last use for `evict`. An error is ignored: an inexact order of removal is harmless.
         let _ = file.set_modified(SystemTime::now());
         Some(bytes)
     }
 
-    /// Stores some bytes. A folder that cannot be written is not an error.
+    /// Stores the bytes with a digest. A folder that cannot be written is only warned of.
     pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) {
         if let Some(folder) = &self.folder
             && let Err(error) = write(folder, digest, bytes).and_then(|()| self.evict(folder))
@@ -43,7 +44,8 @@ impl Cache {
         }
     }
 
-    /// Removes the files that were used least recently until the rest fits; also what a crash left half written.
+    /// Removes the files that were used least recently, until the rest fits; among them temporary files that a crash
+    /// left.
     fn evict(&self, folder: &Path) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -54,9 +56,10 @@ impl Cache {
                 files.push((metadata.modified()?, metadata.len(), entry.path()));
             }
         }
+        // By the time of the last use, oldest first.
         files.sort_unstable();
         let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-        // The newest stays, however large it is.
+        // The most recent one stays, however large it is.
         files.pop();
         for (_, bytes, path) in files {
             if total <= self.max_bytes {
@@ -71,6 +74,7 @@ impl Cache {
     }
 }
 
+/// Writes a file as a whole or not at all.
 fn write(folder: &Path, digest: Digest, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_least_recently_goes() {
+    fn the_least_recently_used_file_is_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache { max_bytes: 6, ..Cache::new(Some(folder.path())) };
         let put = |content: &str, hours: u64| {
@@ -108,7 +112,7 @@ mod tests {
         let has = |content: &str| cache.get(Digest::of(content.as_bytes()), 99).is_some();
         put("one", 3);
         put("two", 2);
-        // Used after the second.
+        // This use of the first makes it more recent than the second.
         assert!(has("one"));
         put("six", 0);
         assert_eq!((has("one"), has("two"), has("six")), (true, false, true));

@@ -1,4 +1,4 @@
-//! Who we are to a registry: the environment, or what `docker login` stored.
+//! The credentials for an OCI registry: from environment variables, or from what `docker login` stored.
 
 use crate::{FetchError, reference::Reference};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
@@ -25,7 +25,7 @@ impl Credentials {
     /// The credentials that environment variables name: `HOST_OCI_USERNAME` and `HOST_OCI_PASSWORD` for the registry
     /// `HOST_OCI_REGISTRY`, and `config.json` in `DOCKER_CONFIG`, else in `.docker` of `HOME`.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        // Orchestrators set variables to nothing.
+        // Some orchestrators set a variable that they have no value for to an empty one.
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name| set(name).map(|value| value.to_string_lossy().into_owned());
         let folder = set("DOCKER_CONFIG")
@@ -57,6 +57,7 @@ impl Credentials {
         })
     }
 
+    /// The login of the environment variables, if it is for this registry.
     fn login(&self, reference: &Reference) -> Result<Option<RegistryAuth>, String> {
         match (&self.username, &self.password, &self.registry) {
             (None, None, _) => Ok(None),
@@ -82,6 +83,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// The credentials that Docker's `config.json` or one of its credential helpers has for the registry.
 fn from_docker_config(reference: &Reference, config: impl io::Read) -> Result<RegistryAuth, String> {
     use CredentialRetrievalError::{HelperCommunicationError, HelperFailure, NoCredentialConfigured};
     let server = if reference.registry() == "docker.io" { DOCKER_HUB } else { reference.registry() };
@@ -92,13 +94,13 @@ fn from_docker_config(reference: &Reference, config: impl io::Read) -> Result<Re
                 .to_owned(),
         ),
         Err(NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
-        // How helpers say that they have none.
+        // Credential helpers say so in text that they have none.
         Err(HelperFailure { stdout, stderr, .. })
             if [&stdout, &stderr].iter().any(|text| text.contains("credentials not found")) =>
         {
             Ok(RegistryAuth::Anonymous)
         }
-        // What it printed may be secret.
+        // Its output may hold secrets, so it is not quoted.
         Err(HelperFailure { helper, .. }) => Err(format!("the credential helper {helper} failed")),
         Err(HelperCommunicationError) => {
             Err("the credential helper cannot be run; is it on the PATH?".to_owned())
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_for_one_registry_alone() {
+    fn the_login_of_the_environment_is_for_one_registry_alone() {
         let both = [(USERNAME, "me"), (PASSWORD, "secret")];
         let to = |registry| [both[0], both[1], (REGISTRY, registry)];
         assert_eq!(login("r.example:5000", &to("r.example:5000")), Ok(Some(basic("me", "secret"))));
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn dockers_configuration_gives_those_of_the_registry_alone() {
+    fn dockers_configuration_gives_the_credentials_of_the_registry_alone() {
         let auth = BASE64_STANDARD.encode("me:pass:word");
         let config = format!(
             r#"{{"auths":{{"r.example:5000":{{"auth":"{auth}"}},"https://old.example/v1/":{{"auth":"{auth}"}},

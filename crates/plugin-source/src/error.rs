@@ -5,10 +5,11 @@ use host_core::model::Digest;
 use host_plugin_host::{LoadError, truncate};
 use std::path::PathBuf;
 
-/// Most characters of what another party wrote in a message.
+/// Most characters that a message quotes of what another party wrote.
 const EXCERPT: usize = 200;
 
-/// Most characters of a cause, advice included: the part of a message that registries, bundles and locks have a say in.
+/// Most characters of a cause with its advice, the part of a message that may quote registries, signatures and lock
+/// files.
 const CAUSE: usize = 1000;
 
 /// The beginning of what another party wrote, printable and on one line.
@@ -22,7 +23,7 @@ pub enum FetchError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] LoadError),
-    /// The lock that a flag or the settings name does not exist.
+    /// The lock (`plugin.lock`, which pins the digests of plug-ins) that a flag or the settings name does not exist.
     #[error(
         "there is no lock {}, which the settings or --lock name; write it with `host plugin lock PLUGIN`, or name none",
         path.display()
@@ -65,7 +66,7 @@ pub enum FetchError {
         lock: PathBuf,
         /// The digest in the lock.
         locked: Digest,
-        /// The component's.
+        /// The digest of the component that was fetched.
         found: Digest,
     },
     /// The key cannot be used.
@@ -91,7 +92,7 @@ pub enum FetchError {
         /// The command that signs it.
         command: String,
     },
-    /// There are signatures, none of this plug-in with this key.
+    /// There are signatures, but none of them is of this plug-in with this key.
     #[error(
         "the plug-in {name} is not signed with the key {}: {signature} {rejection}; do not run it before you know why",
         key.display()
@@ -101,12 +102,12 @@ pub enum FetchError {
         name: String,
         /// The key's file.
         key: PathBuf,
-        /// The supposed signature.
+        /// Where the signature was found.
         signature: String,
-        /// Why it is none.
+        /// Why it does not count.
         rejection: Rejection,
     },
-    /// The name is not a reference.
+    /// The name begins like a reference into a registry and is none.
     #[error(
         "`{name}` is not a reference: {cause}; write oci://registry/repository:tag or oci://registry/repository@sha256:…"
     )]

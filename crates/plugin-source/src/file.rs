@@ -1,4 +1,4 @@
-//! Reading files that another party may have put there.
+//! Reads files that another party may have put there: regular files only, and no more than a limit of bytes.
 
 use rustix::fs::OFlags;
 use std::{
@@ -8,8 +8,9 @@ use std::{
     path::Path,
 };
 
-/// Opens a regular file. Anything else is an error: a pipe would be waited for, and only a regular file has an end for sure.
+/// Opens a regular file. Anything else is an error: a pipe could block, and a device may have no end.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // Without this flag, opening a pipe waits for its writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {

@@ -1,7 +1,7 @@
-//! Where plug-ins come from, and whether they may run.
+//! Fetches plug-ins (WebAssembly components), and checks whether they may run.
 //!
-//! A plug-in is named by a file, or by a reference into an OCI registry: `oci://registry/repository:tag` or `@sha256:…`.
-//! [`PluginSource::fetch`] turns the name into the bytes of a component and checks them:
+//! A plug-in is named by the path of a file, or by a reference into an OCI registry: `oci://registry/repository:tag` or
+//! `@sha256:…`. [`PluginSource::fetch`] turns the name into the bytes of a component and checks them:
 //!
 //! 1. **Size.** No more than [`PluginSource::limit`] bytes are read, from a file or from a registry.
 //! 2. **Digest.** What a registry sends for a digest has that digest. If there is a [`Lockfile`] (`plugin.lock`), the component has the
@@ -19,9 +19,10 @@
 //! another. Only registries on this machine are spoken to without TLS. What was pulled is kept by digest, so that a locked plug-in
 //! starts without its registry, unless its signature is wanted.
 //!
-//! Whatever a registry sends is bounded while it is read, nothing of it is decompressed, and credentials are sent where a checked
-//! challenge says, with TLS, and nowhere else. The client of `oci-client` promises neither; its references and manifests are used.
-//! A pull ends within 10 minutes.
+//! Whatever a registry sends is bounded while it is read, and nothing of it is decompressed. Credentials are sent, with
+//! TLS, to the address that the registry's checked challenge (`WWW-Authenticate`) names, and nowhere else. The HTTP
+//! client of the crate `oci-client` guarantees neither, so only its types for references and manifests are used. A pull
+//! ends within 10 minutes.
 //!
 //! # Example
 //!
@@ -73,7 +74,7 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// For all requests of one pull, with its signatures: a slow registry could stretch each of them.
+/// Time for all requests of one pull together, signatures included: a slow registry could draw out each of them.
 const PULL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Fetches plug-ins by what `--plugin` calls them.
@@ -96,7 +97,7 @@ pub struct PluginSource {
 pub struct FetchedPlugin {
     /// The component, under the name by which it was fetched.
     pub component: Component,
-    /// What pins it.
+    /// Its entry for a lock.
     pub pin: Pin,
 }
 
@@ -137,7 +138,8 @@ impl PluginSource {
         Ok(FetchedPlugin { component: Component { path: source.to_owned(), wasm }, pin })
     }
 
-    /// Pulls a plug-in and checks its signature, within a time.
+    /// Pulls a plug-in from its registry, by the manifest that a lock pins if there is one, and checks its signature.
+    /// Fails if that takes longer than `time`.
     async fn pull(
         &self,
         reference: &Reference,
@@ -165,8 +167,8 @@ mod tests {
     use std::net::TcpListener;
 
     #[tokio::test]
-    async fn a_pull_has_an_end() {
-        // It takes connections and never answers.
+    async fn a_pull_from_a_registry_that_never_answers_times_out() {
+        // The listener accepts connections and never answers.
         let registry = TcpListener::bind("127.0.0.1:0").unwrap();
         let name = format!("oci://{}/shop:1", registry.local_addr().unwrap());
         let reference = Reference::parse(&name).unwrap().unwrap();

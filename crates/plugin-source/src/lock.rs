@@ -1,4 +1,4 @@
-//! `plugin.lock`: the digest of each plug-in.
+//! The lock file `plugin.lock`, which pins the digest of each plug-in.
 
 use super::{FetchError, file};
 use host_core::model::Digest;
@@ -17,7 +17,7 @@ pub struct Pin {
     pub source: String,
     /// Digest of the component.
     pub digest: Digest,
-    /// In a registry, the digest of the manifest or index that a tag named.
+    /// Digest of the manifest or image index that the reference named in its registry; `None` for a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
 }
@@ -29,6 +29,7 @@ pub struct Lockfile {
     pins: Vec<Pin>,
 }
 
+/// The content of the file: a table `[[plugin]]` for each pin.
 #[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Toml {
@@ -39,11 +40,11 @@ struct Toml {
 const HEADER: &str =
     "# The digests of plug-ins, written by `host plugin lock`. Keep this file with the settings.\n\n";
 
-/// Largest lock: thousands of plug-ins.
+/// Most bytes of a lock: enough for thousands of plug-ins.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Lockfile {
-    /// The lock that is used if there is one and no other is named.
+    /// Name of the lock that is used, if it exists, where neither a flag nor the settings name one.
     pub const DEFAULT: &str = "plugin.lock";
 
     /// Reads a lock that a flag or the settings name, which must exist.
@@ -51,7 +52,8 @@ impl Lockfile {
         Self::read(path)?.ok_or_else(|| FetchError::LockMissing { path: path.to_owned() })
     }
 
-    /// Reads a lock; `None` if there is nothing at the path. A link that leads nowhere is an error: it was meant to pin.
+    /// Reads a lock; `None` if there is nothing at the path. A dangling symbolic link is an error: it shows that
+    /// plug-ins were meant to be pinned.
     pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
         let bytes = match file::read(path, MAX_BYTES) {
@@ -69,12 +71,12 @@ impl Lockfile {
         Self { path: path.to_owned(), pins: Vec::new() }
     }
 
-    /// Its file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The pin of a plug-in, by any spelling of its path.
+    /// The pin of a plug-in, whichever way its path is written; an error if there is none.
     pub fn pin(&self, source: &Path) -> Result<&Pin, FetchError> {
         let normalized = normalize(source);
         self.pins
@@ -93,11 +95,12 @@ impl Lockfile {
         self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// Pins a plug-in, in place of its pin before.
+    /// Pins a plug-in, in place of its earlier pin.
     pub fn set(&mut self, mut pin: Pin) {
         let named = Path::new(&pin.source);
         let source = normalize(named);
-        // A path that is relative to the lock's folder as well stays as it was written.
+        // The path of the pin is relative to the working directory, and is stored relative to the lock's folder. It
+        // stays as it was written where both are the same.
         if !is_remote(named) && normalize(&self.folder().join(named)) != source {
             let relative = source.strip_prefix(normalize(self.folder())).unwrap_or(&source);
             pin.source = relative.to_string_lossy().into_owned();
@@ -124,16 +127,17 @@ impl Lockfile {
     }
 }
 
-/// Readable for others: it is not a secret.
+/// Readable for all users: a lock is no secret, and a temporary file would be readable for its owner only.
 fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
+/// Whether it is a reference into a registry, not a path.
 fn is_remote(source: &Path) -> bool {
     source.to_string_lossy().starts_with(super::reference::SCHEME)
 }
 
-/// An absolute path without `./`: the same for all spellings of a path.
+/// The absolute path without `./`, the same whichever way a path is written. References stay as they are.
 fn normalize(source: &Path) -> PathBuf {
     let absolute = if is_remote(source) {
         source.to_owned()
@@ -153,34 +157,34 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_link_that_leads_nowhere_does_not_switch_pinning_off() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("plugin.lock");
-        std::os::unix::fs::symlink(dir.path().join("gone"), &path).unwrap();
+    fn a_dangling_link_does_not_switch_pinning_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.lock");
+        std::os::unix::fs::symlink(folder.path().join("gone"), &path).unwrap();
         assert!(matches!(Lockfile::read(&path), Err(FetchError::Lock { .. })));
     }
 
     #[test]
     fn a_pipe_is_no_lock_and_is_not_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("plugin.lock");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.lock");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
         assert!(matches!(Lockfile::read(&path), Err(FetchError::Lock { .. })));
     }
 
     #[test]
-    fn a_damaged_lock_is_described_in_one_printable_sentence() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("plugin.lock");
+    fn the_error_of_a_hostile_lock_is_one_printable_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.lock");
         fs::write(&path, format!("\"\\u001b[31m\\u202e{}\" = 1", "x".repeat(100_000))).unwrap();
         let error = Lockfile::read(&path).unwrap_err().to_string();
         assert!(error.chars().count() < 1000 && !error.contains(['\u{1b}', '\u{202e}', '\n']), "{error:?}");
     }
 
     #[test]
-    fn a_lock_is_read_as_it_was_written_with_one_pin_a_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("plugin.lock");
+    fn a_lock_is_read_as_it_was_written_with_one_pin_per_plug_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.lock");
         assert_eq!(Lockfile::read(&path).unwrap(), None);
         assert!(matches!(Lockfile::read_named(&path), Err(FetchError::LockMissing { .. })));
         let mut lock = Lockfile::empty(&path);
@@ -201,8 +205,8 @@ mod tests {
 
     #[test]
     fn a_damaged_lock_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("plugin.lock");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.lock");
         for text in [
             "[[plugin]]\nsource = \"a\"\n",
             "[[plugins]]\n",

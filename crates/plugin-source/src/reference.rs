@@ -3,10 +3,10 @@
 use super::FetchError;
 use host_core::model::Digest;
 
-/// What references begin with.
+/// The prefix by which a reference differs from the path of a file.
 pub(crate) const SCHEME: &str = "oci://";
 
-/// A name in a registry.
+/// A reference to a plug-in in an OCI registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     /// As the user wrote it.
@@ -15,6 +15,7 @@ pub(crate) struct Reference {
     image: oci_client::Reference,
 }
 
+/// What of a repository a reference names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     Tag(String),
@@ -22,11 +23,11 @@ pub(crate) enum Version {
 }
 
 impl Reference {
-    /// Parses a reference; none if the name is that of a file.
+    /// Parses a reference; `None` if the name is the path of a file.
     pub(crate) fn parse(name: &str) -> Result<Option<Self>, FetchError> {
         let Some(rest) = name.strip_prefix(SCHEME) else { return Ok(None) };
         let wrong = |cause: &str| FetchError::Reference { name: name.to_owned(), cause: cause.to_owned() };
-        // Without a host, `oci-client` would ask Docker Hub for it.
+        // `oci-client` takes Docker Hub for the registry where the name has none.
         let (registry, repository) = rest.split_once('/').ok_or_else(|| wrong("it has no repository"))?;
         if !registry.contains(['.', ':']) && registry != "localhost" {
             return Err(wrong("it does not begin with a registry's host (Docker Hub is docker.io)"));
@@ -36,7 +37,7 @@ impl Reference {
         }
         let image: oci_client::Reference = rest.parse().map_err(|error| wrong(&format!("{error}")))?;
         let version = match (image.digest(), image.tag()) {
-            // A tag beside a digest adds nothing.
+            // A tag beside a digest is ignored: the digest is exact.
             (Some(digest), _) => Version::Digest(
                 digest.to_owned().try_into().map_err(|_| wrong("its digest is not one of SHA-256"))?,
             ),
@@ -46,12 +47,12 @@ impl Reference {
         Ok(Some(Self { name: name.to_owned(), version, image }))
     }
 
-    /// The registry as users know it: Docker Hub is `docker.io`.
+    /// The registry as users write it: `docker.io` for Docker Hub.
     pub(crate) fn registry(&self) -> &str {
         self.image.registry()
     }
 
-    /// The host, and port if there is one, that answers for the registry.
+    /// The host, with a port if there is one, that serves the registry: `index.docker.io` for Docker Hub.
     pub(crate) fn host(&self) -> &str {
         self.image.resolve_registry()
     }
@@ -66,7 +67,7 @@ impl Reference {
         self.image.repository()
     }
 
-    /// Where the registry answers: only on this machine without TLS.
+    /// Base address of the registry: https, or http if it runs on this machine.
     pub(crate) fn url(&self) -> String {
         let scheme = if is_loopback(self.host()) { "http" } else { "https" };
         format!("{scheme}://{}", self.host())

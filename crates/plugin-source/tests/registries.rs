@@ -1,4 +1,4 @@
-//! Plug-ins in a registry: the requests, their credentials, and the checks of the answers.
+//! Fetching plug-ins from an OCI registry: the requests, their credentials, the checks of the answers, and signatures.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -15,13 +15,14 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const WASM: &str = "application/wasm";
+/// What [`logged_in`] logs in with.
 const LOGIN: &str = "me:secret";
 
 fn source() -> PluginSource {
     PluginSource { limit: 1 << 20, ..PluginSource::default() }
 }
 
-/// With the login for a registry.
+/// A source with credentials for one registry.
 fn logged_in(registry: &str) -> PluginSource {
     let credentials = Credentials::from_variables(|name| match name {
         "HOST_OCI_REGISTRY" => Some(registry.into()),
@@ -68,19 +69,22 @@ fn a_token_may_have_either_name_or_both_and_the_challenge_either_case() {
 
 #[test]
 fn credentials_go_to_their_registry_alone() {
-    let (asked, other) = (Registry::start(Rules::default()), "127.0.0.1:9");
-    asked.push("shop", "1", WASM, b"component");
-    pulls(&logged_in(other), &format!("oci://{}/shop:1", asked.host), b"component");
+    let (public, other) = (Registry::start(Rules::default()), "127.0.0.1:9");
+    public.push("shop", "1", WASM, b"component");
+    pulls(&logged_in(other), &format!("oci://{}/shop:1", public.host), b"component");
     let (login, token) = (Some(LOGIN), json!({ "token": "t0ken" }));
     let private = Registry::start(Rules { login, token, ..Rules::default() });
     private.push("shop", "1", WASM, b"component");
     rejects(&logged_in(other), &format!("oci://{}/shop:1", private.host), "docker login");
-    for (path, authorization) in asked.requests().into_iter().chain(private.requests()) {
+    for (path, authorization) in public.requests().into_iter().chain(private.requests()) {
         assert_eq!(authorization, "", "{path}");
     }
-    let half = Credentials::from_variables(|name| (name != "HOST_OCI_REGISTRY").then(|| "x".into()));
-    let error =
-        fetch(&PluginSource { credentials: half, ..source() }, &format!("oci://{}/shop:1", private.host));
+    let without_registry =
+        Credentials::from_variables(|name| (name != "HOST_OCI_REGISTRY").then(|| "x".into()));
+    let error = fetch(
+        &PluginSource { credentials: without_registry, ..source() },
+        &format!("oci://{}/shop:1", private.host),
+    );
     assert!(matches!(error, Err(FetchError::Credentials { .. })), "{error:?}");
 }
 
@@ -92,7 +96,7 @@ fn credentials_are_never_sent_in_the_clear() {
 }
 
 #[test]
-fn credentials_go_where_the_checked_challenge_says() {
+fn credentials_do_not_go_to_the_realm_of_a_later_challenge() {
     let listener = Registry::start(Rules { login: Some(LOGIN), ..Rules::default() });
     let later_realm = Some(format!("http://{}/token", listener.host));
     let registry = Registry::start(Rules { login: Some(LOGIN), later_realm, ..Rules::default() });
@@ -102,14 +106,14 @@ fn credentials_go_where_the_checked_challenge_says() {
 }
 
 #[test]
-fn credentials_do_not_follow_a_challenge_after_the_checked_one() {
+fn without_a_realm_in_the_first_challenge_no_token_is_fetched() {
     let listener = Registry::start(Rules { login: Some(LOGIN), ..Rules::default() });
     let later_realm = Some(format!("http://{}/token", listener.host));
     let first_challenge = Some("Basic realm=\"tests\"");
     let rules = Rules { login: Some(LOGIN), later_realm, first_challenge, ..Rules::default() };
     let registry = Registry::start(rules);
     registry.push("shop", "1", WASM, b"component");
-    // It wants a token after all, and none is fetched: the challenge that was checked names no realm.
+    // The registry wants a token after all. None is fetched: the first challenge, which was checked, names no realm.
     rejects(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), "docker login");
     assert_eq!(listener.requests(), []);
 }
@@ -139,14 +143,15 @@ fn no_answer_is_read_further_than_its_limit() {
         let source = PluginSource { key: Some(signer.key.clone()), ..logged_in(&registry.host) };
         let error = fetch(&source, &format!("oci://{}/shop:1", registry.host)).unwrap_err();
         assert!(error.to_string().contains(expected), "{part} {status}: {error}");
-        let taken = registry.flood();
+        let sent = registry.flood();
         registry.stop();
-        assert!(taken < registry::FLOOD / 2, "{part} {status}: {taken} bytes");
+        // Socket buffers take more than what is read.
+        assert!(sent < registry::FLOOD / 2, "{part} {status}: {sent} bytes");
     }
 }
 
 #[test]
-fn answers_are_not_decoded() {
+fn answers_are_not_decompressed() {
     let manifest = {
         let registry = Registry::start(Rules::default());
         registry.push("shop", "1", WASM, b"component");
@@ -160,7 +165,7 @@ fn answers_are_not_decoded() {
 }
 
 #[test]
-fn what_a_registry_says_is_repeated_in_one_short_printable_sentence() {
+fn a_hostile_answer_makes_one_short_printable_error() {
     let hostile = format!("\u{1b}[31m\u{202e}\r\n\u{7}{}", "x".repeat(50_000));
     let escaped = |text: &str| serde_json::to_string(text).unwrap();
     let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{}\"\r\n", "x".repeat(5000));
@@ -194,7 +199,7 @@ fn a_blob_store_does_not_get_the_token() {
 }
 
 #[test]
-fn an_index_leads_to_its_component() {
+fn an_image_index_leads_to_its_component() {
     let registry = Registry::start(Rules::default());
     let component = registry.push("shop", "wasm", WASM, b"component");
     let image = registry.push("shop", "linux", "application/vnd.oci.image.layer.v1.tar", b"layer");
@@ -226,6 +231,7 @@ fn bytes_are_bounded_and_have_their_digest() {
     assert!(error.is_transient(), "{error}");
 }
 
+/// A key pair that tests sign with.
 struct Signer {
     pair: EcdsaKeyPair,
     key: Key,
@@ -237,6 +243,7 @@ impl Signer {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        // The beginning of the DER encoding of every public key for ECDSA over P-256.
         let mut der = Vec::from(*b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00");
         der.extend_from_slice(pair.public_key().as_ref());
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -294,11 +301,12 @@ fn signatures_of_cosign_3_are_found_by_the_referrers_api_and_by_the_tag() {
             FetchError::SignatureMismatch { rejection, .. } => assert_eq!(rejection, expected),
             error => panic!("{error}"),
         };
-        // A registry need not filter by type: "Listing Referrers".
+        // Referrers of another type, more than signatures that are checked: a registry need not filter by type (section
+        // "Listing Referrers" of the specification).
         for number in 0..30 {
             registry.refer("shop", &manifest, &digest(&[number]), "application/spdx+json");
         }
-        // One for another version, put beside this one.
+        // A signature of another version, attached to this one.
         registry.attach("shop", &manifest, &mine.bundle(&other));
         refused(Rejection::OtherContent);
         registry.attach("shop", &manifest, &theirs.bundle(&manifest));
@@ -355,7 +363,7 @@ fn signatures_of_cosign_2_are_found_by_their_tag() {
 }
 
 #[test]
-fn signatures_beside_a_file_are_of_either_kind() {
+fn signatures_beside_a_file_are_of_cosign_3_or_cosign_2() {
     let signer = Signer::new();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {

@@ -1,4 +1,4 @@
-//! Plain data for tests, and the usual steps with it.
+//! Builds plain data for tests (jobs, chunks, documents), and makes the usual calls with it.
 
 use host_core::{
     clock::Clock,
@@ -17,7 +17,7 @@ pub fn name(clock: &dyn Clock, prefix: &str) -> String {
     format!("{prefix}-{:016x}", clock.random())
 }
 
-/// A job that nothing has happened to.
+/// A new job, not stored yet, whose id no other test uses.
 pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
     Job {
         id: JobId::new(name(clock, "job")).unwrap(),
@@ -44,7 +44,7 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
     }
 }
 
-/// Where a job of a separate shop writes.
+/// The target of a job whose shop no other test uses.
 pub fn target(clock: &dyn Clock) -> WriteTarget {
     WriteTarget {
         shop_id: name(clock, "shop"),
@@ -53,10 +53,10 @@ pub fn target(clock: &dyn Clock) -> WriteTarget {
     }
 }
 
-/// The usual lease.
+/// The usual duration of leases and visibility timeouts in tests.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// A chunk whose object need not exist.
+/// A chunk of ten documents. There need be no object with its documents: it is for tests of queue and jobs alone.
 pub fn chunk(job_id: &JobId, seq: u32, lane: u16) -> ChunkRef {
     ChunkRef {
         job_id: job_id.clone(),
@@ -70,7 +70,7 @@ pub fn chunk(job_id: &JobId, seq: u32, lane: u16) -> ChunkRef {
     }
 }
 
-/// The seal of a job of so many chunks.
+/// The seal of a job: what ingest records when all chunks are published, here so many of ten items each.
 pub fn seal(chunks: u32) -> Seal {
     Seal {
         chunks,
@@ -94,12 +94,12 @@ pub fn processed(processed: u64) -> ChunkOutcome {
     }
 }
 
-/// A report entry with a detail.
+/// A report entry (why an item was not written) with the detail `seen`.
 pub fn entry(class: EntryClass, message: impl Into<String>) -> ReportEntry {
     ReportEntry::new(class, "some-reason", message).with("seen", 1)
 }
 
-/// Claims a chunk that must be free, for a [`MINUTE`].
+/// Claims a chunk for a [`MINUTE`]. No other worker may hold it.
 pub async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> ChunkLease {
     match jobs.claim(id, seq, MINUTE).await.unwrap() {
         Claim::Acquired(lease) => lease,
@@ -113,7 +113,7 @@ pub async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &ChunkOutc
     assert!(jobs.complete(&lease, outcome).await.unwrap().is_counted());
 }
 
-/// A document's id.
+/// The id of a document.
 pub fn id(id: &str) -> DocumentId {
     DocumentId::new(id).unwrap()
 }
@@ -123,12 +123,12 @@ pub fn removals(ids: &[DocumentId]) -> Vec<Removal> {
     ids.iter().cloned().map(Removal::of).collect()
 }
 
-/// The write of a document with these fields, `updated_at` being its version.
+/// The write of a document with these fields. Its version is the field `updated_at`, if it has one.
 pub fn write(name: &str, fields: Value) -> Write {
     let Value::Object(fields) = fields else { panic!("fields are an object") };
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
-    version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
+    version.extend(fields.get("updated_at").map(|time| ("updated_at".to_owned(), time.clone())));
     Write {
         document: Document { id: id(name), fields },
         version,
@@ -137,7 +137,7 @@ pub fn write(name: &str, fields: Value) -> Write {
     }
 }
 
-/// A chunk to be published: its lane, what to do with its documents, and one document a line.
+/// A chunk to be published: its lane (chunks of a lane are written in order), its operation, and a document per line.
 pub type Lines<'a> = (u16, Operation, &'a str);
 
 /// Creates a job, publishes its chunks and seals it, as ingest does.
@@ -165,7 +165,7 @@ pub async fn publish(stores: &Stores, job: &Job, chunks: &[Lines<'_>]) {
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }
 
-/// Stores records of distinct products, whatever the ledger says of these.
+/// Stores records of distinct products in the ledger, replacing those that it has.
 pub async fn store_records(ledger: &dyn Ledger, scope: &LedgerScope, records: &[LedgerRecord]) {
     let products: Vec<_> = records.iter().map(|record| record.product.clone()).collect();
     let before = ledger.get(scope, &products).await.unwrap();

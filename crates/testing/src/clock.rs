@@ -1,4 +1,4 @@
-//! Virtual time: what a test waits for passes immediately.
+//! Virtual time: a test that sleeps does not wait.
 
 use async_trait::async_trait;
 use host_core::clock::Clock;
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A clock that starts at 2026-01-01T00:00:00Z, and random numbers from a seed.
+/// A clock that starts at 2026-01-01T00:00:00Z, with random numbers from a seed. It records all sleeps.
 #[derive(Debug)]
 pub struct VirtualClock {
     time: Time,
@@ -20,21 +20,22 @@ pub struct VirtualClock {
     sleeps: Mutex<Vec<Duration>>,
 }
 
+/// What advances the clock.
 #[derive(Debug)]
 enum Time {
-    /// Time since the start.
+    /// Sleeping does; this is the time since the start.
     Sleeping(Mutex<Duration>),
-    /// The start, in tokio's time.
+    /// Tokio's time does; this is the start.
     Tokio(Instant),
 }
 
 impl VirtualClock {
-    /// Time that only sleeping advances, and immediately, whatever other tasks do meanwhile.
+    /// A clock that only sleeping advances. A sleep ends at once, whatever other tasks do meanwhile.
     pub fn new(seed: u64) -> Self {
         Self::of(Time::Sleeping(Mutex::default()), seed)
     }
 
-    /// Tokio's time, to be paused: it passes only while all tasks sleep.
+    /// A clock by tokio's time, which the test must have paused: then it passes only while all tasks sleep.
     pub fn paused(seed: u64) -> Self {
         Self::of(Time::Tokio(Instant::now()), seed)
     }
@@ -56,6 +57,7 @@ impl Clock for VirtualClock {
             Time::Sleeping(elapsed) => *elapsed.lock().unwrap(),
             Time::Tokio(start) => start.elapsed(),
         };
+        // 2026-01-01T00:00:00Z.
         Timestamp::from_second(1_767_225_600).unwrap() + elapsed
     }
 
@@ -78,9 +80,10 @@ impl Clock for VirtualClock {
     }
 }
 
+/// The increment of SplitMix64's state.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64: the next of a sequence of numbers that all differ.
+/// The next random number of SplitMix64, which repeats none within 2^64.
 pub fn next_random(state: &mut u64) -> u64 {
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,8 +1,8 @@
-//! What tests share: the conformance suites of the ports, builders of plain data, virtual time, a storage in memory that is
-//! as strict as the ports allow, and fakes of index and plug-in.
+//! What tests share: conformance suites of the ports (the traits that backends implement), builders of plain data,
+//! virtual time, a storage in memory that is as strict as the ports allow, and fakes of index and plug-in.
 //!
-//! A dependency of tests alone: it knows the ports of `host-core` and no backend. A backend runs the suites of its ports in
-//! its own tests:
+//! Only tests depend on this crate. It knows the ports of `host-core` and no backend. A backend runs the suites of its
+//! ports in its own tests:
 //!
 //! ```
 //! use host_core::clock::SharedClock;
@@ -14,7 +14,7 @@
 //!     Memory::new(clock).backend()
 //! }
 //!
-//! // Each makes a test of each of its checks, which gets a fresh backend.
+//! // Each macro makes a test of every check of its suite; a test gets a fresh backend.
 //! host_testing::chunk_tests!(memory);
 //! host_testing::storage_tests!(memory);
 //! ```

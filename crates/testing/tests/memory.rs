@@ -1,4 +1,4 @@
-//! The suites on the storage in memory, and what is stricter there than they ask for.
+//! The conformance suites on the storage in memory, and checks of what is stricter there than they demand.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -83,7 +83,7 @@ async fn a_worker_that_had_a_chunk_before_its_redrive_is_refused() {
 }
 
 #[tokio::test]
-async fn what_dead_processes_held_is_free_for_a_lone_one() {
+async fn a_second_process_does_not_release_what_the_first_one_holds() {
     let first = Memory::new(Arc::new(VirtualClock::new(1)));
     let backend = first.backend();
     let (queue, job) = (&backend.stores.queue, backend.job_with_chunks(1).await);
@@ -111,16 +111,16 @@ async fn one_process_ingests_for_a_shop_and_index() {
     assert!(!memory.has_active_ingest(&backend.job("other")).await.unwrap());
     let other = memory.another_process();
     let waiting = other.acquire_ingest(&new);
-    let work = async {
+    let hold_and_drop = async {
         for _ in 0..5 {
             backend.clock.sleep(MINUTE).await;
         }
         assert_eq!(backend.stores.jobs.get(&old.id).await.unwrap().unwrap().ended_at, None);
-        let released_at = backend.clock.now();
+        let dropped_at = backend.clock.now();
         drop(guard);
-        released_at
+        dropped_at
     };
-    let (acquired, dropped_at) = futures::join!(waiting, work);
+    let (acquired, dropped_at) = futures::join!(waiting, hold_and_drop);
     let (superseded, guard) = acquired.unwrap();
     assert_eq!(superseded, [old.id]);
     assert!(backend.clock.now().duration_since(dropped_at).unsigned_abs() >= MINUTE, "its lease had to end");

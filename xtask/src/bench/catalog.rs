@@ -1,4 +1,5 @@
-//! Loads documents into PostgreSQL; compares with COPY, row-by-row upserts and an object mapper's loop.
+//! Loads documents into the relational catalog in PostgreSQL; compares with COPY, row-by-row upserts and an object
+//! mapper's loop.
 
 use super::{documents, median, numbers};
 use crate::build;
@@ -31,9 +32,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let server = Server::start(&[&settings[..], &["max_wal_size=4GB"]].concat());
     let server = server.context("cannot start PostgreSQL")?;
     let database = || server.database().context("cannot create a database");
+    // Builds the benchmark before any measurement.
     bench().words("nothing").run()?;
 
+    // The database that was loaded last, which the baselines read.
     let mut loaded = String::new();
+    // Loads the documents, in batches of a complexity and a number of lanes at once. The benchmark prints the seconds
+    // of a first load, of unchanged documents that the worker skips, and of unchanged documents that are written again;
+    // then rows, statements, and the longest transaction in milliseconds.
     let mut load = |complexity: &str, lanes: &str| -> Result<[f64; 6]> {
         let mut rounds = Vec::new();
         for _ in 0..options.rounds {
@@ -47,6 +53,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let lanes = load("100", "4")?;
     let usual = load("100", "1")?;
     let products = options.slow_products.to_string();
+    // The benchmark prints seconds, rows and statements.
     let baseline = |name: &str, argument: &str| -> Result<[f64; 3]> {
         let mut rounds = Vec::new();
         for _ in 0..options.rounds {
@@ -58,14 +65,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let upserts = baseline("rows", &products)?;
     let mapper = baseline("loop", &products)?;
 
-    let limit = copy[1] / copy[0];
+    let copy_rate = copy[1] / copy[0];
     println!(
         "{} rows of products, SKUs and attributes; rows/s, share of COPY, statements per 1,000 rows",
         copy[1]
     );
     let line = |name: &str, [seconds, rows, statements]: [f64; 3]| {
         let (rate, statements) = (rows / seconds, statements / rows * 1e3);
-        println!("{name:<44} {rate:>9.0}  {:>5.2}  {statements:>8.1}", rate / limit);
+        println!("{name:<44} {rate:>9.0}  {:>5.2}  {statements:>8.1}", rate / copy_rate);
         statements
     };
     line("COPY, all rows in one transaction", copy);

@@ -1,4 +1,5 @@
-//! Ingests an export: plug-in against native code, throughput, memory, start-up.
+//! Ingests an export: compares the plug-in with the same transform as native code, and measures throughput, memory and
+//! start-up.
 
 use super::{median, numbers, sample};
 use crate::build;
@@ -45,6 +46,7 @@ struct Setup<'a> {
     host: PathBuf,
     export: PathBuf,
     plugin: PathBuf,
+    /// Size of the export.
     bytes: u64,
 }
 
@@ -63,7 +65,7 @@ impl<'a> Setup<'a> {
         Ok(Self { options, folder, host: host_binary()?, export, plugin, bytes })
     }
 
-    /// The same transform as a component and as native code, alternating, on one core.
+    /// Measures the same transform as a component and as native code, alternating, on one core.
     fn sandbox_tax(&self) -> Result<()> {
         let (mut native, mut component) = (Vec::new(), Vec::new());
         for _ in 0..self.options.rounds {
@@ -81,7 +83,7 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// From the file to the published chunks.
+    /// Measures an ingest from the file to the published chunks.
     fn whole_ingest(&self) -> Result<()> {
         for cores in [1, 2] {
             let mut rounds = Vec::new();
@@ -98,11 +100,11 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// The whole program on an empty export, with cached plug-ins.
+    /// Measures the whole program on an empty export, with cached plug-ins.
     fn start_up(&self) -> Result<()> {
         let export = self.folder.join("empty.jsonl");
         fs::write(&export, "").with_context(|| format!("cannot write {}", export.display()))?;
-        // Flushes earlier writes to the disk, or the program would wait for them.
+        // Flushes earlier writes to the disk: otherwise, the program would wait for them.
         Step::new("writing to disk", "sync").run()?;
         let mut rounds = Vec::new();
         for _ in 0..21 {
@@ -115,7 +117,7 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// Peak resident memory of `host run`, including indexing.
+    /// Measures the peak resident memory of `host run`, including indexing.
     fn memory(&self) -> Result<()> {
         for grouped in [true, false] {
             for &size in &self.options.memory {

@@ -1,4 +1,5 @@
-//! Writes documents to Marqo without embedding: compares with the Python client, and measures the load of a slow server.
+//! Writes documents to a stand-in for Marqo, which computes no vectors: compares the host with Marqo's Python client,
+//! and measures how busy the host keeps a slow server.
 
 use super::{documents, median, numbers, sample};
 use crate::build;
@@ -43,6 +44,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let folder = target_dir()?.join("bench");
     let documents = documents(options.size, &folder)?;
     let python = python(&folder)?;
+    // Builds the benchmark before any measurement.
     host_bench().words("nothing").run()?;
     let ours = || host_bench().words("write");
     let theirs = || {
@@ -88,12 +90,12 @@ fn compare(
         let [seconds, processor, written] = numbers(client.words(&server.url).path(documents))?;
         Ok([processor, seconds, written, server.processor_seconds().unwrap_or(f64::NAN)])
     };
-    let (mut one, mut other) = (Vec::new(), Vec::new());
+    let (mut our_rounds, mut their_rounds) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        one.push(measured(ours())?);
-        other.push(measured(theirs())?);
+        our_rounds.push(measured(ours())?);
+        their_rounds.push(measured(theirs())?);
     }
-    let (ours, theirs) = (median(one), median(other));
+    let (ours, theirs) = (median(our_rounds), median(their_rounds));
     println!("host           {}", speed(ours));
     println!("Python client  {}", speed(theirs));
     let rate = |[_, seconds, documents, _]: Round| documents / seconds;
@@ -119,7 +121,7 @@ fn host_bench() -> Step {
     Step::cargo("measuring the host").words("bench --quiet -p host --bench marqo --profile release --")
 }
 
-/// Installs the Python client in a virtual environment; returns its interpreter.
+/// Installs Marqo's Python client in a virtual environment; returns the environment's interpreter.
 fn python(folder: &Path) -> Result<PathBuf> {
     let environment = folder.join("python");
     let python = environment.join("bin/python");

@@ -55,7 +55,7 @@ fn documents(size: u64, folder: &Path) -> Result<PathBuf> {
     let mut text = Vec::new();
     for chunk in chunks {
         let lines = fs::read(&chunk).with_context(|| format!("cannot read {}", chunk.display()))?;
-        // Lines of removals are short: they have only an id and a version.
+        // Chunks of removals are left out. Their lines are short: they have only an id and a version.
         if lines.split(|byte| *byte == b'\n').next().is_some_and(|line| line.len() > 300) {
             text.extend_from_slice(&lines);
         }
@@ -64,6 +64,7 @@ fn documents(size: u64, folder: &Path) -> Result<PathBuf> {
     Ok(documents)
 }
 
+/// Adds the chunks in a folder and all folders below it.
 fn find_chunks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for entry in entries {
@@ -79,9 +80,9 @@ fn find_chunks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Writes a sample of realistic products with about `bytes` bytes; returns its size.
 fn sample(bytes: u64, grouped: bool, path: &Path) -> Result<u64> {
-    let recipe =
+    let options =
         SampleOptions { seed: 7, shape: Shape::Real, grouped, products: u64::MAX, bytes, bad_lines: 0.0 };
-    Ok(to_file(&recipe, path)?.bytes)
+    Ok(to_file(&options, path)?.bytes)
 }
 
 /// The numbers that a measured program prints, separated by blanks.

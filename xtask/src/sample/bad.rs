@@ -1,4 +1,5 @@
-//! Lines that are not objects: what a broken connection, a proxy or a careless editor leaves in an export.
+//! Bad lines: lines that are not JSON objects, as a broken connection, a proxy or a careless editor leaves them in an
+//! export.
 
 use crate::sample::rng::Rng;
 
@@ -13,11 +14,12 @@ static BAD_LINES: &[&[u8]] = &[
     b"null\n",
 ];
 
-/// Decides where bad lines are. Its randomness is its own, so the good lines are the same with and without them.
+/// Decides where bad lines are. It has random numbers of its own, so that the good lines are the same with and without
+/// bad ones.
 #[derive(Debug)]
 pub(crate) struct BadLines {
     rng: Rng,
-    /// Bad lines for 10,000 good ones.
+    /// Number of bad lines per 10,000 good ones.
     share: u32,
 }
 

@@ -1,11 +1,12 @@
-//! What the sample shop sells. Every brand is invented.
+//! The vocabulary of the sample shop's products, by department. Every brand is invented.
 
-/// A name of an option and its values: `Size`, from `XXS` up.
+/// An axis along which variants of a product differ: the name of an option and its values, such as `Size`, from `XXS`
+/// up.
 #[derive(Debug)]
 pub(crate) struct Axis {
     pub(crate) name: &'static str,
     pub(crate) values: &'static [&'static str],
-    /// Values are taken as a run (sizes) instead of from anywhere (colours).
+    /// Whether a product has neighbouring values (sizes) instead of any (colours).
     pub(crate) ordered: bool,
 }
 
@@ -16,24 +17,25 @@ pub(crate) struct Kind {
     pub(crate) product_type: &'static str,
     /// Lowest and highest usual price, in whole units of the currency.
     pub(crate) prices: (u32, u32),
-    /// Identity in the product taxonomy and the last part of its name.
+    /// Id in Shopify's product taxonomy, and the last part of the category's name.
     pub(crate) category: (&'static str, &'static str),
     pub(crate) materials: &'static [&'static str],
-    /// The first option; with the department's it has more than 2,048 combinations.
+    /// The first option. With the two of the department it has at least 2,048 combinations, Shopify's limit of
+    /// variants.
     pub(crate) sizes: &'static Axis,
 }
 
 /// A department of the shop.
 #[derive(Debug)]
 pub(crate) struct Department {
-    /// First part of the taxonomy name.
+    /// First part of the category's name in Shopify's product taxonomy.
     pub(crate) category: &'static str,
     pub(crate) brands: &'static [&'static str],
     pub(crate) kinds: &'static [Kind],
     pub(crate) adjectives: &'static [&'static str],
     pub(crate) uses: &'static [&'static str],
     pub(crate) tags: &'static [&'static str],
-    /// Sentences for descriptions, with slots as in `sentences`.
+    /// Sentences for descriptions, with the slots that the module `sentences` lists.
     pub(crate) sentences: &'static [&'static str],
     /// The second and third option.
     pub(crate) axes: [&'static Axis; 2],
@@ -116,6 +118,7 @@ static EDITIONS: Axis = Axis {
     ordered: false,
 };
 
+/// Shorthand for the tables below.
 const fn kind(
     noun: &'static str,
     product_type: &'static str,

@@ -1,11 +1,13 @@
-//! Descriptions as merchants really write them: blocks, pasted styles, entities, glued line breaks, and now and then a
-//! script, a comment or the markup of a word processor.
+//! Descriptions in HTML as merchants really write them: blocks, pasted styles, entities, line breaks without blanks,
+//! and now and then a script, a comment or the markup of a word processor.
+//!
+//! `chance(n)` is true in n of 10,000 cases.
 
 use crate::sample::product::Product;
 use crate::sample::rng::Rng;
 use crate::sample::sentences::{FACTS, HEADINGS, SENTENCES, SPECIFICATIONS};
 
-/// Habits of the person who wrote this description.
+/// Habits of the merchant who wrote a description.
 #[derive(Debug)]
 struct Habits {
     /// No tags at all, line breaks only.
@@ -16,11 +18,12 @@ struct Habits {
     data: bool,
     /// Entities instead of characters.
     entities: bool,
-    /// Hard spaces between words.
+    /// Non-breaking spaces (U+00A0) between words.
     hard_spaces: bool,
     emoji: bool,
-    /// Invisible characters, pasted along.
+    /// Invisible characters that were pasted with the text.
     invisible: bool,
+    /// What is between two blocks.
     line_end: &'static str,
 }
 
@@ -43,7 +46,8 @@ impl Habits {
     }
 }
 
-/// Puts a description of about `length` bytes into `out`; none for a length of 0.
+/// Replaces `out` by a description of about `length` bytes; an empty one for a length of 0. A lean one is a single
+/// paragraph.
 pub(crate) fn describe(out: &mut String, rng: &mut Rng, product: &Product, length: usize, lean: bool) {
     out.clear();
     if length == 0 {
@@ -88,7 +92,7 @@ struct Writer<'run> {
 }
 
 impl Writer<'_> {
-    /// What precedes the text proper.
+    /// Writes what may precede the text, such as a style sheet or a comment.
     fn oddities(&mut self) {
         if self.rng.chance(700) {
             self.out.push_str("<meta charset=\"utf-8\">");
@@ -110,6 +114,7 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes a block: a paragraph, list, heading or table.
     fn block(&mut self) {
         match self.rng.below(100) {
             0..=47 => self.paragraph(),
@@ -123,7 +128,7 @@ impl Writer<'_> {
             74..=83 => {
                 self.open("div");
                 self.sentence();
-                // Only the tag is between the sentences.
+                // Sentences that only a tag separates, without a blank.
                 for _ in 0..2 {
                     self.out.push_str(if self.habits.entities { "<br />" } else { "<br>" });
                     self.sentence();
@@ -158,8 +163,8 @@ impl Writer<'_> {
             let emoji = self.rng.pick(&["✅ ", "🔥", "👉🏽 ", "❄️ ", "🏔️"]);
             self.out.push_str(emoji);
         }
-        for place in 0..self.rng.between(1, 4) {
-            if place > 0 {
+        for number in 0..self.rng.between(1, 4) {
+            if number > 0 {
                 self.out.push(' ');
             }
             self.sentence();
@@ -191,6 +196,7 @@ impl Writer<'_> {
         self.out.push_str("</tbody></table>");
     }
 
+    /// Writes an opening tag, with attributes as the merchant's editor adds them.
     fn open(&mut self, tag: &str) {
         self.out.push('<');
         self.out.push_str(tag);
@@ -241,7 +247,7 @@ impl Writer<'_> {
         self.text(rest);
     }
 
-    /// Writes text as this person would.
+    /// Writes text, with entities and invisible characters as the merchant's habits have it.
     fn text(&mut self, text: &str) {
         let hard = self.habits.hard_spaces && self.rng.chance(800);
         if hard {

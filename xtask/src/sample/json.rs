@@ -1,10 +1,11 @@
-//! JSON in the spelling of Shopify's bulk exports.
+//! Writes JSON in the spelling of Shopify's bulk exports.
 //!
 //! Shopify's encoder writes `/` as `\/`, and `&`, `<`, `>` as `\u0026`, `\u003c`, `\u003e`, so that the text can be
-//! pasted into HTML; U+2028 and U+2029 are escaped for the sake of JavaScript. Everything else beyond ASCII is raw UTF-8.
+//! pasted into HTML. It escapes U+2028 and U+2029, which older JavaScript takes for line ends. Everything else beyond
+//! ASCII is raw UTF-8.
 
-/// Appends JSON to a line. Commas come by themselves: a key or array element that does not follow an opening bracket
-/// gets one.
+/// Appends JSON to a line. It writes the commas: before each key or array element that does not follow an opening
+/// bracket.
 pub(crate) struct Json<'line> {
     out: &'line mut Vec<u8>,
 }
@@ -32,7 +33,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// The next value is an array with these elements.
+    /// Writes an array with these elements.
     pub(crate) fn array<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -53,7 +54,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// A string of several pieces, without putting them together first.
+    /// Writes a string that is made of several pieces.
     pub(crate) fn pieces(&mut self, pieces: &[&str]) -> &mut Self {
         self.out.push(b'"');
         for piece in pieces {
@@ -81,7 +82,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// A global id: `gid://shopify/<kind>/<id>`.
+    /// Writes a global id: `gid://shopify/<kind>/<id>`.
     pub(crate) fn gid(&mut self, kind: &str, id: u64) -> &mut Self {
         self.out.extend_from_slice(b"\"gid:\\/\\/shopify\\/");
         self.out.extend_from_slice(kind.as_bytes());
@@ -91,7 +92,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// An amount of money as variants spell it: `"24.90"`.
+    /// Writes an amount of money as Shopify spells it in variants: `"24.90"`.
     pub(crate) fn price(&mut self, cents: u32) -> &mut Self {
         self.out.push(b'"');
         digits(self.out, u64::from(cents / 100));
@@ -101,7 +102,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// The same amount as price ranges spell it: `"24.9"`.
+    /// Writes an amount of money as Shopify spells it in price ranges: `"24.9"`.
     pub(crate) fn amount(&mut self, cents: u32) -> &mut Self {
         self.price(cents);
         if cents.is_multiple_of(10) {
@@ -111,7 +112,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// A moment in seconds since 1970, as `"2025-11-20T03:41:58Z"`.
+    /// Writes a time, given in seconds since 1970, as `"2025-11-20T03:41:58Z"`.
     pub(crate) fn time(&mut self, seconds: i64) -> &mut Self {
         self.out.push(b'"');
         self.out.extend_from_slice(&rfc3339(seconds));
@@ -148,6 +149,7 @@ pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
             b'\n' => b"\\n",
             b'\r' => b"\\r",
             b'\t' => b"\\t",
+            // The first byte of U+2028 and U+2029, but also of other characters.
             0xe2 if bytes[at..].starts_with("\u{2028}".as_bytes()) => b"\\u2028",
             0xe2 if bytes[at..].starts_with("\u{2029}".as_bytes()) => b"\\u2029",
             0xe2 => continue,
@@ -181,10 +183,10 @@ pub(crate) fn digits(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&buffer[start..]);
 }
 
-/// Bulk exports write every moment in UTC with whole seconds.
+/// A time, given in seconds since 1970, in UTC and whole seconds, as bulk exports write all times.
 pub(crate) fn rfc3339(seconds: i64) -> [u8; 20] {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant's civil_from_days.
+    // The algorithm `civil_from_days` by Howard Hinnant: <https://howardhinnant.github.io/date_algorithms.html>.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -214,7 +216,7 @@ pub(crate) fn rfc3339(seconds: i64) -> [u8; 20] {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The bytes that need no second look.
+/// Whether a byte is written as it is. The others are escaped, or may begin a character that is.
 const PLAIN: [bool; 256] = {
     let mut plain = [true; 256];
     let mut byte = 0;
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_is_shopifys() {
+    fn text_is_escaped_as_shopify_does() {
         assert_eq!(escaped("<p>M&M a/b</p>"), r"\u003cp\u003eM\u0026M a\/b\u003c\/p\u003e");
         assert_eq!(escaped("a\u{2028}b\u{2029}c\u{201c}d"), "a\\u2028b\\u2029c\u{201c}d");
         assert_eq!(escaped("\"\\\r\n\t\u{1}é日🙂"), "\\\"\\\\\\r\\n\\t\\u0001é日🙂");
@@ -264,11 +266,11 @@ mod tests {
     }
 
     #[test]
-    fn commas_come_by_themselves() {
+    fn commas_are_written_between_members() {
         let mut out = Vec::new();
         let mut json = Json::new(&mut out);
-        json.open().key("a").number(-7).key("b").array([1, 2], |json, n| {
-            json.number(n);
+        json.open().key("a").number(-7).key("b").array([1, 2], |json, number| {
+            json.number(number);
         });
         json.key("c").open().close().key("d").gid("Product", 3).close();
         assert_eq!(

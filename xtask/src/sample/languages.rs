@@ -1,16 +1,16 @@
 //! Products in other languages and scripts, as international shops have them.
 
-/// What products in one language are put together from.
+/// The words from which titles, options and descriptions in one language are made.
 #[derive(Debug)]
 pub(crate) struct Language {
-    /// Share of all products, of 10,000.
+    /// Number of products in this language per 10,000.
     pub(crate) share: u32,
     pub(crate) adjectives: &'static [&'static str],
     pub(crate) nouns: &'static [&'static str],
     pub(crate) sentences: &'static [&'static str],
     /// The names of up to three options.
     pub(crate) axes: [&'static str; 3],
-    /// Between adjective and noun.
+    /// What is between adjective and noun.
     pub(crate) space: &'static str,
 }
 

@@ -1,4 +1,5 @@
-//! Metafields: a value is always a string, whatever its type.
+//! Values of metafields, Shopify's custom fields of products. In an export, a value is always a string, whatever its
+//! type.
 
 use crate::sample::json::rfc3339;
 use crate::sample::product::{ID_STEP, Product};
@@ -29,7 +30,7 @@ pub(crate) static DEFINITIONS: &[(&str, &str, &str)] = &[
     ("custom", "spec.sheet", "url"),
 ];
 
-/// Puts a value for definition number `definition` into `out`.
+/// Replaces `out` by a value for the metafield at this position in [`DEFINITIONS`].
 pub(crate) fn value(out: &mut String, rng: &mut Rng, product: &Product, definition: usize) {
     out.clear();
     let number = rng.below(1_000);
@@ -84,6 +85,7 @@ pub(crate) fn value(out: &mut String, rng: &mut Rng, product: &Product, definiti
     };
 }
 
+/// A time in seconds since 1970, as `2025-11-20T03:41:58Z`.
 fn moment(seconds: i64) -> String {
     rfc3339(seconds).iter().map(|&byte| char::from(byte)).collect()
 }

@@ -1,8 +1,8 @@
-//! The order of an export whose operation did not ask for grouped objects.
+//! The order of the lines of an ungrouped export, in which the lines of a product are anywhere.
 //!
-//! Memory stays bounded however long the export is: lines are exchanged at random within a sliding window of 32,768
-//! lines or 32 MB, and for one product in thirty-two about half of the lines, the product's own among them, stay away
-//! until the end of the file. They are not stored in between but made a second time.
+//! Memory stays bounded however long the export is. Lines are exchanged at random within a sliding window of 32,768
+//! lines or 32 MB. Stragglers, about half of the lines of one product in thirty-two, follow at the end of the file.
+//! They are not stored in between, but made a second time.
 
 use crate::sample::rng::Rng;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 const WINDOW_LINES: usize = 32_768;
 const WINDOW_BYTES: usize = 32_000_000;
 
-/// Lines on their way out, in random order.
+/// The lines that are still to be written, in random order.
 #[derive(Debug)]
 pub(crate) struct Window {
     rng: Rng,
@@ -23,7 +23,7 @@ impl Window {
         Self { rng, lines: Vec::new(), bytes: 0 }
     }
 
-    /// Takes a line in; writes another one out when the window is full.
+    /// Adds a line; writes random ones while the window is too full.
     pub(crate) fn exchange(&mut self, line: &[u8], out: &mut impl Write) -> io::Result<()> {
         self.bytes += line.len();
         self.lines.push(line.into());
@@ -41,6 +41,7 @@ impl Window {
         Ok(())
     }
 
+    /// Writes a random line.
     fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
         let line = self.lines.swap_remove(self.rng.below(self.lines.len() as u32) as usize);
         self.bytes -= line.len();
@@ -48,7 +49,7 @@ impl Window {
     }
 }
 
-/// Says which lines stay away until the end.
+/// Decides which lines are stragglers, written at the end of the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stragglers {
     seed: u64,
@@ -59,13 +60,14 @@ impl Stragglers {
         Self { seed }
     }
 
-    /// Whether any line of this product may stay away.
+    /// Whether product `index` may have stragglers: one product in 32.
     pub(crate) fn has_any(self, index: u64) -> bool {
+        // Another stream of random numbers than the product's own: the constant is "straggle" in ASCII.
         Rng::new(self.seed ^ 0x7374_7261_6767_6c65, index).chance(312)
     }
 
-    /// Whether line `place` of such a product stays away.
-    pub(crate) fn includes(self, index: u64, place: usize) -> bool {
-        Rng::new(self.seed ^ index, place as u64).chance(5_000)
+    /// Whether the line at this position is a straggler, of a product that has any.
+    pub(crate) fn includes(self, index: u64, position: usize) -> bool {
+        Rng::new(self.seed ^ index, position as u64).chance(5_000)
     }
 }

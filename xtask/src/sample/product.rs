@@ -1,20 +1,22 @@
-//! One product, decided before its first line is written: the root line already holds the price range, the options and
-//! the first picture of lines that follow it.
+//! Makes up a product before its first line is written: the first line (the root, which is the product itself) already
+//! has the price range, the options and the first picture, which come from lines that follow it.
+//!
+//! `chance(n)` is true in n of 10,000 cases.
 
 use crate::sample::departments::{Axis, DEPARTMENTS, Department, Kind};
 use crate::sample::languages::{LANGUAGES, Language};
 use crate::sample::rng::{Rng, from_bands};
 use crate::sample::shape::Traits;
 
-/// 2022-01-01T00:00:00Z: no product is older.
+/// 2022-01-01T00:00:00Z, in seconds since 1970, as all times here: no product is older.
 const OPENING: i64 = 1_640_995_200;
-/// 2025-12-01T00:00:00Z: the export was made at this moment.
+/// 2025-12-01T00:00:00Z: the time of the export.
 const EXPORT: i64 = 1_764_547_200;
 const DAY: i64 = 86_400;
-/// Real ids of one shop lie multiples of this number apart.
+/// The difference between the ids of two neighbours; ids in real shops differ by multiples of this number.
 pub(crate) const ID_STEP: u64 = 32_768;
 
-/// A chosen option with its values.
+/// An option of a product, with those of its values that the product has.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) name: &'static str,
@@ -27,8 +29,11 @@ pub(crate) struct Variant {
     pub(crate) id: u64,
     /// Position of the value within each option.
     pub(crate) values: [usize; 3],
+    /// Price.
     pub(crate) cents: u32,
+    /// Price before a reduction.
     pub(crate) compare_at_cents: Option<u32>,
+    /// Number in stock; `None` if Shopify exports null.
     pub(crate) stock: Option<i64>,
     pub(crate) updated: i64,
 }
@@ -37,9 +42,11 @@ pub(crate) struct Variant {
 #[derive(Debug)]
 pub(crate) struct Product {
     pub(crate) id: u64,
+    /// Its number in the export, from 0.
     pub(crate) index: u64,
     pub(crate) department: &'static Department,
     pub(crate) kind: &'static Kind,
+    /// `None` for English.
     pub(crate) language: Option<&'static Language>,
     pub(crate) brand: &'static str,
     pub(crate) material: &'static str,
@@ -51,15 +58,18 @@ pub(crate) struct Product {
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) published: Option<i64>,
+    /// Its options, at most three; empty if it has only the default variant.
     pub(crate) choices: Vec<Choice>,
     pub(crate) variants: Vec<Variant>,
+    /// Number of pictures, videos and models.
     pub(crate) media: u32,
     pub(crate) sells_without_stock: bool,
+    /// Whether its stock is counted.
     pub(crate) tracked: bool,
 }
 
 impl Product {
-    /// Decides everything about product `index`.
+    /// Makes up product `index`.
     pub(crate) fn decide(rng: &mut Rng, traits: &Traits, index: u64) -> Self {
         let department = &DEPARTMENTS[rng.below(DEPARTMENTS.len() as u32) as usize];
         let kind = &department.kinds[rng.below(department.kinds.len() as u32) as usize];
@@ -107,14 +117,14 @@ impl Product {
         product
     }
 
-    /// The id of the picture, video or model at `place`.
-    pub(crate) fn media_id(&self, place: u32) -> u64 {
-        33_000_000_000_000 + (self.index * 256 + u64::from(place)) * ID_STEP
+    /// The id of the picture, video or model at this position.
+    pub(crate) fn media_id(&self, position: u32) -> u64 {
+        33_000_000_000_000 + (self.index * 256 + u64::from(position)) * ID_STEP
     }
 
-    /// The id of the metafield at `place`.
-    pub(crate) fn metafield_id(&self, place: u32) -> u64 {
-        29_000_000_000_000 + (self.index * 64 + u64::from(place)) * ID_STEP
+    /// The id of the metafield at this position.
+    pub(crate) fn metafield_id(&self, position: u32) -> u64 {
+        29_000_000_000_000 + (self.index * 64 + u64::from(position)) * ID_STEP
     }
 
     /// Lowest and highest price in cents.
@@ -128,7 +138,7 @@ impl Product {
         self.choices.is_empty()
     }
 
-    /// Chooses options with at least `wanted` combinations; none for a single variant, as a rule.
+    /// Chooses options with at least `wanted` combinations. For a single variant there usually are none.
     fn choose_options(&mut self, rng: &mut Rng, wanted: usize) {
         if wanted == 1 && rng.chance(8_000) {
             return;
@@ -139,16 +149,16 @@ impl Product {
             axes.swap(0, 1);
         }
         let mut missing = wanted;
-        for (place, (original, axis)) in axes.into_iter().enumerate() {
-            if missing <= 1 && place > 0 {
+        for (position, (original, axis)) in axes.into_iter().enumerate() {
+            if missing <= 1 && position > 0 {
                 break;
             }
-            let most = axis.values.len();
-            // Two middling options look more natural than one long one.
-            let taken = if missing > 8 && place < 2 {
-                missing.div_ceil(3).min(most).max(most / 2)
+            let available = axis.values.len();
+            // Two options with several values look more natural than one with many.
+            let taken = if missing > 8 && position < 2 {
+                missing.div_ceil(3).min(available).max(available / 2)
             } else {
-                missing.min(most)
+                missing.min(available)
             };
             let name = self.language.map_or(axis.name, |language| language.axes[original]);
             self.choices.push(Choice { name, values: take_values(rng, axis, taken) });
@@ -156,21 +166,24 @@ impl Product {
         }
     }
 
+    /// Makes up to `wanted` variants, one for each combination of the options' values.
     fn make_variants(&mut self, rng: &mut Rng, wanted: usize) {
         let (low, high) = self.kind.prices;
         let ending = rng.pick(&[0, 0, 95, 99, 50]);
         let base = rng.between(low, high) * 100 + ending;
         let free = rng.chance(80);
-        // One step for each value of the first option: larger sizes cost more, in some products.
+        // In some products larger sizes cost more: by this for each value of the first option.
         let step = if rng.chance(2_500) { rng.between(1, 12) * 50 } else { 0 };
+        // Whether and how the prices are compared with earlier ones is the same for all variants.
         let sale = rng.below(10_000);
-        let lengths: [usize; 3] =
-            std::array::from_fn(|place| self.choices.get(place).map_or(1, |choice| choice.values.len()));
+        let lengths: [usize; 3] = std::array::from_fn(|position| {
+            self.choices.get(position).map_or(1, |choice| choice.values.len())
+        });
         let combinations = lengths.iter().product::<usize>();
         self.variants.reserve(wanted.min(combinations));
-        for place in 0..wanted.min(combinations) {
+        for number in 0..wanted.min(combinations) {
             let values =
-                [place / (lengths[1] * lengths[2]), place / lengths[2] % lengths[1], place % lengths[2]];
+                [number / (lengths[1] * lengths[2]), number / lengths[2] % lengths[1], number % lengths[2]];
             let cents = if free { 0 } else { base + step * values[0] as u32 };
             let compare_at_cents = match sale {
                 0..2_000 => Some(cents + cents / 4 + 99),
@@ -186,7 +199,7 @@ impl Product {
                 _ => Some(i64::from(rng.below(250))),
             };
             let updated = if rng.chance(3_000) { self.created } else { self.updated };
-            let id = 44_000_000_000_000 + (self.index * 2_048 + place as u64) * ID_STEP;
+            let id = 44_000_000_000_000 + (self.index * 2_048 + number as u64) * ID_STEP;
             self.variants.push(Variant { id, values, cents, compare_at_cents, stock, updated });
         }
     }
@@ -235,7 +248,8 @@ fn title(
     title
 }
 
-/// Lower case, dashes between the words and the product's number: handles are unique in a shop.
+/// The name of the product in its address: in lower case, with dashes between the words, and with the product's number,
+/// because handles are unique in a shop.
 fn handle(title: &str, index: u64) -> String {
     let mut handle = String::with_capacity(title.len() + 8);
     for character in title.chars() {
@@ -252,8 +266,8 @@ fn handle(title: &str, index: u64) -> String {
     handle
 }
 
-/// When the product was made and last touched: a third within the last month, one in twenty in one and the same second
-/// (a bulk edit), the rest at any time.
+/// When the product was created and last updated. A third were updated within the last month, one in twenty in the same
+/// second (a bulk edit), one in twenty never, and the rest at any time.
 fn life(rng: &mut Rng) -> (i64, i64) {
     let created = OPENING + i64::from(rng.below((EXPORT - OPENING - 60 * DAY) as u32));
     let updated = match rng.below(100) {
@@ -265,15 +279,15 @@ fn life(rng: &mut Rng) -> (i64, i64) {
     (created, updated)
 }
 
-/// `count` values: a run for sizes, a selection in the list's order for colours.
+/// Takes `count` values: neighbouring ones of sizes, any of colours, in the list's order.
 fn take_values(rng: &mut Rng, axis: &Axis, count: usize) -> Vec<&'static str> {
-    let most = axis.values.len();
+    let available = axis.values.len();
     if axis.ordered {
-        let start = rng.below((most - count + 1) as u32) as usize;
+        let start = rng.below((available - count + 1) as u32) as usize;
         return axis.values[start..start + count].to_vec();
     }
     let mut missing = count as u32;
-    let mut left = most as u32;
+    let mut left = available as u32;
     let mut taken = Vec::with_capacity(count);
     for value in axis.values {
         if rng.below(left) < missing {

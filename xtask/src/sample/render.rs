@@ -1,5 +1,7 @@
-//! The lines of one product, in the order of a bulk export: the product, then connection by connection its variants,
-//! media, metafields and collections.
+//! Writes the lines of one product in the order of a bulk export: the product itself (the root), then its children:
+//! variants, media, metafields and collections.
+//!
+//! A lean line has fewer fields, as if the bulk operation's query had selected no others.
 
 use crate::sample::html;
 use crate::sample::json::Json;
@@ -10,11 +12,11 @@ use crate::sample::sentences::ALTS;
 use crate::sample::shape::Traits;
 
 const STORE: &str = "https://demo.myshopify.com/products/";
-/// A reserved domain: no server is asked for these pictures.
+/// In a reserved domain, so that nobody's server is asked for these pictures.
 const PICTURES: &str = "https://cdn.shop.example/s/files/1/0723/0744/1902/files/";
 const CURRENCY: &str = "EUR";
 
-/// Handles of the shop's collections.
+/// Handle and title of each of the shop's collections.
 static COLLECTIONS: &[(&str, &str)] = &[
     ("frontpage", "Home page"),
     ("new-in", "New in"),
@@ -29,8 +31,9 @@ static COLLECTIONS: &[(&str, &str)] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) bytes: Vec<u8>,
+    /// Where each line ends.
     ends: Vec<usize>,
-    /// Text that is put together before it is escaped.
+    /// A buffer for text before it is escaped, also used again.
     scratch: String,
 }
 
@@ -49,6 +52,7 @@ impl Lines {
         starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
     }
 
+    /// Appends a line without a parent.
     fn root(&mut self, write: impl FnOnce(&mut Json<'_>)) {
         let mut json = Json::new(&mut self.bytes);
         json.open();
@@ -57,6 +61,7 @@ impl Lines {
         self.ends.push(self.bytes.len());
     }
 
+    /// Appends a line whose parent is the product.
     fn child(&mut self, product: &Product, write: impl FnOnce(&mut Json<'_>)) {
         self.root(|json| {
             write(json);
@@ -73,25 +78,28 @@ pub(crate) fn render(lines: &mut Lines, rng: &mut Rng, product: &Product, traits
     let tags = tags(rng, product, traits);
     lines.root(|json| root(json, rng, product, &description, &tags, traits.lean));
 
-    // Whether the merchant keeps article numbers is a habit of the shop's suppliers, so it holds for the whole product.
+    // Which article numbers (SKU and barcode) there are depends on the supplier, so it is the same for the whole
+    // product.
     let articles = rng.below(100);
-    for (place, variant) in product.variants.iter().enumerate() {
-        lines.child(product, |json| self::variant(json, rng, product, variant, place, articles, traits.lean));
+    for (position, variant) in product.variants.iter().enumerate() {
+        lines.child(product, |json| {
+            self::variant(json, rng, product, variant, position, articles, traits.lean)
+        });
     }
-    for place in 0..product.media {
-        lines.child(product, |json| media(json, rng, product, place));
+    for position in 0..product.media {
+        lines.child(product, |json| media(json, rng, product, position));
     }
     let mut value = description;
     let first = rng.below(DEFINITIONS.len() as u32) as usize;
-    for place in 0..from_bands(rng, traits.metafields) {
-        let definition = (first + place as usize) % DEFINITIONS.len();
+    for position in 0..from_bands(rng, traits.metafields) {
+        let definition = (first + position as usize) % DEFINITIONS.len();
         metafields::value(&mut value, rng, product, definition);
-        lines.child(product, |json| metafield(json, product, place, definition, &value));
+        lines.child(product, |json| metafield(json, product, position, definition, &value));
     }
     lines.scratch = value;
     let first = rng.below(COLLECTIONS.len() as u32) as usize;
-    for place in 0..from_bands(rng, traits.collections) as usize {
-        let number = (first + place) % COLLECTIONS.len();
+    for position in 0..from_bands(rng, traits.collections) as usize {
+        let number = (first + position) % COLLECTIONS.len();
         let (handle, title) = COLLECTIONS[number];
         lines.child(product, |json| {
             json.key("__typename")
@@ -181,9 +189,9 @@ fn options(json: &mut Json<'_>, product: &Product) {
     let default = ["Default Title"];
     let given = product.choices.iter().map(|choice| (choice.name, choice.values.as_slice()));
     let missing = product.choices.is_empty().then_some(("Title", default.as_slice()));
-    json.array(given.chain(missing).enumerate(), |json, (place, (name, values))| {
-        json.open().key("id").gid("ProductOption", 10_400_000_000_000 + product.index * 4 + place as u64);
-        json.key("name").text(name).key("position").number(place as i64 + 1);
+    json.array(given.chain(missing).enumerate(), |json, (index, (name, values))| {
+        json.open().key("id").gid("ProductOption", 10_400_000_000_000 + product.index * 4 + index as u64);
+        json.key("name").text(name).key("position").number(index as i64 + 1);
         json.key("values").array(values, |json, value| {
             json.text(value);
         });
@@ -196,11 +204,11 @@ fn variant(
     rng: &mut Rng,
     product: &Product,
     variant: &Variant,
-    place: usize,
+    position: usize,
     articles: u32,
     lean: bool,
 ) {
-    let chosen = |at: usize| product.choices[at].values[variant.values[at]];
+    let chosen = |option: usize| product.choices[option].values[variant.values[option]];
     json.key("__typename").text("ProductVariant").key("id").gid("ProductVariant", variant.id).key("title");
     match product.choices.len() {
         0 => json.text("Default Title"),
@@ -209,20 +217,20 @@ fn variant(
         _ => json.pieces(&[chosen(0), " / ", chosen(1), " / ", chosen(2)]),
     };
     json.key("sku");
-    let place_text = (place + 1).to_string();
+    let position_text = (position + 1).to_string();
     let number = (10_000 + product.index).to_string();
     let initials = product.brand.get(..2).unwrap_or("XX");
     match articles {
         0..=18 => json.null(),
         19..=23 => json.text(""),
-        // One number for all variants.
+        // The same number for all variants.
         24..=27 => json.pieces(&[initials, "-", &number]),
-        _ => json.pieces(&[initials, "-", &number, "-", &place_text]),
+        _ => json.pieces(&[initials, "-", &number, "-", &position_text]),
     };
     if !lean {
         json.key("barcode");
         match articles {
-            40..=69 => json.text(&barcode(product.index * 2_048 + place as u64)),
+            40..=69 => json.text(&barcode(product.index * 2_048 + position as u64)),
             70 => json.pieces(&["'0", &number]),
             _ => json.null(),
         };
@@ -234,7 +242,7 @@ fn variant(
     };
     let in_stock = variant.stock.is_some_and(|stock| stock > 0);
     if !lean {
-        json.key("position").number(place as i64 + 1);
+        json.key("position").number(position as i64 + 1);
     }
     json.key("availableForSale").boolean(in_stock || product.sells_without_stock || !product.tracked);
     json.key("inventoryQuantity");
@@ -252,8 +260,8 @@ fn variant(
             json.open().key("name").text("Title").key("value").text("Default Title").close();
         });
     } else {
-        json.array(product.choices.iter().enumerate(), |json, (at, choice)| {
-            json.open().key("name").text(choice.name).key("value").text(chosen(at)).close();
+        json.array(product.choices.iter().enumerate(), |json, (option, choice)| {
+            json.open().key("name").text(choice.name).key("value").text(chosen(option)).close();
         });
     }
     if lean {
@@ -263,7 +271,7 @@ fn variant(
     if product.media == 0 || rng.chance(3_500) {
         json.null();
     } else {
-        // The same picture as in a media line, under another id: so does Shopify.
+        // The same picture as in a media line, under another id, as in Shopify's exports.
         let shown = variant.values[0] as u32 % product.media;
         json.open().key("id").gid("ProductImage", product.media_id(shown) + 4_000_000_000_000);
         picture(json.key("url"), product, shown);
@@ -272,10 +280,10 @@ fn variant(
     json.key("createdAt").time(product.created).key("updatedAt").time(variant.updated);
 }
 
-fn media(json: &mut Json<'_>, rng: &mut Rng, product: &Product, place: u32) {
-    let id = product.media_id(place);
-    // The first one is always a picture: the product line has called it one.
-    let ticket = if place == 0 { 999 } else { rng.below(1_000) };
+fn media(json: &mut Json<'_>, rng: &mut Rng, product: &Product, position: u32) {
+    let id = product.media_id(position);
+    // The first one is always a picture, because the product's own line says so.
+    let ticket = if position == 0 { 999 } else { rng.below(1_000) };
     let (kind, content) = match ticket {
         0..=14 => ("Video", "VIDEO"),
         15..=24 => ("ExternalVideo", "EXTERNAL_VIDEO"),
@@ -303,7 +311,7 @@ fn media(json: &mut Json<'_>, rng: &mut Rng, product: &Product, place: u32) {
         json.null();
         return;
     }
-    picture(json.open().key("url"), product, place);
+    picture(json.open().key("url"), product, position);
     let side = i64::from(rng.pick(&[800_u32, 1_024, 1_500, 2_048]));
     json.key("width")
         .number(side)
@@ -312,33 +320,34 @@ fn media(json: &mut Json<'_>, rng: &mut Rng, product: &Product, place: u32) {
         .close();
 }
 
-fn metafield(json: &mut Json<'_>, product: &Product, place: u32, definition: usize, value: &str) {
+fn metafield(json: &mut Json<'_>, product: &Product, position: u32, definition: usize, value: &str) {
     let (namespace, key, kind) = DEFINITIONS[definition];
-    json.key("__typename").text("Metafield").key("id").gid("Metafield", product.metafield_id(place));
+    json.key("__typename").text("Metafield").key("id").gid("Metafield", product.metafield_id(position));
     json.key("namespace").text(namespace).key("key").text(key).key("type").text(kind);
     json.key("value").text(value).key("updatedAt").time(product.updated);
 }
 
-fn picture(json: &mut Json<'_>, product: &Product, place: u32) {
-    let version = (product.updated - i64::from(place)).to_string();
-    json.pieces(&[PICTURES, &product.handle, "_", &place.to_string(), ".jpg?v=", &version]);
+/// Writes the address of a picture.
+fn picture(json: &mut Json<'_>, product: &Product, position: u32) {
+    let version = (product.updated - i64::from(position)).to_string();
+    json.pieces(&[PICTURES, &product.handle, "_", &position.to_string(), ".jpg?v=", &version]);
 }
 
-/// The department's tags and a few that identify the product, without repetition, sorted as Shopify sorts them.
+/// Tags of the department and of the product, each once, sorted as Shopify sorts them: without regard to case.
 fn tags(rng: &mut Rng, product: &Product, traits: &Traits) -> Vec<&'static str> {
     let wanted = from_bands(rng, traits.tags) as usize;
     let department = product.department;
-    let everything = [
+    let lists = [
         department.tags,
         product.kind.materials,
         department.adjectives,
         department.uses,
         &[product.kind.noun],
     ];
-    let available = everything.iter().map(|list| list.len()).sum::<usize>() as u32;
+    let available = lists.iter().map(|list| list.len()).sum::<usize>() as u32;
     let (mut missing, mut left) = (wanted.min(available as usize) as u32, available);
     let mut tags: Vec<&'static str> = Vec::with_capacity(wanted);
-    for tag in everything.into_iter().flatten() {
+    for tag in lists.into_iter().flatten() {
         if rng.below(left) < missing {
             tags.push(tag);
             missing -= 1;

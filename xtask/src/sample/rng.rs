@@ -1,11 +1,11 @@
-//! Randomness that is the same on every machine: integers only, one stream a product.
+//! Random numbers that are the same on every machine: integers only, with a stream of its own for each product.
 
-/// SplitMix64. Small, fast, and good enough to choose words.
+/// The generator SplitMix64, which is small, fast, and good enough to choose words.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// The stream `stream` of `seed`. Streams are independent, so product 7 can be made without products 0 to 6.
+    /// One of the streams of a seed. Streams are independent, so that product 7 can be made without products 0 to 6.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut outer = Self(seed);
         let mut inner = Self(stream ^ outer.next());
@@ -41,7 +41,7 @@ impl Rng {
     }
 }
 
-/// One band of a distribution.
+/// One band of a distribution: a range of values, and how often they occur.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Band {
     /// Weight in relation to the other bands.
@@ -52,7 +52,7 @@ pub(crate) struct Band {
     pub(crate) high: u32,
 }
 
-/// Shorthand for the tables.
+/// Shorthand for the tables in `shape`.
 pub(crate) const fn band(weight: u32, low: u32, high: u32) -> Band {
     Band { weight, low, high }
 }
@@ -91,8 +91,8 @@ mod tests {
         let bands = [band(9, 1, 1), band(1, 10, 20)];
         let mut rng = Rng::new(7, 7);
         let drawn: Vec<u32> = (0..10_000).map(|_| from_bands(&mut rng, &bands)).collect();
-        assert!(drawn.iter().all(|&n| n == 1 || (10..=20).contains(&n)));
-        let large = drawn.iter().filter(|&&n| n > 1).count();
+        assert!(drawn.iter().all(|&number| number == 1 || (10..=20).contains(&number)));
+        let large = drawn.iter().filter(|&&number| number > 1).count();
         assert!((800..1_200).contains(&large), "{large}");
     }
 }

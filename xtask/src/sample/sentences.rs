@@ -1,6 +1,5 @@
-//! The sentences of English descriptions.
-//!
-//! `{n}` is the noun, `{m}` the material, `{b}` the brand, `{u}` a use, `{d}` a number.
+//! The sentences of English descriptions. Their slots are filled for each product: `{n}` is the noun, `{m}` the
+//! material, `{b}` the brand, `{u}` a use, `{d}` a number.
 
 /// Sentences that fit any product.
 pub(crate) static SENTENCES: &[&str] = &[

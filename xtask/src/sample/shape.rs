@@ -1,4 +1,5 @@
-//! How large products are: the distributions behind `--shape`.
+//! How large products are: the distributions behind the option `--shape` of `cargo xtask sample`. A band has a weight
+//! in relation to the others of its list, the smallest and the largest value.
 //!
 //! `real` follows 13,600 products of a dozen real shops: median 1 variant, 95 % at most 7, the longest tail near 100;
 //! one description in eight is empty, half are longer than 550 characters, one in a hundred is longer than 5,000.
@@ -20,19 +21,19 @@ pub enum Shape {
 /// The distributions of one shape.
 #[derive(Debug)]
 pub(crate) struct Traits {
-    /// The query selected few fields.
+    /// Whether lines have few fields, as if the bulk operation's query had selected no others.
     pub(crate) lean: bool,
-    /// Variants a product.
+    /// Variants per product.
     pub(crate) variants: &'static [Band],
     /// Bytes of HTML in the description, before escaping.
     pub(crate) html: &'static [Band],
-    /// Pictures, videos and models a product.
+    /// Pictures, videos and models per product.
     pub(crate) media: &'static [Band],
-    /// Tags a product.
+    /// Tags per product.
     pub(crate) tags: &'static [Band],
-    /// Metafields a product.
+    /// Metafields per product.
     pub(crate) metafields: &'static [Band],
-    /// Collections a product is in.
+    /// Collections that a product is in.
     pub(crate) collections: &'static [Band],
 }
 

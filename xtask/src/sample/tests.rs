@@ -1,14 +1,16 @@
+//! Tests of sample exports: repeatable, ordered as asked, and with the sizes and oddities of real shops.
+
 use super::{SampleOptions, Shape, Summary, write};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
-fn recipe(shape: Shape, products: u64) -> SampleOptions {
+fn options(shape: Shape, products: u64) -> SampleOptions {
     SampleOptions { seed: 42, shape, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 }
 }
 
-fn make(recipe: &SampleOptions) -> (String, Summary) {
+fn make(options: &SampleOptions) -> (String, Summary) {
     let mut out = Vec::new();
-    let summary = write(recipe, &mut out).unwrap();
+    let summary = write(options, &mut out).unwrap();
     (String::from_utf8(out).unwrap(), summary)
 }
 
@@ -22,13 +24,14 @@ fn sorted_lines(export: &str) -> Vec<&str> {
     lines
 }
 
-/// Middle, 95 % and largest of the numbers.
+/// The median, the 95th percentile and the largest of the numbers.
 fn quantiles(mut numbers: Vec<usize>) -> (usize, usize, usize) {
     numbers.sort_unstable();
     let at = |percent: usize| numbers[(numbers.len() - 1) * percent / 100];
     (at(50), at(95), at(100))
 }
 
+/// For each product, the number of its children of these kinds.
 fn count_by_parent(objects: &[Value], kinds: &[&str]) -> Vec<usize> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for object in objects {
@@ -46,24 +49,25 @@ fn count_by_parent(objects: &[Value], kinds: &[&str]) -> Vec<usize> {
 }
 
 #[test]
-fn the_same_recipe_gives_the_same_bytes_and_another_seed_others() {
+fn the_same_options_give_the_same_bytes_and_another_seed_others() {
     for grouped in [true, false] {
-        let recipe = SampleOptions { grouped, ..recipe(Shape::Real, 50) };
-        assert_eq!(make(&recipe), make(&recipe));
-        assert_ne!(make(&recipe).0, make(&SampleOptions { seed: 43, ..recipe.clone() }).0);
+        let options = SampleOptions { grouped, ..options(Shape::Real, 50) };
+        assert_eq!(make(&options), make(&options));
+        assert_ne!(make(&options).0, make(&SampleOptions { seed: 43, ..options.clone() }).0);
     }
 }
 
 #[test]
 fn a_longer_export_begins_like_a_shorter_one() {
-    let (short, _) = make(&recipe(Shape::Real, 20));
-    let (long, _) = make(&recipe(Shape::Real, 40));
+    let (short, _) = make(&options(Shape::Real, 20));
+    let (long, _) = make(&options(Shape::Real, 40));
     assert!(long.starts_with(&short));
 }
 
 #[test]
 fn the_bytes_do_not_change_from_one_version_to_the_next() {
-    let (export, summary) = make(&recipe(Shape::Real, 100));
+    let (export, summary) = make(&options(Shape::Real, 100));
+    // FNV-1a.
     let hash = export.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -74,7 +78,7 @@ fn the_bytes_do_not_change_from_one_version_to_the_next() {
 #[test]
 fn every_line_is_an_object_spelled_like_shopifys() {
     for shape in [Shape::Small, Shape::Real, Shape::Heavy] {
-        let (export, summary) = make(&recipe(shape, 300));
+        let (export, summary) = make(&options(shape, 300));
         assert_eq!(export.len() as u64, summary.bytes);
         assert_eq!(export.lines().count() as u64, summary.lines);
         for line in export.lines() {
@@ -91,7 +95,7 @@ fn every_line_is_an_object_spelled_like_shopifys() {
 
 #[test]
 fn a_grouped_export_is_grouped_and_ids_are_unique() {
-    let (export, summary) = make(&recipe(Shape::Heavy, 200));
+    let (export, summary) = make(&options(Shape::Heavy, 200));
     let mut current = Value::Null;
     let mut seen = HashSet::new();
     for object in objects(&export) {
@@ -108,8 +112,8 @@ fn a_grouped_export_is_grouped_and_ids_are_unique() {
 
 #[test]
 fn an_ungrouped_export_has_the_same_lines_in_another_order() {
-    let grouped = make(&recipe(Shape::Real, 500));
-    let ungrouped = make(&SampleOptions { grouped: false, ..recipe(Shape::Real, 500) });
+    let grouped = make(&options(Shape::Real, 500));
+    let ungrouped = make(&SampleOptions { grouped: false, ..options(Shape::Real, 500) });
     assert_eq!(grouped.1, ungrouped.1);
     assert_ne!(grouped.0, ungrouped.0);
     assert_eq!(sorted_lines(&grouped.0), sorted_lines(&ungrouped.0));
@@ -124,14 +128,15 @@ fn an_ungrouped_export_has_the_same_lines_in_another_order() {
 
 #[test]
 fn some_lines_of_an_ungrouped_export_are_far_from_their_product() {
-    // Longer than the window: only stragglers of the first products can be at the very end.
-    let (export, _) = make(&SampleOptions { grouped: false, ..recipe(Shape::Small, 40_000) });
+    // The export is longer than the window in which lines are shuffled (32,768), so lines of the first products can be
+    // at the very end only as stragglers.
+    let (export, _) = make(&SampleOptions { grouped: false, ..options(Shape::Small, 40_000) });
     let lines: Vec<&str> = export.lines().collect();
-    let grouped = make(&recipe(Shape::Small, 400)).0;
+    let grouped = make(&options(Shape::Small, 400)).0;
     let first: HashSet<&str> = grouped.lines().collect();
     let last = lines.iter().rposition(|line| first.contains(line)).unwrap();
     assert!(last > 39_000, "{last}");
-    assert_eq!(sorted_lines(&make(&recipe(Shape::Small, 40_000)).0), sorted_lines(&export));
+    assert_eq!(sorted_lines(&make(&options(Shape::Small, 40_000)).0), sorted_lines(&export));
 }
 
 #[test]
@@ -139,8 +144,9 @@ fn bad_lines_come_on_request_and_leave_the_good_ones_alone() {
     for grouped in [true, false] {
         let mut out = Vec::new();
         let summary =
-            write(&SampleOptions { grouped, bad_lines: 0.05, ..recipe(Shape::Real, 500) }, &mut out).unwrap();
-        let (good, _) = make(&recipe(Shape::Real, 500));
+            write(&SampleOptions { grouped, bad_lines: 0.05, ..options(Shape::Real, 500) }, &mut out)
+                .unwrap();
+        let (good, _) = make(&options(Shape::Real, 500));
         let good: HashSet<&[u8]> = good.lines().map(str::as_bytes).collect();
         let bad =
             out.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && !good.contains(line)).count();
@@ -154,15 +160,15 @@ fn bad_lines_come_on_request_and_leave_the_good_ones_alone() {
 
 #[test]
 fn an_export_ends_with_the_product_that_reaches_the_bytes() {
-    let (export, summary) = make(&SampleOptions { bytes: 100_000, ..recipe(Shape::Real, u64::MAX) });
-    let (shorter, _) = make(&recipe(Shape::Real, summary.products - 1));
+    let (export, summary) = make(&SampleOptions { bytes: 100_000, ..options(Shape::Real, u64::MAX) });
+    let (shorter, _) = make(&options(Shape::Real, summary.products - 1));
     assert!(shorter.len() < 100_000 && export.len() >= 100_000);
 }
 
 #[test]
 fn sizes_are_those_of_real_shops() {
     let per_product = |shape, products| {
-        let (_, summary) = make(&recipe(shape, products));
+        let (_, summary) = make(&options(shape, products));
         (summary.bytes / products, summary.lines as f64 / products as f64)
     };
     let (bytes, lines) = per_product(Shape::Small, 5_000);
@@ -175,7 +181,7 @@ fn sizes_are_those_of_real_shops() {
 
 #[test]
 fn distributions_have_the_tails_of_real_shops() {
-    let (export, _) = make(&recipe(Shape::Real, 10_000));
+    let (export, _) = make(&options(Shape::Real, 10_000));
     let objects = objects(&export);
     let variants = quantiles(count_by_parent(&objects, &["ProductVariant"]));
     assert!(
@@ -218,7 +224,8 @@ fn distributions_have_the_tails_of_real_shops() {
 
 #[test]
 fn prices_are_plausible() {
-    let (export, _) = make(&recipe(Shape::Real, 4_000));
+    let (export, _) = make(&options(Shape::Real, 4_000));
+    // Free, compared with a price that is not higher, reduced, without article number.
     let mut counts = [0_usize; 4];
     let mut variants = 0;
     for object in objects(&export) {
@@ -243,7 +250,7 @@ fn prices_are_plausible() {
 
 #[test]
 fn the_largest_products_have_all_their_variants_and_every_one_differs() {
-    let (export, _) = make(&recipe(Shape::Heavy, 12_000));
+    let (export, _) = make(&options(Shape::Heavy, 12_000));
     let mut variants: HashMap<String, HashSet<String>> = HashMap::new();
     for line in export.lines().filter(|line| line.contains("\"ProductVariant\"")) {
         let object: Value = serde_json::from_str(line).unwrap();

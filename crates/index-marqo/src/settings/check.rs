@@ -18,6 +18,7 @@ pub fn check_index_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is wrong with the settings: a sentence each, which begins with the flag or names it.
 pub(super) fn problems(settings: &IndexSettings) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |checked: Result<(), String>| problems.extend(checked.err());
@@ -67,7 +68,7 @@ fn within(flag: &str, number: usize, bounds: RangeInclusive<usize>) -> Result<()
 }
 
 fn url(flag: &str, text: &str) -> Result<(), String> {
-    // First, because every other message repeats the text.
+    // Checked first: a user and password stand before the `@`, and every other message would repeat them.
     if text.contains('@') {
         return Err(format!(
             "{flag} holds an `@`, as if it had a user or password in it; give a key with --api-key-file"
@@ -101,6 +102,7 @@ fn field_name(flag: &str, name: &str) -> Result<(), String> {
     }
 }
 
+/// Checks Marqo's mapping of one field.
 fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(), String> {
     let invalid = |why: String| Err(format!("--mappings: the mapping of `{field}` {why}"));
     let Some(members) = mapping.as_object() else {
@@ -137,7 +139,7 @@ fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(),
             for part in weights.keys() {
                 field_name("--mappings", part)?;
             }
-            // A structured index has its own tensor fields, and then none are named here.
+            // None are set for a structured index, which has its own.
             if !tensor_fields.is_empty() && !tensor_fields.iter().any(|tensor| tensor == field) {
                 return invalid(format!("needs `--tensor-field {field}` as well"));
             }
@@ -172,7 +174,8 @@ mod tests {
     use host_core::secret::Secret;
     use serde_json::json;
 
-    fn settings(change: impl FnOnce(&mut IndexSettings)) -> String {
+    /// The problems of the default settings after a change, a line each.
+    fn problems_after(change: impl FnOnce(&mut IndexSettings)) -> String {
         let mut settings = IndexSettings::default();
         change(&mut settings);
         problems(&settings).join("\n")
@@ -180,9 +183,9 @@ mod tests {
 
     #[test]
     fn sound_settings_pass() {
-        assert_eq!(settings(|_| {}), "");
+        assert_eq!(problems_after(|_| {}), "");
         assert_eq!(
-            settings(|settings| {
+            problems_after(|settings| {
                 settings.endpoint = "https://marqo.example.com:8443/behind/a/gateway".to_owned();
                 settings.fallback_endpoint = Some("http://[::1]:8882".to_owned());
                 settings.cloud = true;
@@ -205,20 +208,20 @@ mod tests {
 
     #[test]
     fn each_problem_names_its_flag() {
-        let endpoint = |url: &str| settings(|settings| settings.endpoint = url.to_owned());
+        let endpoint = |url: &str| problems_after(|settings| settings.endpoint = url.to_owned());
         let mapping =
-            |json: Value| settings(|settings| settings.mappings = json.as_object().unwrap().clone());
-        let said = [
+            |json: Value| problems_after(|settings| settings.mappings = json.as_object().unwrap().clone());
+        let problems = [
             endpoint("localhost:8882"),
             endpoint("nowhere"),
             endpoint("http://"),
             endpoint("https://user:secret@marqo.example.com"),
             endpoint("http://localhost/?a=b"),
-            settings(|settings| settings.fallback_endpoint = Some("ftp://a".to_owned())),
-            settings(|settings| settings.api_key = Some(Secret::new("two words"))),
-            settings(|settings| settings.cloud = true),
-            settings(|settings| settings.tensor_fields = vec!["a".to_owned(), "a".to_owned()]),
-            settings(|settings| settings.tensor_fields = vec!["_id".to_owned(), "1a".to_owned()]),
+            problems_after(|settings| settings.fallback_endpoint = Some("ftp://a".to_owned())),
+            problems_after(|settings| settings.api_key = Some(Secret::new("two words"))),
+            problems_after(|settings| settings.cloud = true),
+            problems_after(|settings| settings.tensor_fields = vec!["a".to_owned(), "a".to_owned()]),
+            problems_after(|settings| settings.tensor_fields = vec!["_id".to_owned(), "1a".to_owned()]),
             mapping(json!({"f": "custom_vector"})),
             mapping(json!({"f": {"type": "vector"}})),
             mapping(json!({"f": {"type": "custom_vector", "size": 3}})),
@@ -226,21 +229,21 @@ mod tests {
             mapping(json!({"f": {"type": "multimodal_combination", "weights": {"a": "1"}}})),
             mapping(json!({"f": {"type": "multimodal_combination", "weights": {"f": 1}}})),
             mapping(json!({"f": {"type": "text_field"}})),
-            settings(|settings| {
+            problems_after(|settings| {
                 settings.tensor_fields = vec!["a".to_owned()];
                 let mapping = json!({"type": "multimodal_combination", "weights": {"a": 1}});
                 settings.mappings = [("f".to_owned(), mapping)].into_iter().collect();
             }),
-            settings(|settings| {
+            problems_after(|settings| {
                 settings.media_download_headers =
                     [("a b".to_owned(), json!("v")), ("x".to_owned(), json!("\n"))].into_iter().collect();
             }),
-            settings(|settings| {
+            problems_after(|settings| {
                 (settings.batch_documents, settings.batch_bytes) = (129, 0);
                 (settings.batch_complexity, settings.concurrency) = (0, 0);
             }),
         ];
-        insta::assert_snapshot!(said.join("\n"), @r#"
+        insta::assert_snapshot!(problems.join("\n"), @r#"
         --endpoint `localhost:8882` is neither http nor https; use an address such as http://localhost:8882
         --endpoint `nowhere` is not a URL; use an address such as http://localhost:8882
         --endpoint `http://` is not a URL; use an address such as http://localhost:8882
@@ -267,6 +270,6 @@ mod tests {
         --batch-complexity 0 is out of bounds; use 1 to 1000000
         --concurrency 0 is out of bounds; use 1 to 1000
         "#);
-        assert!(!said.join("").contains("secret"));
+        assert!(!problems.join("").contains("secret"));
     }
 }

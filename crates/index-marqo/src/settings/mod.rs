@@ -1,4 +1,5 @@
-//! Settings of one index: how its server is reached and how it is written. The store keeps them as an opaque document.
+//! Settings of one index: how its server is reached, and how documents are written to it. The store keeps them as JSON
+//! that it does not interpret.
 
 use host_core::{
     secret::Secret,
@@ -17,13 +18,13 @@ pub use check::{check_index_name, fits_index_name};
 pub struct IndexSettings {
     /// Base address of the server, or of Marqo Cloud's control plane where `cloud` is set: `http://localhost:8882`.
     pub endpoint: String,
-    /// Used while the endpoint cannot be reached.
+    /// Base address of another server, used while the endpoint cannot be reached.
     pub fallback_endpoint: Option<String>,
     /// Whether the index's own address is looked up at the endpoint, as Marqo Cloud requires.
     pub cloud: bool,
-    /// Sent as `x-api-key`.
+    /// Key that is sent as the header `x-api-key`; `None` for a server that needs none.
     pub api_key: Option<Secret>,
-    /// Fields that the server makes vectors of; a structured index has its own and takes none.
+    /// Fields that the server computes vectors of. Empty for a structured index, whose schema names them.
     pub tensor_fields: Vec<String>,
     /// Marqo's mappings: custom vectors and multimodal combinations.
     pub mappings: Map<String, Value>,
@@ -35,11 +36,12 @@ pub struct IndexSettings {
     pub batch_documents: usize,
     /// Most bytes of a request.
     pub batch_bytes: usize,
-    /// Most complexity of a request: 1 + variants a document.
+    /// Most products and variants of a request: each document counts 1 + the number of its variants.
     pub batch_complexity: usize,
-    /// Most requests that write at once; the server allows 8.
+    /// Most write requests at once; a Marqo server allows 8 by default.
     pub concurrency: usize,
-    /// Whether documents are read back after writing, and those with missing vectors repaired or removed.
+    /// Whether documents are read back after writing, and those that still lack vectors after two more checks are
+    /// removed and refused.
     pub readback: bool,
 }
 
@@ -77,7 +79,7 @@ pub enum SettingsError {
     Unknown {
         /// Name of the index.
         index: String,
-        /// The key, without its value.
+        /// What the JSON parser says up to its first comma, such as ``unknown field `flavour` ``.
         reason: String,
     },
 }

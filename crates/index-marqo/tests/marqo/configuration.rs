@@ -1,4 +1,4 @@
-//! Configuration errors: permanent, not counted as an attempt, with advice.
+//! Configuration errors: a write fails as a whole and for good, with advice for the operator.
 
 use crate::support::{Harness, documents, error_chain, ids};
 use host_core::{index::Index, secret::Secret};
@@ -6,6 +6,7 @@ use host_index_marqo::IndexSettings;
 use marqo_stand_in::{Options, Version};
 use serde_json::json;
 
+/// A write fails with an error that is not transient, names all these words and no secret.
 async fn stops_with(harness: &Harness, words: &[&str]) {
     let error = harness.write_error(&documents(3)).await;
     let message = error_chain(&error);

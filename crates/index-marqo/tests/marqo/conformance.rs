@@ -1,6 +1,6 @@
-//! The checks of the index on Marqo, in the forms that its servers take.
+//! The conformance suite of the `Index` port, against servers that answer as Marqo 2.13 and 2.25 do.
 //!
-//! A server has indexes, but no shops and no variants, and what it cannot keep is left out: null, control characters.
+//! Left out are the checks of shops, of variants, and of nulls and control characters: Marqo keeps none of them.
 
 use host_core::clock::SharedClock;
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
@@ -31,7 +31,7 @@ fn marqo(version: Version) -> IndexBackend {
     IndexBackend { index: Arc::new(index), clock, resources: Box::new(server) }
 }
 
-/// What servers of all versions do.
+/// The checks that servers of all versions pass.
 macro_rules! tests_of_any_version {
     ($with:ident) => {
         host_testing::conformance_tests! { $with:
@@ -60,7 +60,7 @@ mod current {
     }
 }
 
-/// Unstructured indexes cannot be updated there.
+/// Without the checks of updates: 2.13 cannot update unstructured indexes.
 mod of_2_13 {
     use super::{IndexBackend, Version, marqo};
 

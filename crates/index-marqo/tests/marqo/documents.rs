@@ -1,14 +1,19 @@
-//! What is sent of documents, and which of them a server refuses.
+//! What of a document is sent, and which documents are refused, here or by the server.
 
 use crate::support::{Harness, documents, refused, write};
 use host_core::index::{Index, Outcome, Write};
 use marqo_stand_in::{Operation, Options, Version};
 use serde_json::{Value, json};
 
-fn with_vector(n: usize, length: usize) -> Write {
-    write(&format!("d{n}"), json!({"title": "Mug", "look": {"vector": vec![0.5; length], "content": "red"}}))
+/// Document `d<number>` with a custom vector (one that the document itself has) of this length.
+fn with_vector(number: usize, length: usize) -> Write {
+    write(
+        &format!("d{number}"),
+        json!({"title": "Mug", "look": {"vector": vec![0.5; length], "content": "red"}}),
+    )
 }
 
+/// Settings of an index whose field `look` is a custom vector.
 async fn vectors(harness: &Harness, index: &str) {
     harness
         .set(index, |settings| {
@@ -36,13 +41,14 @@ async fn a_vector_of_the_wrong_length_fails_exactly_one_document_of_128() {
         let expected = if is_known { "invalid-vector" } else { "invalid-argument" };
         assert!(matches!(refused.as_slice(), [(77, code, _)] if *code == expected), "{refused:?}");
         assert_eq!(harness.server.documents("vectors").len(), 127);
-        // Halving 128 down to one takes seven steps of two; what is known here costs nothing.
+        // Halving 128 down to one takes seven steps of two requests, after the first one. Where the length of vectors
+        // is known, the document is not sent at all.
         assert_eq!(harness.requests(Operation::Add).len(), if is_known { 1 } else { 15 });
     }
 }
 
 #[tokio::test]
-async fn an_array_of_numbers_fails_alone_also_where_it_fails_the_batch() {
+async fn an_array_of_numbers_fails_alone_also_where_the_server_refuses_the_whole_batch() {
     for version in [Version::V2_13, Version::V2_25] {
         let harness = Harness::with(Options { version, ..Options::default() }, |_| ()).await;
         let mut writes = documents(50);
@@ -60,39 +66,43 @@ async fn a_document_that_is_too_large_is_refused_here_with_its_size() {
     let fits = write("fits", json!({"title": "😀".repeat(8_300)}));
     let outcomes = harness.write(&[large, fits]).await;
     let refused = refused(&outcomes);
-    let [(0, "document-too-large", words)] = refused.as_slice() else { panic!("{refused:?}") };
-    assert!(words.contains("the document has 108"), "{words}");
+    let [(0, "document-too-large", message)] = refused.as_slice() else { panic!("{refused:?}") };
+    // 9,000 emoji of 12 characters each, and the other fields.
+    assert!(message.contains("the document has 108"), "{message}");
     let adds = harness.requests(Operation::Add);
     assert!(matches!(adds.as_slice(), [add] if add.ids == ["fits"]), "{adds:?}");
 }
 
 #[tokio::test]
-async fn the_server_agrees_about_the_last_character() {
+async fn the_server_accepts_the_largest_document_that_is_sent() {
     let harness = Harness::new().await;
-    let of = |length: usize| write("x", json!({"title": "é".repeat(10_000), "rest": "x".repeat(length)}));
-    // Found by trying: the largest that is sent must be the largest that is taken.
+    let of_length =
+        |length: usize| write("x", json!({"title": "é".repeat(10_000), "rest": "x".repeat(length)}));
+    // Searches for the largest document that is sent.
     let (mut low, mut high) = (0, 100_000);
     while high - low > 1 {
         let middle = (low + high) / 2;
-        match harness.write(&[of(middle)]).await.as_slice() {
+        match harness.write(&[of_length(middle)]).await.as_slice() {
             [Outcome::Done] => low = middle,
             [Outcome::Refused { code, .. }] if code == "document-too-large" => high = middle,
             other => panic!("{other:?}"),
         }
     }
-    let met = harness.server.rules_met();
-    assert!(!met.contains_key("document-too-large"), "one was sent that the server found too large");
+    let rules_met = harness.server.rules_met();
+    assert!(!rules_met.contains_key("document-too-large"), "one was sent that the server found too large");
+    // One character more is not sent.
     let adds = harness.requests(Operation::Add).len();
-    harness.write(&[of(high)]).await;
+    harness.write(&[of_length(high)]).await;
     assert_eq!(harness.requests(Operation::Add).len(), adds);
     let sent = harness.server.documents("shop")["x"].sent.to_string();
     let characters = sent.chars().map(|c| if c == 'é' { 6 } else { 1 }).sum::<usize>();
     let members = harness.server.documents("shop")["x"].sent.as_object().unwrap().len();
+    // Python's `json.dumps` writes é as 6 characters and a blank after each colon and comma; 100,000 is Marqo's limit.
     assert_eq!(characters + members + members - 1, 100_000);
 }
 
 #[tokio::test]
-async fn an_item_without_a_name_is_found_by_its_place() {
+async fn an_item_without_an_id_is_assigned_by_its_position() {
     let harness = Harness::with(Options::default(), |settings| {
         let weights = json!({"type": "multimodal_combination", "weights": {"title": 0.5, "brand": 0.5}});
         settings.mappings.insert("both".to_owned(), weights);
@@ -104,8 +114,8 @@ async fn an_item_without_a_name_is_found_by_its_place() {
         writes[at] = write(&format!("d{at}"), json!({"both": "must not be given"}));
     }
     let outcomes = harness.write(&writes).await;
-    let places: Vec<usize> = refused(&outcomes).iter().map(|(at, ..)| *at).collect();
-    assert_eq!(places, [2, 5], "{outcomes:?}");
+    let positions: Vec<usize> = refused(&outcomes).iter().map(|(at, ..)| *at).collect();
+    assert_eq!(positions, [2, 5], "{outcomes:?}");
     assert_eq!(harness.server.documents("shop").len(), 7);
 }
 
@@ -116,9 +126,9 @@ async fn the_servers_limit_of_documents_is_learnt_once() {
         assert!(refused(&harness.write(&documents(300)).await).is_empty());
         let too_large = harness.requests(Operation::Add).iter().filter(|add| add.status == Some(400)).count();
         assert!(too_large > 0 && harness.server.documents("shop").len() == 300);
-        let met = harness.server.rules_met()["add-too-many"];
+        let refusals = harness.server.rules_met()["add-too-many"];
         if round == 1 {
-            assert_eq!(met, too_large as u64, "it was learnt in the first round");
+            assert_eq!(refusals, too_large as u64, "it was learnt in the first round");
         }
         let since = harness.requests(Operation::Add).len();
         if round == 0 {
@@ -131,7 +141,7 @@ async fn the_servers_limit_of_documents_is_learnt_once() {
 }
 
 #[tokio::test]
-async fn what_no_server_takes_is_left_out() {
+async fn nulls_control_characters_and_variants_are_not_sent() {
     let harness = Harness::new().await;
     let fields = json!({
         "title": "a\u{0}b\u{8}c", "none": null, "price": 20.0, "tags": ["x", null], "variants": [{"id": "1"}],
@@ -146,13 +156,13 @@ async fn what_no_server_takes_is_left_out() {
 }
 
 #[tokio::test]
-async fn an_index_with_a_schema_gets_no_tensor_fields() {
+async fn a_structured_index_is_sent_no_tensor_fields() {
     let mut harness = Harness::new().await;
     let text = |name: &str| json!({"name": name, "type": "text"});
-    let fields: Vec<Value> =
+    let texts: Vec<Value> =
         ["title", "_mq_content_hash", "_mq_job_id", "_mq_version_fields"].map(text).to_vec();
     let stock = json!({"name": "stock", "type": "int"});
-    let all: Vec<Value> = fields.into_iter().chain([stock]).collect();
+    let all: Vec<Value> = texts.into_iter().chain([stock]).collect();
     harness
         .create("schema", json!({"type": "structured", "allFields": all, "tensorFields": ["title"]}))
         .await;
@@ -176,6 +186,8 @@ async fn new_fields_come_from_one_writer_at_a_time() {
     let adds = harness.requests(Operation::Add);
     let first_ended = adds[0].arrived_ms + adds[0].took_ms.unwrap();
     assert!(adds[1].arrived_ms >= first_ended - 1.0, "the second came before the first had ended");
-    let overlap = adds.windows(2).skip(2).filter(|two| two[1].arrived_ms < two[0].arrived_ms + 25.0).count();
-    assert!(overlap > 0, "later ones must run side by side");
+    // Each request takes 30 ms, so those that arrive within 25 ms of each other run side by side.
+    let overlap =
+        adds.windows(2).skip(2).filter(|pair| pair[1].arrived_ms < pair[0].arrived_ms + 25.0).count();
+    assert!(overlap > 0, "later requests must run side by side");
 }

@@ -1,4 +1,4 @@
-//! Two endpoints, Marqo Cloud, and connections that fail.
+//! Failover between a primary endpoint and its fallback, connections that fail, and Marqo Cloud.
 
 use crate::support::{Harness, dead, documents, error_chain, ids};
 use host_core::index::{Index, Outcome};
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// Counters by name.
+/// The metrics that are counters, by name; labels are ignored.
 #[derive(Default)]
 struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
@@ -42,7 +42,7 @@ impl Counters {
 }
 
 #[tokio::test]
-async fn a_dead_primary_loses_nothing_and_is_tried_again() {
+async fn writes_go_to_the_fallback_until_the_primary_is_back() {
     let counters = Counters::default();
     let _guard = metrics::set_default_local_recorder(&counters);
     let primary = dead();
@@ -57,13 +57,13 @@ async fn a_dead_primary_loses_nothing_and_is_tried_again() {
     assert_eq!(counters.get("host_marqo_items_total"), 200);
     assert!(harness.clock.take_sleeps().is_empty(), "the other endpoint is tried at once");
 
-    // It comes back.
+    // The primary comes back, and is tried again after 30 s.
     let listen = primary.trim_start_matches("http://").parse().unwrap();
     let indexes = vec!["shop".to_owned()];
-    let back = StandIn::start(Options { listen, indexes, ..Options::default() }).unwrap();
+    let revived = StandIn::start(Options { listen, indexes, ..Options::default() }).unwrap();
     host_core::clock::Clock::sleep(&*harness.clock, Duration::from_secs(31)).await;
     harness.write(&writes[..3]).await;
-    assert_eq!(back.documents("shop").len(), 3);
+    assert_eq!(revived.documents("shop").len(), 3);
     assert_eq!(harness.server.documents("shop").len(), 200);
 }
 
@@ -76,14 +76,15 @@ async fn when_both_are_dead_the_error_names_both_after_a_wait() {
     })
     .await;
     let error = harness.write_error(&documents(5)).await;
-    let words = error_chain(&error);
-    assert!(error.transient && words.contains(&primary) && words.contains(&fallback), "{words}");
+    let message = error_chain(&error);
+    assert!(error.transient && message.contains(&primary) && message.contains(&fallback), "{message}");
     let waited: Duration = harness.clock.take_sleeps().iter().sum();
+    // `unreachable_timeout_seconds` is 60 by default; the last of the growing waits may end later.
     assert!((60..200).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[tokio::test]
-async fn a_fault_after_sending_is_no_reason_to_leave_the_primary() {
+async fn a_fault_after_sending_does_not_fail_over() {
     let other = StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap();
     for fault in [Fault::Hang, Fault::ResetAfterApply, Fault::Gateway { status: 502 }] {
         let harness = Harness::with(Options::default(), |settings| {

@@ -1,6 +1,7 @@
-//! Marqo as an index, against a server that answers as Marqo does and fails on request.
+//! Marqo as an index, against a stand-in: a server that answers as Marqo does and fails on request.
 //!
-//! Time is virtual: what the code waits for has passed at once, and is noted. Only answers that never come take real time.
+//! Time is virtual: a wait ends at once, and its length is recorded. Only answers that never come take real time
+//! (0.7 s).
 
 // Everything here is a test, which Clippy sees only in `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]

@@ -1,4 +1,4 @@
-//! Each way in which a request can fail, and the outcome of its documents.
+//! Each way in which a request can fail (`Fault` of the stand-in for Marqo), and the outcome of its documents.
 
 use crate::support::{Harness, documents, error_chain, refused, removals, write};
 use host_core::index::{Index, Outcome};
@@ -7,7 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
-async fn whatever_fails_once_is_written_once() {
+async fn after_any_fault_that_happens_once_each_document_is_written_once() {
     let faults = [
         Fault::SchemaLocked,
         Fault::SchemaRaced,
@@ -46,7 +46,7 @@ async fn whatever_fails_once_is_written_once() {
 }
 
 #[tokio::test]
-async fn a_removal_gets_through_whatever_fails_once() {
+async fn a_removal_is_done_after_any_fault_that_happens_once() {
     for fault in [
         Fault::Internal,
         Fault::Gateway { status: 503 },
@@ -65,7 +65,7 @@ async fn a_removal_gets_through_whatever_fails_once() {
 }
 
 #[tokio::test]
-async fn an_update_gets_through_whatever_fails_once() {
+async fn an_update_is_done_after_any_fault_that_happens_once() {
     for fault in
         [Fault::Internal, Fault::ResetBefore, Fault::ResetAfterApply, Fault::ErrorAfter { status: 504 }]
     {
@@ -75,6 +75,7 @@ async fn an_update_gets_through_whatever_fails_once() {
         harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Patch).next(1)]);
         let outcomes = harness.index.update(&harness.target, &changes).await.unwrap();
         assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
+        // Once by the write, once by the update.
         assert!(harness.times_written().values().all(|times| *times == 2), "{fault:?}");
         assert_eq!(harness.server.documents("shop")["d7"].read_back["stock"], 107);
     }
@@ -90,21 +91,22 @@ async fn a_server_of_2_13_cannot_update_and_says_so() {
 }
 
 #[tokio::test]
-async fn after_nine_conflicts_nothing_more_is_tried() {
+async fn after_nine_answers_that_the_schema_is_locked_the_write_fails() {
     let harness = Harness::new().await;
     harness.faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add)]);
     let error = harness.write_error(&documents(5)).await;
-    // Not transient: nine attempts at each of nine attempts at the chunk would be eighty-one.
+    // Not transient: the worker attempts a chunk nine times, so that 81 requests would be sent.
     assert!(!error.transient && error_chain(&error).contains("being updated"), "{}", error_chain(&error));
     assert_eq!(harness.requests(Operation::Add).len(), 9);
     let slept = harness.clock.take_sleeps();
-    // The first random number of this clock is 0, so there is no wait.
+    // Between nine attempts are eight waits, of random length; the first random number of this clock is 0, so one is
+    // left out.
     assert!(slept.len() == 7 && slept.iter().all(|time| *time <= Duration::from_secs(40)), "{slept:?}");
     assert!(slept.iter().any(|time| *time > Duration::from_secs(8)), "the waits grow: {slept:?}");
 }
 
 #[tokio::test]
-async fn what_no_document_is_to_blame_for_is_asked_once() {
+async fn a_refusal_that_no_document_causes_fails_the_call_after_one_request() {
     let refused =
         |rule: &str, message: &str| Fault::Refused { rule: rule.to_owned(), message: message.to_owned() };
     for fault in [
@@ -121,7 +123,7 @@ async fn what_no_document_is_to_blame_for_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_dead_backend_is_no_reason_to_refuse_documents() {
+async fn no_document_is_refused_while_every_request_fails() {
     let faults =
         [Fault::Internal, Fault::Item { status: 500, applied: false }, Fault::ResetBefore, Fault::Html];
     for (fault, count) in faults.into_iter().flat_map(|fault| [(fault.clone(), 1), (fault, 128)]) {
@@ -134,7 +136,7 @@ async fn a_dead_backend_is_no_reason_to_refuse_documents() {
 }
 
 #[tokio::test]
-async fn a_document_that_always_breaks_the_server_is_found_alone() {
+async fn of_128_documents_only_the_one_that_breaks_the_server_is_refused() {
     for fault in [Fault::Internal, Fault::Uncaught, Fault::ResetBefore, Fault::Gateway { status: 422 }] {
         let harness = Harness::new().await;
         harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).document("d37")]);
@@ -147,7 +149,7 @@ async fn a_document_that_always_breaks_the_server_is_found_alone() {
 }
 
 #[tokio::test]
-async fn pictures_that_cannot_be_fetched_are_tried_three_times() {
+async fn a_document_whose_image_cannot_be_downloaded_is_tried_three_times() {
     let harness = Harness::new().await;
     let reason = Some("Operation timed out after 3000 milliseconds".to_owned());
     let fault = Fault::Media { url: Some("https://x.example/y.jpg".to_owned()), reason };
@@ -155,7 +157,7 @@ async fn pictures_that_cannot_be_fetched_are_tried_three_times() {
     let outcomes = harness.write(&documents(10)).await;
     let refused = refused(&outcomes);
     assert!(
-        matches!(refused.as_slice(), [(3, "invalid-argument", words)] if words.contains("https://x.example/y.jpg")),
+        matches!(refused.as_slice(), [(3, "invalid-argument", message)] if message.contains("https://x.example/y.jpg")),
         "{refused:?}"
     );
     assert_eq!(harness.requests(Operation::Add).len(), 3);
@@ -174,7 +176,7 @@ async fn an_update_of_a_missing_document_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn a_full_server_burns_no_documents() {
+async fn a_full_server_fails_the_call_and_refuses_no_document() {
     let harness = Harness::new().await;
     harness.faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).next(1)]);
     let error = harness.write_error(&documents(3)).await;
@@ -182,7 +184,7 @@ async fn a_full_server_burns_no_documents() {
 }
 
 #[tokio::test]
-async fn foreign_answers_are_quoted() {
+async fn an_error_quotes_the_beginning_of_a_proxys_answer() {
     let harness = Harness::new().await;
     harness.faults(&[FaultRule::new(Fault::Gateway { status: 502 }).on(Operation::Add)]);
     let error = error_chain(&harness.write_error(&documents(1)).await);

@@ -1,4 +1,5 @@
-//! Documents whose vectors are incomplete after they were written.
+//! The check after writing (setting `readback`) for partial documents: those that the server stored without some of
+//! their vectors.
 
 use crate::support::{Harness, documents, refused, write};
 use host_core::index::Outcome;
@@ -6,6 +7,7 @@ use marqo_stand_in::{Fault, FaultRule, Options};
 use serde_json::json;
 use std::time::Duration;
 
+/// Wait before each of the two checks after the first one.
 const PAUSE: Duration = Duration::from_secs(15);
 
 async fn harness() -> Harness {
@@ -17,7 +19,7 @@ async fn harness() -> Harness {
 }
 
 #[tokio::test]
-async fn whole_documents_are_looked_at_once() {
+async fn documents_with_all_vectors_are_checked_once() {
     let harness = harness().await;
     let mut writes = documents(200);
     writes.push(write("empty", json!({"title": "", "stock": 3})));
@@ -26,7 +28,7 @@ async fn whole_documents_are_looked_at_once() {
 }
 
 #[tokio::test]
-async fn a_partial_document_that_heals_is_done() {
+async fn a_document_that_gets_its_vectors_later_is_done() {
     for (reads, pauses) in [(1, 1), (2, 2)] {
         let harness = harness().await;
         let fault = Fault::Partial { field: None, reads: Some(reads) };
@@ -38,11 +40,11 @@ async fn a_partial_document_that_heals_is_done() {
 }
 
 #[tokio::test]
-async fn a_document_that_stays_partial_is_removed_and_failed() {
+async fn a_document_that_stays_partial_is_removed_and_refused() {
     let harness = harness().await;
     let fault = Fault::Partial { field: Some("brand".to_owned()), reads: None };
     harness.faults(&[FaultRule::new(fault).document("d4")]);
-    let with_brand = |n: usize| write(&format!("d{n}"), json!({"title": "Mug", "brand": "Acme"}));
+    let with_brand = |number: usize| write(&format!("d{number}"), json!({"title": "Mug", "brand": "Acme"}));
     let writes: Vec<_> = (0..10).map(with_brand).collect();
     let outcomes = harness.write(&writes).await;
     let refused = refused(&outcomes);

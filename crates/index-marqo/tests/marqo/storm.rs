@@ -1,4 +1,4 @@
-//! Nearly a third of all requests fail, at random and in every known way.
+//! A storm: nearly a third of all requests fail, at random and in every known way that passes.
 
 use crate::support::{Harness, error_chain, ids, write};
 use host_core::index::{Index, Outcome, Write};
@@ -7,14 +7,15 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 const DOCUMENTS: usize = 1500;
+/// Versions of each document, written one after another.
 const ROUNDS: usize = 3;
 
-/// What befalls writing requests as a whole and goes away.
+/// Faults of whole write requests that pass.
 pub(crate) fn of_writes() -> Vec<Fault> {
     [Fault::SchemaLocked].into_iter().chain(of_requests()).collect()
 }
 
-/// What befalls any request as a whole and goes away.
+/// Faults of whole requests of any kind that pass.
 pub(crate) fn of_requests() -> Vec<Fault> {
     vec![
         Fault::TooManyRequests { retry_after: None },
@@ -32,7 +33,7 @@ pub(crate) fn of_requests() -> Vec<Fault> {
     ]
 }
 
-/// What befalls single documents and goes away.
+/// Faults of single documents that pass.
 pub(crate) fn of_items() -> Vec<Fault> {
     vec![
         Fault::Item { status: 429, applied: false },
@@ -41,9 +42,13 @@ pub(crate) fn of_items() -> Vec<Fault> {
     ]
 }
 
-/// Each of these so often, in one operation.
-pub(crate) fn rules(faults: Vec<Fault>, share: f64, operation: Operation) -> impl Iterator<Item = FaultRule> {
-    faults.into_iter().map(move |fault| FaultRule::new(fault).probability(share).on(operation))
+/// Each of these faults with this probability, in requests of one kind.
+pub(crate) fn rules(
+    faults: Vec<Fault>,
+    probability: f64,
+    operation: Operation,
+) -> impl Iterator<Item = FaultRule> {
+    faults.into_iter().map(move |fault| FaultRule::new(fault).probability(probability).on(operation))
 }
 
 fn faults() -> Vec<FaultRule> {
@@ -52,16 +57,22 @@ fn faults() -> Vec<FaultRule> {
     in_writes.chain(in_reads).chain(rules(of_items(), 0.005, Operation::Add)).collect()
 }
 
-fn document(n: usize, round: usize) -> Write {
-    let mut fields =
-        json!({"title": format!("Mug {n}"), "stock": round, "updated_at": format!("2026-01-0{round}")});
-    if n % 499 == 7 {
-        // Refused by every server, one as a document and one as a batch.
-        fields["sizes"] = json!([1, 2]);
-    }
-    write(&format!("d{n}"), fields)
+/// Whether every server must refuse the document; three of 1,500.
+fn is_bad(number: usize) -> bool {
+    number % 499 == 7
 }
 
+fn document(number: usize, round: usize) -> Write {
+    let mut fields =
+        json!({"title": format!("Mug {number}"), "stock": round, "updated_at": format!("2026-01-0{round}")});
+    if is_bad(number) {
+        // For an array of numbers, 2.25 refuses the document and 2.13 the whole batch.
+        fields["sizes"] = json!([1, 2]);
+    }
+    write(&format!("d{number}"), fields)
+}
+
+/// All good documents are written in each round, once and in order, and only the bad ones are refused.
 async fn survives(version: Version, seed: u64) {
     println!("seed {seed}, version {version}");
     let faults = faults();
@@ -74,18 +85,19 @@ async fn survives(version: Version, seed: u64) {
         let target =
             host_core::index::WriteTarget { job_id: format!("job-{round}"), ..harness.target.clone() };
         for start in (0..DOCUMENTS).step_by(500) {
-            let mut waiting: Vec<Write> = (start..start + 500).map(|n| document(n, round)).collect();
-            // As the worker does it: what this job wrote already is not written again.
+            let mut unwritten: Vec<Write> =
+                (start..start + 500).map(|number| document(number, round)).collect();
+            // Repeats the call as a worker does: what this job has written already is not written again.
             let refused = loop {
-                let Ok(stored) = harness.index.stored(&target, &ids(&waiting)).await else { continue };
+                let Ok(stored) = harness.index.stored(&target, &ids(&unwritten)).await else { continue };
                 let mut stored = stored.into_iter();
-                waiting.retain(|write| {
+                unwritten.retain(|write| {
                     !stored.next().unwrap().is_some_and(|stored| {
                         stored.content_hash.as_ref() == Some(&write.content_hash)
                             && stored.job_id.as_ref() == Some(&target.job_id)
                     })
                 });
-                match harness.index.write(&target, &waiting).await {
+                match harness.index.write(&target, &unwritten).await {
                     Ok(outcomes) => {
                         break outcomes.iter().filter(|outcome| **outcome != Outcome::Done).count();
                     }
@@ -96,13 +108,17 @@ async fn survives(version: Version, seed: u64) {
                     }
                 }
             };
-            assert_eq!(refused, (start..start + 500).filter(|n| n % 499 == 7).count());
+            assert_eq!(refused, (start..start + 500).filter(|number| is_bad(*number)).count());
         }
-        // Acknowledged means there.
+        // What the index acknowledged is there.
         let held = harness.server.documents("shop");
-        let good = (0..DOCUMENTS).filter(|n| n % 499 != 7);
-        for n in good.clone() {
-            assert_eq!(held[&format!("d{n}")].sent["stock"], round, "document {n} after round {round}");
+        let good = (0..DOCUMENTS).filter(|number| !is_bad(*number));
+        for number in good.clone() {
+            assert_eq!(
+                held[&format!("d{number}")].sent["stock"],
+                round,
+                "document {number} after round {round}"
+            );
         }
         assert_eq!(held.len(), good.count());
     }
@@ -121,11 +137,11 @@ async fn survives(version: Version, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_faults_on_the_current_server() {
+async fn every_document_is_written_once_on_the_current_server() {
     survives(Version::V2_25, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_faults_on_a_server_of_2_13() {
+async fn every_document_is_written_once_on_a_server_of_2_13() {
     survives(Version::V2_13, 2).await;
 }

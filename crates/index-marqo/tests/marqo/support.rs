@@ -1,4 +1,4 @@
-//! A server, the index on it, and a clock.
+//! The harness of these tests: a stand-in for a Marqo server, the index on it, and a virtual clock.
 
 use host_core::{
     index::{Index, IndexError, Outcome, Removal, Write, WriteTarget},
@@ -28,6 +28,7 @@ impl Harness {
         Self::with(Options::default(), |_| ()).await
     }
 
+    /// A server with these options, and changed settings of its index `shop`.
     pub(crate) async fn with(options: Options, change: impl FnOnce(&mut IndexSettings)) -> Self {
         let indexes = vec!["shop".to_owned()];
         let seed = options.seed;
@@ -46,7 +47,7 @@ impl Harness {
         harness
     }
 
-    /// Other settings, which the index does not know before the old ones expire.
+    /// Stores settings of an index: the usual ones after a change. The client may have cached earlier ones.
     pub(crate) async fn set(&self, index_name: &str, change: impl FnOnce(&mut IndexSettings)) {
         let mut settings = IndexSettings {
             endpoint: self.server.url().to_owned(),
@@ -58,7 +59,7 @@ impl Harness {
         settings.store(self.settings.as_ref(), index_name).await.unwrap();
     }
 
-    /// Makes an index by the server's own call.
+    /// Creates an index by Marqo's own API.
     pub(crate) async fn create(&self, index_name: &str, settings: Value) {
         let url = format!("{}/indexes/{index_name}", self.server.url());
         let answer = reqwest::Client::new().post(url).json(&settings).send().await.unwrap();
@@ -70,8 +71,11 @@ impl Harness {
     }
 
     pub(crate) async fn write(&self, writes: &[Write]) -> Vec<Outcome> {
-        let outcomes =
-            self.index.write(&self.target, writes).await.unwrap_or_else(|e| panic!("{}", error_chain(&e)));
+        let outcomes = self
+            .index
+            .write(&self.target, writes)
+            .await
+            .unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         assert_eq!(outcomes.len(), writes.len());
         outcomes
     }
@@ -104,7 +108,9 @@ pub(crate) fn dead() -> String {
 
 /// Documents `d0`, `d1` …
 pub(crate) fn documents(count: usize) -> Vec<Write> {
-    (0..count).map(|n| write(&format!("d{n}"), json!({"title": format!("Mug {n}"), "stock": n}))).collect()
+    let document =
+        |number| write(&format!("d{number}"), json!({"title": format!("Mug {number}"), "stock": number}));
+    (0..count).map(document).collect()
 }
 
 pub(crate) fn removals(writes: &[Write]) -> Vec<Removal> {
@@ -115,7 +121,7 @@ pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {
     writes.iter().map(|write| write.document.id.clone()).collect()
 }
 
-/// Places, codes and messages of those that were refused.
+/// Positions, codes and messages of the documents that were refused.
 pub(crate) fn refused(outcomes: &[Outcome]) -> Vec<(usize, &str, &str)> {
     let refused = |(at, outcome)| match outcome {
         &Outcome::Done | &Outcome::Conflict => None,

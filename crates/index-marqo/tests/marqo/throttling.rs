@@ -1,4 +1,4 @@
-//! Servers that want fewer requests, or later ones.
+//! Servers that throttle (429): they ask for fewer requests at once, or for a pause.
 
 use crate::support::{Harness, documents, error_chain};
 use host_core::index::Outcome;
@@ -6,7 +6,7 @@ use marqo_stand_in::{Fault, FaultRule, Operation, Options};
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_time_that_a_server_asks_for_is_waited() {
+async fn the_pause_that_a_server_asks_for_is_kept() {
     let harness = Harness::new().await;
     let fault = Fault::TooManyRequests { retry_after: Some(7) };
     harness.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
@@ -15,7 +15,7 @@ async fn the_time_that_a_server_asks_for_is_waited() {
 }
 
 #[tokio::test]
-async fn a_server_that_throttles_by_concurrency_is_kept_busy() {
+async fn of_100_requests_to_a_server_that_takes_3_at_once_fewer_than_60_are_throttled() {
     let latency = Duration::from_millis(5);
     let harness =
         Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 5)
@@ -35,11 +35,11 @@ async fn the_concurrency_that_is_allowed_is_never_exceeded() {
         Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 2)
             .await;
     let all = documents(400);
-    // Two callers share one limiter.
-    let (one, other) = all.split_at(200);
-    futures::join!(harness.write(one), harness.write(other));
+    // Two calls share one limiter. The stand-in throttles above 8 requests at once, as Marqo does.
+    let (first, second) = all.split_at(200);
+    futures::join!(harness.write(first), harness.write(second));
     let adds = harness.requests(Operation::Add);
-    assert!(adds.iter().all(|add| add.status == Some(200)), "none may be throttled at 8");
+    assert!(adds.iter().all(|add| add.status == Some(200)), "none may be throttled");
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn of_two_calls_the_older_is_served_first() {
     })
     .await;
     let all = documents(81);
-    // Makes the fields known, which one request would have to do alone.
+    // A first request makes the fields known: one with new fields would be sent alone.
     harness.write(&all[80..]).await;
     let (older, newer) = all[..80].split_at(40);
     futures::join!(harness.write(older), harness.write(newer));
@@ -60,13 +60,13 @@ async fn of_two_calls_the_older_is_served_first() {
 }
 
 #[tokio::test]
-async fn what_waits_is_not_sent_after_a_failure_of_the_call() {
+async fn requests_that_wait_are_not_sent_after_the_call_has_failed() {
     let harness = Harness::with(Options::default(), |settings| settings.batch_documents = 1).await;
     harness.write(&documents(1)).await;
     harness.faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
     let error = harness.write_error(&documents(50)).await;
     assert!(error_chain(&error).contains("403"), "{}", error_chain(&error));
-    // Two were allowed at once after one success.
+    // After one success, the limiter allows two requests at once.
     let failed = harness.requests(Operation::Add).len() - 1;
     assert!((1..=2).contains(&failed), "{failed} requests");
 }
@@ -82,6 +82,7 @@ async fn a_server_that_throttles_without_end_fails_after_the_timeout() {
         error_chain(&error)
     );
     let waited: Duration = harness.clock.take_sleeps().iter().sum();
+    // `throttle_timeout_seconds` is 600 by default.
     assert!((600..700).contains(&waited.as_secs()), "{waited:?}");
 }
 
@@ -95,7 +96,7 @@ async fn documents_that_are_throttled_without_end_fail_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn an_answer_in_which_many_documents_are_throttled_counts_once() {
+async fn an_answer_with_many_throttled_documents_halves_the_concurrency_once() {
     let latency = Duration::from_millis(5);
     let harness =
         Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 10)
@@ -105,6 +106,8 @@ async fn an_answer_in_which_many_documents_are_throttled_counts_once() {
     let before = harness.requests(Operation::Add).len();
     assert_eq!(harness.write(&documents(200)).await, vec![Outcome::Done; 200]);
     let adds = &harness.requests(Operation::Add)[before..];
-    let at_once = adds.windows(2).filter(|two| two[1].arrived_ms < two[0].arrived_ms + 4.0).count();
+    // Each request takes 5 ms. Were each document counted, the limit would fall to 1, and none would run beside
+    // another.
+    let at_once = adds.windows(2).filter(|pair| pair[1].arrived_ms < pair[0].arrived_ms + 4.0).count();
     assert!(at_once > adds.len() / 3, "{at_once} of {} came beside another", adds.len());
 }

@@ -1,4 +1,4 @@
-//! Auto-advancing virtual clock: jumps to the next timer when all tasks are idle.
+//! An auto-advancing virtual clock: it jumps to the end of the next sleep when all tasks are idle.
 
 use host_core::clock::Clock;
 use jiff::Timestamp;
@@ -18,9 +18,10 @@ pub(crate) struct SteppingClock {
 
 #[derive(Debug)]
 struct State {
+    /// Now, in microseconds since 1970.
     micros: i64,
     random: u64,
-    /// By the end of their sleep; numbered, because several may end at once.
+    /// By the end of their sleep in microseconds; numbered, because several may end at once.
     sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
     slept: Vec<Duration>,
 }
@@ -28,6 +29,7 @@ struct State {
 impl SteppingClock {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let state = State {
+            // 2026-01-01T00:00:00Z.
             micros: 1_767_225_600_000_000,
             random: seed,
             sleepers: BTreeMap::new(),
@@ -36,8 +38,9 @@ impl SteppingClock {
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// Lets time pass for as long as it is polled. Work is what the server serves, and what the runtime of the caller does
-    /// between two looks: that must be a runtime of one thread.
+    /// Lets time pass for as long as it is polled: every millisecond of real time, if the server serves no request, the
+    /// clock jumps. The tasks that sleep must run on the same single-threaded runtime, so that they are idle whenever
+    /// this looks.
     pub(crate) async fn pass(self: Arc<Self>, server: Arc<StandIn>) {
         loop {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -47,10 +50,11 @@ impl SteppingClock {
         }
     }
 
+    /// Ends the sleep that is due next.
     fn jump(&self) {
         let mut state = self.state.lock().unwrap();
         while let Some(((until, _), sleeper)) = state.sleepers.pop_first() {
-            // Some sleeps were cancelled.
+            // A sleep whose task was cancelled is passed over.
             if !sleeper.is_closed() {
                 state.micros = state.micros.max(until);
                 let _ = sleeper.send(());
@@ -59,7 +63,7 @@ impl SteppingClock {
         }
     }
 
-    /// All that was waited for so far.
+    /// All sleeps that were begun so far.
     pub(crate) fn slept(&self) -> Vec<Duration> {
         self.state.lock().unwrap().slept.clone()
     }
@@ -81,7 +85,7 @@ impl Clock for SteppingClock {
             state.slept.push(duration);
             woken
         };
-        // The sender lives as long as the clock.
+        // Never an error: the clock drops no sender of a task that waits.
         let _ = woken.await;
     }
 

@@ -1,18 +1,18 @@
-//! What an answer of a registry means. All of it is hostile: it is bounded while it is read.
+//! What an answer of an OCI registry means. Answers are untrusted: they are bounded while they are read.
 
 use crate::{FetchError, error::excerpt, reference::Reference};
 use host_core::error::chain;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
-/// Largest error body that is looked at.
+/// Most bytes of an error's body that are read.
 const ERROR_LIMIT: u64 = 64 << 10;
 
-/// What registries call things that they do not have: "Error Codes" of the OCI distribution specification.
+/// The codes for what a registry does not have: section "Error Codes" of the OCI distribution specification.
 const ABSENT: [&str; 5] =
     ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
 
-/// The body, or none if it is larger than `limit` bytes: no more than that is held.
+/// The body; `None` if it is larger than `limit` bytes. No more than that is held in memory.
 pub(super) async fn body(mut response: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
@@ -24,15 +24,18 @@ pub(super) async fn body(mut response: Response, limit: u64) -> reqwest::Result<
     Ok(Some(body))
 }
 
-/// An answer that has not what was asked for.
+/// An answer without what was asked for.
 pub(super) struct Refusal {
     status: StatusCode,
+    /// The registry's own errors; empty if the body is not in the specified form.
     errors: Vec<Error>,
+    /// The beginning of the body, printable.
     text: String,
 }
 
+/// The body of an error: `{"errors": [{"code": …}, …]}`.
 #[derive(Deserialize)]
-struct Envelope {
+struct ErrorBody {
     errors: Vec<Error>,
 }
 
@@ -42,41 +45,43 @@ struct Error {
 }
 
 impl Refusal {
-    /// Reads why there is nothing. A body that is too large or breaks off says nothing.
+    /// Reads an answer whose status is not 200. A body that is too large or incomplete counts as empty.
     pub(super) async fn read(response: Response) -> Self {
         let status = response.status();
         let body = body(response, ERROR_LIMIT).await.ok().flatten().unwrap_or_default();
-        let errors = serde_json::from_slice(&body).map_or(Vec::new(), |Envelope { errors }| errors);
+        let errors = serde_json::from_slice(&body).map_or(Vec::new(), |ErrorBody { errors }| errors);
         Self { status, errors, text: excerpt(&String::from_utf8_lossy(&body)) }
     }
 
-    /// Whether there is nothing of that name.
+    /// Whether the registry has nothing of that name.
     pub(super) fn is_absent(&self) -> bool {
-        self.status == StatusCode::NOT_FOUND || self.names(&ABSENT)
+        self.status == StatusCode::NOT_FOUND || self.has_code(&ABSENT)
     }
 
-    /// Whether the registry does not know the kind of request. It should answer 404, and some do not.
+    /// Whether the registry does not support the request. The specification demands 404, but registries answer
+    /// otherwise, too.
     pub(super) fn is_unsupported(&self) -> bool {
         matches!(self.status.as_u16(), 400 | 404 | 405 | 406 | 501)
-            || self.names(&["UNSUPPORTED"])
+            || self.has_code(&["UNSUPPORTED"])
             || self.is_absent()
     }
 
     fn is_denied(&self) -> bool {
-        matches!(self.status.as_u16(), 401 | 403) || self.names(&["UNAUTHORIZED", "DENIED"])
+        matches!(self.status.as_u16(), 401 | 403) || self.has_code(&["UNAUTHORIZED", "DENIED"])
     }
 
     fn is_transient(&self) -> bool {
         self.status.is_server_error()
             || self.status == StatusCode::TOO_MANY_REQUESTS
-            || self.names(&["TOOMANYREQUESTS"])
+            || self.has_code(&["TOOMANYREQUESTS"])
     }
 
-    fn names(&self, codes: &[&str]) -> bool {
+    /// Whether an error has one of these codes.
+    fn has_code(&self, codes: &[&str]) -> bool {
         self.errors.iter().any(|error| codes.contains(&error.code.as_str()))
     }
 
-    /// The error, with what to do.
+    /// The error for the user, with what to do.
     pub(super) fn explain(&self, reference: &Reference) -> FetchError {
         let name = reference.name.clone();
         let status = self.status.as_u16();
@@ -95,7 +100,7 @@ impl Refusal {
     }
 }
 
-/// The registry does not let this user in.
+/// The error if the registry refuses the credentials, or the lack of any.
 pub(super) fn denied(reference: &Reference) -> FetchError {
     let registry = reference.registry();
     let cause = format!(
@@ -109,7 +114,7 @@ pub(super) fn denied(reference: &Reference) -> FetchError {
 pub(super) fn failed(reference: &Reference, error: &reqwest::Error) -> FetchError {
     let (name, cause) = (reference.name.clone(), excerpt(&chain(error)));
     if error.is_redirect() {
-        // Too many, or to where there is no TLS.
+        // Too many redirects, or one to an address without TLS.
         return FetchError::Rejected { name, cause: format!("its registry redirects wrongly: {cause}") };
     }
     FetchError::Unavailable { name, cause }

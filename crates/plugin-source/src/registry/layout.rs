@@ -1,4 +1,4 @@
-//! Which layer of which manifest is the component, in the layout that Wasm has in registries:
+//! Finds the layer that is the component, in the layout that the CNCF specifies for WebAssembly in OCI registries:
 //! <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>.
 
 use host_core::model::Digest;
@@ -7,7 +7,8 @@ use oci_client::manifest::{
     OCI_IMAGE_MEDIA_TYPE, OciImageIndex, OciImageManifest, OciManifest,
 };
 
-/// What a tag or digest may name.
+/// Media types that a tag or digest may name: two of image manifests, then two of image indexes (lists of manifests by
+/// platform).
 pub(super) const ACCEPTED: [&str; 4] = [
     OCI_IMAGE_MEDIA_TYPE,
     IMAGE_MANIFEST_MEDIA_TYPE,
@@ -15,12 +16,14 @@ pub(super) const ACCEPTED: [&str; 4] = [
     IMAGE_MANIFEST_LIST_MEDIA_TYPE,
 ];
 
+/// Media type of the layer that is the component.
 const WASM: &str = "application/wasm";
 
-/// The kind of manifest that has a component in its config.
+/// Artifact type of manifests for WebAssembly, which is the media type of their config.
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 
-/// Parses a manifest or index. One that claims to be both is refused: tools would read it differently.
+/// Parses a manifest or index. One whose media type contradicts its content is refused: other tools could read it
+/// differently.
 pub(super) fn parse(bytes: &[u8]) -> Result<OciManifest, String> {
     let manifest =
         serde_json::from_slice(bytes).map_err(|error| format!("its manifest is invalid: {error}"))?;
@@ -36,7 +39,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<OciManifest, String> {
     }
 }
 
-/// The component's layer.
+/// Digest of the layer that is the component.
 pub(super) fn component(manifest: &OciImageManifest) -> Result<Digest, String> {
     let mut layers = manifest.layers.iter().filter(|layer| layer.media_type == WASM);
     match (layers.next(), layers.next()) {
@@ -47,7 +50,8 @@ pub(super) fn component(manifest: &OciImageManifest) -> Result<Digest, String> {
     }
 }
 
-/// The manifest for WebAssembly in an index; of several, the one for components.
+/// Digest of the manifest for WebAssembly in an image index; of several, the one for components (`wasip2`, not a
+/// `wasip1` module).
 pub(super) fn wasm_manifest(index: &OciImageIndex) -> Result<Digest, String> {
     let mut entries: Vec<_> = index.manifests.iter().filter(|entry| is_wasm(entry)).collect();
     if entries.len() > 1 {
@@ -85,13 +89,14 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn entry(content: &str, more: Value) -> Value {
+    fn entry(content: &str, extra: Value) -> Value {
         let digest = Digest::of(content.as_bytes()).to_string();
         let mut entry = json!({ "mediaType": OCI_IMAGE_MEDIA_TYPE, "digest": digest, "size": 1 });
-        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        entry.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         entry
     }
 
+    /// An entry for a platform.
     fn platform(content: &str, os: &str, architecture: &str) -> Value {
         entry(content, json!({ "platform": { "os": os, "architecture": architecture } }))
     }
@@ -110,18 +115,18 @@ mod tests {
         let (linux, component) = (platform("l", "linux", "amd64"), platform("c", "wasip2", "wasm"));
         let module = platform("m", "wasip1", "wasm");
         let artifact = entry("a", json!({ "artifactType": WASM_CONFIG }));
-        let is = |content: &str| Ok(Digest::of(content.as_bytes()));
-        assert_eq!(chosen(&[linux.clone(), component.clone()]), is("c"));
-        assert_eq!(chosen(&[module, component.clone(), linux.clone()]), is("c"));
-        assert_eq!(chosen(&[linux.clone(), artifact]), is("a"));
+        let digest_of = |content: &str| Ok(Digest::of(content.as_bytes()));
+        assert_eq!(chosen(&[linux.clone(), component.clone()]), digest_of("c"));
+        assert_eq!(chosen(&[module, component.clone(), linux.clone()]), digest_of("c"));
+        assert_eq!(chosen(&[linux.clone(), artifact]), digest_of("a"));
         let plain = entry("p", json!({}));
-        for none in [vec![], vec![linux], vec![plain], vec![component, platform("d", "wasip2", "wasm")]] {
-            assert!(chosen(&none).unwrap_err().contains("by its digest"), "{none:?}");
+        for unusable in [vec![], vec![linux], vec![plain], vec![component, platform("d", "wasip2", "wasm")]] {
+            assert!(chosen(&unusable).unwrap_err().contains("by its digest"), "{unusable:?}");
         }
     }
 
     #[test]
-    fn a_manifest_that_claims_to_be_both_is_refused() {
+    fn a_manifest_whose_media_type_contradicts_its_content_is_refused() {
         let descriptor = json!({ "mediaType": WASM, "digest": Digest::of(b"x").to_string(), "size": 1 });
         let mut manifest =
             json!({ "schemaVersion": 2, "config": descriptor, "layers": [descriptor], "manifests": [] });
@@ -135,20 +140,20 @@ mod tests {
     fn a_component_is_the_one_layer_of_its_type() {
         let layer =
             |media_type: &str, digest: &str| json!({ "mediaType": media_type, "digest": digest, "size": 1 });
-        let of = |layers: &[Value]| {
+        let component_of = |layers: &[Value]| {
             let manifest = json!({ "schemaVersion": 2, "config": layer("c", "sha256:0"), "layers": layers });
             component(&serde_json::from_value(manifest).unwrap())
         };
         let digest = Digest::of(b"x").to_string();
         let wasm = layer(WASM, &digest);
-        assert_eq!(of(&[layer("text/plain", &digest), wasm.clone()]), Ok(Digest::of(b"x")));
-        for none in [
+        assert_eq!(component_of(&[layer("text/plain", &digest), wasm.clone()]), Ok(Digest::of(b"x")));
+        for unusable in [
             vec![],
             vec![wasm.clone(), wasm],
             vec![layer("application/x-tar", &digest)],
             vec![layer(WASM, "sha512:00")],
         ] {
-            assert!(of(&none).is_err(), "{none:?}");
+            assert!(component_of(&unusable).is_err(), "{unusable:?}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One repository of an OCI registry: what a plug-in's reference names there, and what refers to that.
+//! Pulls from one repository of an OCI registry: the component that a plug-in's reference names, and the manifests that
+//! refer to it, such as signatures.
 
 mod answer;
 mod layout;
@@ -19,15 +20,16 @@ use reqwest::{Client, Response, StatusCode, header::ACCEPT, redirect::Policy};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Registries must accept manifests of this size; larger ones are refused, and larger lists of referrers.
+/// Most bytes of a manifest or a list of referrers. The specification has registries accept manifests of up to this
+/// size:
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests>
 const MANIFEST_LIMIT: u64 = 4 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For one request with its answer.
+/// Time for one request with its whole answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// Most redirects of one request: registries need one, to a blob store.
-const REDIRECTS: usize = 10;
+/// Most redirects of one request. Registries need one: to the blob store, a server that keeps their layers.
+const MAX_REDIRECTS: usize = 10;
 
 /// A component, and the manifest or index that its reference names.
 #[derive(Debug)]
@@ -36,18 +38,19 @@ pub(crate) struct Pulled {
     pub(crate) manifest: Vec<u8>,
 }
 
-/// The repository of a reference. It is asked for nothing that is in the cache.
+/// The repository of a reference. What is in the cache is not requested from it.
 pub(crate) struct Registry<'a> {
     pub(crate) reference: &'a Reference,
     client: Client,
     credentials: &'a Credentials,
-    /// How to authenticate, once that is known.
+    /// How to authenticate; `None` until the registry was asked.
     authorization: Mutex<Option<RegistryAuth>>,
     cache: Cache,
+    /// Most bytes of the component.
     limit: u64,
 }
 
-/// A client that decodes nothing: a small body could become a thousand times as large.
+/// An HTTP client that decompresses nothing: a small body could become a thousand times as large.
 fn client(redirects: Policy, https_only: bool) -> reqwest::Result<Client> {
     host_net::install_tls_provider();
     Client::builder()
@@ -65,7 +68,7 @@ fn client(redirects: Policy, https_only: bool) -> reqwest::Result<Client> {
 
 impl<'a> Registry<'a> {
     pub(crate) fn new(reference: &'a Reference, source: &'a PluginSource) -> Result<Self, FetchError> {
-        let client = client(Policy::limited(REDIRECTS), !is_loopback(reference.host()))
+        let client = client(Policy::limited(MAX_REDIRECTS), !is_loopback(reference.host()))
             .map_err(|error| answer::failed(reference, &error))?;
         Ok(Self {
             reference,
@@ -100,7 +103,7 @@ impl<'a> Registry<'a> {
         Ok(Pulled { wasm: self.blob(layer, self.limit).await?, manifest: bytes })
     }
 
-    /// An image manifest, or none if there is nothing of that name.
+    /// An image manifest; `None` if the repository has none of that name.
     pub(crate) async fn image(&self, version: &Version) -> Result<Option<OciImageManifest>, FetchError> {
         let Some(bytes) = self.manifest(version).await? else { return Ok(None) };
         match self.parse(&bytes)? {
@@ -109,13 +112,14 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The manifests of one artifact type that refer to a manifest, by the referrers API or the referrers tag.
+    /// Digests of the manifests of one artifact type that refer to a manifest. They are listed by the registry's
+    /// referrers API or, where it has none, in an image index under a tag made of the digest.
     pub(crate) async fn referrers(
         &self,
         manifest: Digest,
         artifact_type: &str,
     ) -> Result<Vec<Digest>, FetchError> {
-        // A plus sign in a query means a space.
+        // Escaped, because a plus sign in a query means a space.
         let path = format!("referrers/{manifest}?artifactType={}", artifact_type.replace('+', "%2B"));
         let listed = match self.get(&path, MANIFEST_LIMIT).await? {
             Ok(bytes) => Some(bytes),
@@ -128,18 +132,18 @@ impl<'a> Registry<'a> {
         let OciManifest::ImageIndex(index) = self.parse(&listed)? else {
             return Err(self.rejected("its list of referrers is not an image index".to_owned()));
         };
-        // A registry need not apply the filter.
+        // Filtered here as well: a registry may ignore the parameter.
         let entries =
             index.manifests.iter().filter(|entry| entry.artifact_type.as_deref() == Some(artifact_type));
         Ok(entries.filter_map(|entry| layout::digest(&entry.digest).ok()).collect())
     }
 
-    /// The blob with a digest, of at most `limit` bytes.
+    /// The blob (a layer's content) with a digest, of at most `limit` bytes.
     pub(crate) async fn blob(&self, digest: Digest, limit: u64) -> Result<Vec<u8>, FetchError> {
         if let Some(bytes) = self.cache.get(digest, limit) {
             return Ok(bytes);
         }
-        // By its digest alone: the other addresses that a descriptor may name are not asked.
+        // From this repository only: a manifest may also name other addresses of a blob, which are not to be trusted.
         let bytes = self.get(&format!("blobs/{digest}"), limit).await?;
         let bytes = bytes.map_err(|refusal| refusal.explain(self.reference))?;
         self.keep(digest, bytes)
@@ -165,7 +169,7 @@ impl<'a> Registry<'a> {
         };
         match self.get(&path, MANIFEST_LIMIT).await? {
             Ok(bytes) => {
-                // One that a tag named is kept, too: a lock may pin it.
+                // A manifest that a tag named is cached by its digest, too: a lock may pin it.
                 let digest = match version {
                     Version::Tag(_) => Digest::of(&bytes),
                     Version::Digest(digest) => *digest,
@@ -177,7 +181,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Keeps what the registry sent for a digest, if it has it.
+    /// Caches what the registry sent for a digest; an error if the bytes have another one.
     fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, FetchError> {
         if Digest::of(&bytes) != digest {
             return Err(self.rejected(format!("its registry sent other bytes than those of {digest}")));
@@ -186,11 +190,12 @@ impl<'a> Registry<'a> {
         Ok(bytes)
     }
 
-    /// Something in the repository, of at most `limit` bytes.
+    /// Requests something of the repository, of at most `limit` bytes. An answer without it is not an error yet: the
+    /// caller knows whether it may be absent.
     async fn get(&self, path: &str, limit: u64) -> Result<Result<Vec<u8>, Refusal>, FetchError> {
         let authorization = self.log_in().await?;
         let mut response = self.send(path, &authorization).await?;
-        // A token may be for a minute only.
+        // A token may expire within a minute; then another one is fetched, once.
         if response.status() == StatusCode::UNAUTHORIZED && matches!(authorization, RegistryAuth::Bearer(_)) {
             self.authorization.lock().await.take();
             response = self.send(path, &self.log_in().await?).await?;
@@ -216,6 +221,7 @@ impl<'a> Registry<'a> {
         request.send().await.map_err(|error| answer::failed(self.reference, &error))
     }
 
+    /// How to authenticate, found out with the first request.
     async fn log_in(&self) -> Result<RegistryAuth, FetchError> {
         let mut known = self.authorization.lock().await;
         if let Some(authorization) = &*known {

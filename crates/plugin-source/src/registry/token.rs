@@ -1,4 +1,5 @@
-//! Logging in to a registry: by one challenge, which is checked before anything is sent where it says.
+//! Logs in to a registry. Its challenge (the header `WWW-Authenticate`) names the server that issues tokens, the realm,
+//! which is checked before credentials are sent there.
 
 use super::{answer, client};
 use crate::{
@@ -15,7 +16,7 @@ use reqwest::{
 };
 use serde::Deserialize;
 
-/// Largest answer of a token server.
+/// Most bytes of a token server's answer.
 const TOKEN_LIMIT: u64 = 1 << 20;
 
 /// What to send to the registry for pulling with these credentials: a token if it asks for one, otherwise the credentials if it
@@ -39,7 +40,7 @@ pub(super) async fn log_in(
 
     let scope = format!("repository:{}:pull", reference.path());
     url.query_pairs_mut().append_pair("scope", &scope);
-    // A redirect could lead to where the realm must not.
+    // Redirects are not followed: one could lead to an address that the check of the realm would refuse.
     let request = client(Policy::none(), false).map_err(failed)?.get(url);
     let request = match credentials {
         RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
@@ -64,7 +65,8 @@ pub(super) async fn log_in(
     Ok(RegistryAuth::Bearer(token))
 }
 
-/// "Token Response Fields": either name, or both with the same token.
+/// The token server's answer. It may have the token under either name, or under both: section "Token Response Fields"
+/// of the specification.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -77,8 +79,8 @@ impl Token {
     }
 }
 
-/// Where the first `Bearer` challenge sends its clients, with the service that it names; none if there is no such challenge.
-/// An error if what is sent there could be read on the way, or if it is not said once where.
+/// The realm of the first `Bearer` challenge, with the service that it names as a parameter; `None` if there is no such
+/// challenge. An error if the realm has no TLS, or if the challenge does not name exactly one.
 fn realm(headers: &HeaderMap) -> Result<Option<Url>, String> {
     let texts = headers.get_all(WWW_AUTHENTICATE).into_iter().filter_map(|header| header.to_str().ok());
     let mut challenges = texts.flat_map(|text| ChallengeParser::new(text).filter_map(Result::ok));
@@ -102,6 +104,7 @@ fn realm(headers: &HeaderMap) -> Result<Option<Url>, String> {
     Ok(Some(url))
 }
 
+/// The values of all parameters with this name.
 fn parameters(challenge: &ChallengeRef<'_>, name: &str) -> Vec<String> {
     let named = challenge.params.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.to_unescaped()).collect()
@@ -132,16 +135,16 @@ mod tests {
         ] {
             assert_eq!(realm_of(&[challenge]), Ok(expected.map(str::to_owned)), "{challenge}");
         }
-        for exposed in [
+        for unsafe_challenge in [
             r#"Bearer realm="http://auth.example/token""#,
             r#"bearer REALM="http://auth.example/token""#,
             r#"Basic realm="x", Bearer realm="http://127.0.0.1.example/token""#,
             r#"Bearer realm="nowhere""#,
-            // Readers differ in which of them they take.
+            // Of two realms, parsers differ in which one they use.
             r#"Bearer realm="https://auth.example/token",realm="http://auth.example/token""#,
             r#"Bearer service="r""#,
         ] {
-            assert!(realm_of(&[exposed]).is_err(), "{exposed}");
+            assert!(realm_of(&[unsafe_challenge]).is_err(), "{unsafe_challenge}");
         }
         assert!(realm_of(&[r#"Basic realm="x""#, r#"Bearer realm="http://auth.example/token""#]).is_err());
     }

@@ -1,7 +1,9 @@
-//! Signatures of cosign 3: Sigstore bundles, version 0.3, made with a plain key. `cosign sign-blob` signs the content itself;
-//! `cosign sign` signs an in-toto statement that names a manifest's digest, in a DSSE envelope.
+//! Signatures of cosign 3: Sigstore bundles (JSON), version 0.3, made with a plain key. `cosign sign-blob` signs the
+//! content itself; `cosign sign` signs a statement in the in-toto format, which names a manifest's digest, in a DSSE
+//! envelope (signed payload with its type).
 //!
-//! Only the key counts. What a bundle has besides (certificates, the log's entries, timestamps) is neither needed nor read.
+//! Only the key counts. What else a bundle has (certificates, entries of the transparency log, timestamps) is neither
+//! needed nor read.
 //!
 //! - <https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto>
 //! - <https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md>
@@ -15,15 +17,15 @@ use ring::digest::{self, SHA256};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Media type of bundles, in themselves and in registries.
+/// Media type of bundles: stated in each, and that of their layer in a registry.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// The hash that ECDSA over P-256 is used with.
+/// The name of SHA-256 in bundles, the hash that these keys (ECDSA over P-256) are used with.
 const HASH: &str = "SHA2_256";
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-/// What makes a statement a signature: others say how something was built, or what is wrong with it.
+/// The type of statements that are signatures; others say how something was built, or list its vulnerabilities.
 const PREDICATE_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 #[derive(Deserialize)]
@@ -34,6 +36,7 @@ struct Bundle {
     dsse_envelope: Option<Envelope>,
 }
 
+/// A signature of the content itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MessageSignature {
@@ -47,6 +50,7 @@ struct MessageDigest {
     digest: String,
 }
 
+/// A DSSE envelope: a statement in base64, and its signatures.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope {
@@ -93,7 +97,7 @@ fn verify_message(key: &Key, message: &MessageSignature, content: &[u8]) -> Resu
     if algorithm != HASH {
         return Err(malformed(format!("its hash is not {HASH}, the one of the key")));
     }
-    // The signature below decides; this distinguishes a wrong file from a wrong key.
+    // The signature below decides. The digest only tells a wrong file from a wrong key.
     if decode(claimed)? != digest::digest(&SHA256, content).as_ref() {
         return Err(Rejection::OtherContent);
     }
@@ -112,7 +116,7 @@ fn verify_envelope(key: &Key, envelope: &Envelope, content: &[u8]) -> Result<(),
     {
         return Err(Rejection::OtherKey);
     }
-    // From here on, it is what the owner of the key wrote.
+    // The payload is trusted from here on: the owner of the key wrote it.
     let statement: Statement = serde_json::from_slice(&payload)
         .map_err(|error| malformed(format!("it has no statement: {error}")))?;
     if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
@@ -123,7 +127,7 @@ fn verify_envelope(key: &Key, envelope: &Envelope, content: &[u8]) -> Result<(),
     if statement.subject.iter().any(is_subject) { Ok(()) } else { Err(Rejection::OtherContent) }
 }
 
-/// The bytes that a DSSE signature covers; the type is included, so that no payload can pass for one of another type.
+/// The bytes that a DSSE signature covers. The type is among them, so that no payload can pass for one of another type.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
@@ -145,11 +149,12 @@ mod tests {
     };
     use serde_json::{Value, json};
 
-    /// A bundle as other programs make it, of the content `test content`: `pkg/testing/data` of sigstore-go, Apache-2.0.
+    /// A bundle of the content `test content` that another program made: from `pkg/testing/data` of sigstore-go,
+    /// Apache-2.0.
     const FOREIGN: &str = include_str!("../../tests/data/public-key-validity.sigstore.json");
     const FOREIGN_KEY: &str = include_str!("../../tests/data/public-key-validity.pem");
 
-    /// As `cosign sign-blob --key --bundle` makes it.
+    /// A bundle as `cosign sign-blob --key --bundle` makes it.
     fn blob_bundle(signer: &Signer, content: &[u8]) -> Value {
         let digest = BASE64_STANDARD.encode(digest::digest(&SHA256, content));
         json!({
@@ -171,7 +176,7 @@ mod tests {
         })
     }
 
-    /// As `cosign sign --key` makes it of a statement.
+    /// A bundle of a statement, as `cosign sign --key` makes it.
     fn image_bundle(signer: &Signer, statement: &Value) -> Value {
         let payload = statement.to_string();
         let signature = signer.sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload.as_bytes()));
@@ -186,14 +191,14 @@ mod tests {
         })
     }
 
-    fn checked(signer: &Signer, bundle: &Value, content: &[u8]) -> Result<(), Rejection> {
+    fn verified(signer: &Signer, bundle: &Value, content: &[u8]) -> Result<(), Rejection> {
         verify(&signer.key(), bundle.to_string().as_bytes(), content)
     }
 
     #[track_caller]
-    fn is_malformed(signer: &Signer, bundle: &Value) {
-        let checked = checked(signer, bundle, b"content");
-        assert!(matches!(checked, Err(Rejection::Malformed(_))), "{checked:?}: {bundle}");
+    fn assert_malformed(signer: &Signer, bundle: &Value) {
+        let verified = verified(signer, bundle, b"content");
+        assert!(matches!(verified, Err(Rejection::Malformed(_))), "{verified:?}: {bundle}");
     }
 
     #[test]
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_before_signing_is_that_of_the_specification() {
+    fn the_pre_authentication_encoding_is_that_of_the_specifications_example() {
         assert_eq!(
             pre_authentication_encoding("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
@@ -219,31 +224,31 @@ mod tests {
     fn a_message_signature_is_of_the_content_with_the_key() {
         let (signer, other) = (Signer::new(), Signer::new());
         let good = blob_bundle(&signer, b"content");
-        assert_eq!(checked(&signer, &good, b"content"), Ok(()));
-        assert_eq!(checked(&signer, &good, b"other"), Err(Rejection::OtherContent));
-        assert_eq!(checked(&other, &good, b"content"), Err(Rejection::OtherKey));
-        // A digest says nothing without the signature.
+        assert_eq!(verified(&signer, &good, b"content"), Ok(()));
+        assert_eq!(verified(&signer, &good, b"other"), Err(Rejection::OtherContent));
+        assert_eq!(verified(&other, &good, b"content"), Err(Rejection::OtherKey));
+        // The right digest with a signature of other content.
         let mut forged = blob_bundle(&signer, b"content");
         forged["messageSignature"]["signature"] = signer.sign(b"other").into();
-        assert_eq!(checked(&signer, &forged, b"content"), Err(Rejection::OtherKey));
+        assert_eq!(verified(&signer, &forged, b"content"), Err(Rejection::OtherKey));
     }
 
     #[test]
     fn an_envelope_is_signed_with_the_key_and_names_the_content() {
         let (signer, other) = (Signer::new(), Signer::new());
         let good = image_bundle(&signer, &statement(b"content"));
-        assert_eq!(checked(&signer, &good, b"content"), Ok(()));
-        assert_eq!(checked(&signer, &good, b"other"), Err(Rejection::OtherContent));
-        assert_eq!(checked(&other, &good, b"content"), Err(Rejection::OtherKey));
-        // Another statement under a signature of this key.
+        assert_eq!(verified(&signer, &good, b"content"), Ok(()));
+        assert_eq!(verified(&signer, &good, b"other"), Err(Rejection::OtherContent));
+        assert_eq!(verified(&other, &good, b"content"), Err(Rejection::OtherKey));
+        // Another statement, with this one's signature.
         let mut swapped = good.clone();
         swapped["dsseEnvelope"]["payload"] = BASE64_STANDARD.encode(statement(b"other").to_string()).into();
-        assert_eq!(checked(&signer, &swapped, b"other"), Err(Rejection::OtherKey));
-        // The bare payload signed, without its type.
+        assert_eq!(verified(&signer, &swapped, b"other"), Err(Rejection::OtherKey));
+        // A signature of the payload without its type.
         let mut untyped = good;
         untyped["dsseEnvelope"]["signatures"][0]["sig"] =
             signer.sign(statement(b"content").to_string().as_bytes()).into();
-        assert_eq!(checked(&signer, &untyped, b"content"), Err(Rejection::OtherKey));
+        assert_eq!(verified(&signer, &untyped, b"content"), Err(Rejection::OtherKey));
     }
 
     #[test]
@@ -256,13 +261,13 @@ mod tests {
             let mut statement = statement(b"content");
             statement[field] = value.into();
             let bundle = image_bundle(&signer, &statement);
-            assert_eq!(checked(&signer, &bundle, b"content"), Err(Rejection::OtherStatement), "{field}");
+            assert_eq!(verified(&signer, &bundle, b"content"), Err(Rejection::OtherStatement), "{field}");
         }
         for subject in [json!([]), json!([{ "digest": { "sha512": Digest::of(b"content").hex() } }])] {
             let mut statement = statement(b"content");
             statement["subject"] = subject;
             let bundle = image_bundle(&signer, &statement);
-            assert_eq!(checked(&signer, &bundle, b"content"), Err(Rejection::OtherContent));
+            assert_eq!(verified(&signer, &bundle, b"content"), Err(Rejection::OtherContent));
         }
     }
 
@@ -273,7 +278,7 @@ mod tests {
         let broken = |bundle: &Value, pointer: &str, value: Value| {
             let mut bundle = bundle.clone();
             *bundle.pointer_mut(pointer).unwrap() = value;
-            is_malformed(&signer, &bundle);
+            assert_malformed(&signer, &bundle);
         };
         broken(&blob, "/mediaType", "application/vnd.dev.sigstore.bundle.v0.4+json".into());
         broken(&blob, "/messageSignature", Value::Null);
@@ -286,8 +291,8 @@ mod tests {
         broken(&image, "/dsseEnvelope/signatures", json!([signature, signature]));
         let mut both = blob;
         both["dsseEnvelope"] = image["dsseEnvelope"].clone();
-        is_malformed(&signer, &both);
-        is_malformed(&signer, &json!([]));
+        assert_malformed(&signer, &both);
+        assert_malformed(&signer, &json!([]));
         let deep = "[".repeat(100_000);
         assert!(matches!(verify(&signer.key(), deep.as_bytes(), b""), Err(Rejection::Malformed(_))));
     }

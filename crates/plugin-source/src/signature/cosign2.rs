@@ -1,5 +1,6 @@
-//! Signatures of cosign 2: the bare signature of a file in base64 (`openssl dgst -sign` makes the same), and in registries a signed
-//! payload that names a manifest:
+//! Signatures of cosign 2. That of a file is a bare signature in base64 (`openssl dgst -sign` makes the same). In a
+//! registry, it is of a payload (JSON) that names a manifest's digest; the payload is a layer, and the signature an
+//! annotation of it:
 //! <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>.
 
 use super::{Key, Rejection};
@@ -8,14 +9,18 @@ use host_core::model::Digest;
 use oci_client::manifest::OciImageManifest;
 use serde::Deserialize;
 
+/// Media type of the layers that are payloads.
 const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The layer's annotation that is its signature.
 const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
+/// The type of a payload that is a signature of an image.
 const KIND: &str = "cosign container image signature";
 
 /// A signature in a manifest of signatures.
 pub(super) struct Signature<'a> {
+    /// In base64.
     pub(super) signature: &'a str,
-    /// What it signs.
+    /// Digest of the payload that it signs.
     pub(super) payload: Digest,
 }
 
@@ -45,7 +50,7 @@ pub(super) fn signatures(manifest: &OciImageManifest) -> impl Iterator<Item = Si
     })
 }
 
-/// Checks a signature of a manifest: of a payload that names it.
+/// Checks a signature of a payload, and that the payload names the manifest.
 pub(super) fn verify_manifest(
     key: &Key,
     signature: &str,
@@ -61,7 +66,7 @@ pub(super) fn verify_manifest(
     if critical.image.digest == manifest.to_string() { Ok(()) } else { Err(Rejection::OtherContent) }
 }
 
-/// Checks a signature in base64, which `base64` breaks into lines.
+/// Checks a signature of some content. Its base64 may be broken into lines, as the program `base64` does.
 pub(super) fn verify_blob(key: &Key, signature: &[u8], content: &[u8]) -> Result<(), Rejection> {
     let signature: Vec<u8> = signature.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let signature =

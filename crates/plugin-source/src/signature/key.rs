@@ -1,4 +1,5 @@
-//! The public half of a key pair: ECDSA over P-256 with SHA-256, the only kind that cosign makes.
+//! The public key that plug-ins must be signed with: ECDSA over P-256 with SHA-256, the only kind that cosign
+//! generates.
 
 use crate::FetchError;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What DER puts before the point of a public key of this kind, which has one form only.
+/// The beginning of the DER encoding of every public key of this kind; the key itself, a point on the curve, follows.
 const P256_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -18,6 +19,7 @@ const P256_PREFIX: [u8; 26] = [
 #[derive(Clone, Debug)]
 pub struct Key {
     path: PathBuf,
+    /// The key as a point on the curve.
     point: Vec<u8>,
 }
 
@@ -54,7 +56,7 @@ pub(super) mod tests {
         signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
     };
 
-    /// Made by `openssl`: a key pair of this kind, and a signature of `host` with it.
+    /// Made by `openssl`: the public half of a key pair, and a signature of the text `host` with it.
     const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
         MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAErbi7p3QQF80WmHshFvODc+TvAeB/\n\
         TDrzRaYAe1zUUWmVBETLHhrENfYcDIXrJq7Kolio1f/RMIuK5uRYHjavTA==\n\
@@ -82,6 +84,7 @@ pub(super) mod tests {
         }
     }
 
+    /// Reads a key in PEM from a file.
     pub(in crate::signature) fn key(text: &str) -> Result<Key, FetchError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
@@ -101,10 +104,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_public_keys_of_the_kind_are_taken() {
+    fn only_public_keys_in_pem_are_accepted() {
         let private = KEY.replace("PUBLIC", "PRIVATE");
-        let cut = KEY.replacen("MFkw", "MFk", 1);
-        for text in ["", "not PEM", &private, &cut] {
+        let truncated = KEY.replacen("MFkw", "MFk", 1);
+        for text in ["", "not PEM", &private, &truncated] {
             assert!(matches!(key(text), Err(FetchError::Key { .. })), "{text}");
         }
     }

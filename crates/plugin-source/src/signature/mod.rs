@@ -1,11 +1,12 @@
-//! Whether a plug-in is signed with a key: beside a file, or in its registry, by cosign 3 or cosign 2.
+//! Checks whether a plug-in is signed with a key, by cosign 3 or cosign 2. The signature is beside the plug-in's file,
+//! or in its registry:
 //!
 //! | | cosign 3 ([`bundle`]) | cosign 2 ([`cosign2`]) |
 //! | --- | --- | --- |
 //! | `cosign sign-blob` | `FILE.sigstore.json` | `FILE.sig` |
 //! | `cosign sign` | referrers of the manifest | tag `sha256-….sig` |
 //!
-//! One valid signature is enough; others may be for other keys.
+//! One valid signature is enough; others may have been made with other keys.
 
 mod bundle;
 mod cosign2;
@@ -20,10 +21,10 @@ use std::{io, path::Path};
 /// Most bytes of a signature, or of a bundle with all that is in it.
 const SIGNATURE_LIMIT: u64 = 1 << 20;
 
-/// Most signatures of one kind that are looked at.
+/// Most signatures of either version of cosign that are checked.
 const MAX_SIGNATURES: usize = 20;
 
-/// Checks that some bytes are a signature, with a key, of the content that comes last.
+/// Checks, with a key, that bytes (second argument) are a signature of some content (third argument).
 type Verify = fn(&Key, &[u8], &[u8]) -> Result<(), Rejection>;
 
 /// Why something is not a signature of a plug-in with a key.
@@ -32,10 +33,10 @@ pub enum Rejection {
     /// It does not have the form of a signature.
     #[error("is not a signature: {}", excerpt(.0))]
     Malformed(String),
-    /// It cannot be had.
+    /// It could not be fetched from the registry.
     #[error("cannot be used: {}", excerpt(.0))]
     Unusable(String),
-    /// The key does not verify it: the key or the content is another one.
+    /// The key does not verify it: it was made with another key, or for other content.
     #[error("was made with another key, or for other content")]
     OtherKey,
     /// The key verifies it, for other content.
@@ -143,7 +144,8 @@ async fn verify_bundle(
     Ok(bundle::verify(key, &bundle, manifest))
 }
 
-/// What is wrong with one signature for good says nothing about the others; what may pass is an error of all.
+/// Turns the error of one signature into its rejection, so that others can be tried. An error that may pass, such as a
+/// registry that is unavailable, stays one.
 fn usable<T>(fetched: Result<T, FetchError>) -> Result<Result<T, Rejection>, FetchError> {
     match fetched {
         Ok(fetched) => Ok(Ok(fetched)),

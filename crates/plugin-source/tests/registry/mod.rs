@@ -5,7 +5,7 @@
 //! - Docker's token specification, "Requesting a Token" and "Token Response Fields"
 //!   <https://distribution.github.io/distribution/spec/auth/token/>.
 
-// Each test program uses a part of it.
+// Each test program that includes this module uses a part of it.
 #![allow(dead_code)]
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -23,13 +23,13 @@ use std::{
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// What registries list of a Sigstore bundle.
+/// Media type and artifact type of a Sigstore bundle, the signature of cosign 3.
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// Many times as large as any answer that may be read as a whole.
+/// Bytes of an endless answer: many times as many as a client may read.
 pub(crate) const FLOOD: usize = 64 << 20;
 
-/// Status, headers and body.
+/// An answer: status, headers and body.
 pub(crate) type Reply = (&'static str, String, Vec<u8>);
 
 /// How a registry behaves.
@@ -39,23 +39,23 @@ pub(crate) struct Rules {
     pub(crate) login: Option<&'static str>,
     /// The scheme of the challenge, whose case does not matter: RFC 9110, section 11.1.
     pub(crate) scheme: &'static str,
-    /// Where tokens are had; by default, here.
+    /// Address of the token server that challenges name; `None`: this registry itself.
     pub(crate) realm: Option<String>,
-    /// Where they are had from the second challenge on: no specification says that a registry repeats itself.
+    /// The address from the second challenge on: no specification says that a registry repeats the first one.
     pub(crate) later_realm: Option<String>,
-    /// Whether the first request with a token finds it expired.
+    /// Whether the registry takes the token of the first request for expired.
     pub(crate) expires_once: bool,
-    /// What is in the first challenge instead.
+    /// The first challenge, in place of the usual one.
     pub(crate) first_challenge: Option<&'static str>,
-    /// The part of a path whose answers are [`FLOOD`] bytes long, with their status.
+    /// A part of paths whose answers are [`FLOOD`] bytes long, and the status of these answers.
     pub(crate) flooded: Option<(&'static str, &'static str)>,
-    /// The part of a path whose answers are other ones: status, headers and body.
+    /// A part of paths that are answered with this, instead of what the registry has.
     pub(crate) replaced: Option<(&'static str, Reply)>,
     /// The token server's answer, which may name the token in two ways: "Token Response Fields".
     pub(crate) token: Value,
-    /// Whether referrers are listed, or only tagged: "Unavailable Referrers API".
+    /// Whether there is an API that lists referrers, or only the index under a tag: "Unavailable Referrers API".
     pub(crate) has_referrers_api: bool,
-    /// The host to which requests of blobs are redirected: "Pulling blobs". It must not get the token.
+    /// The host to which requests for blobs are redirected, which must not get the token: "Pulling blobs".
     pub(crate) blob_store: Option<String>,
 }
 
@@ -77,6 +77,7 @@ impl Default for Rules {
     }
 }
 
+/// A running registry.
 pub(crate) struct Registry {
     /// Address and port.
     pub(crate) host: String,
@@ -87,11 +88,11 @@ pub(crate) struct Registry {
 struct State {
     rules: Rules,
     host: String,
-    /// By path after `/v2/`.
+    /// Manifests and blobs, by path after `/v2/`.
     objects: Mutex<HashMap<String, Vec<u8>>>,
-    /// Paths and what was in `Authorization`.
+    /// Paths, and the header `Authorization` (empty without one).
     requests: Mutex<Vec<(String, String)>>,
-    /// Bytes of a flood that a client took.
+    /// Bytes of endless answers that clients took.
     flood: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -129,19 +130,19 @@ impl Registry {
         self.state.objects.lock().unwrap()[path].clone()
     }
 
-    /// How many bytes of a flood were taken; the sockets' buffers among them.
+    /// How many bytes of endless answers were sent, including those in socket buffers that no client read.
     pub(crate) fn flood(&self) -> usize {
         self.state.flood.load(SeqCst)
     }
 
-    /// Ends it.
+    /// Stops the registry.
     pub(crate) fn stop(self) {
         self.state.stopped.store(true, SeqCst);
         drop(TcpStream::connect(&self.host));
         self.serving.join().unwrap();
     }
 
-    /// The paths that were asked for, and what was in `Authorization`.
+    /// All requests so far: paths, and the header `Authorization` (empty without one).
     pub(crate) fn requests(&self) -> Vec<(String, String)> {
         self.state.requests.lock().unwrap().clone()
     }
@@ -152,7 +153,7 @@ impl Registry {
         self.manifest(repository, Some(tag), &manifest(&layer))
     }
 
-    /// Puts an image index there: digests of manifests, each with the system and architecture that it is for.
+    /// Stores an image index: digests of manifests, each with the system and architecture that it is for.
     pub(crate) fn push_index(&self, repository: &str, tag: &str, entries: &[(&str, &str, &str)]) -> String {
         let entry = |(digest, os, architecture): &(&str, &str, &str)| {
             let platform = json!({ "os": os, "architecture": architecture });
@@ -162,7 +163,7 @@ impl Registry {
         self.manifest(repository, Some(tag), &index(&entries))
     }
 
-    /// Puts a Sigstore bundle beside a manifest, as `cosign sign` of cosign 3 does.
+    /// Attaches a Sigstore bundle to a manifest, the subject, as `cosign sign` of cosign 3 does.
     pub(crate) fn attach(&self, repository: &str, subject: &str, bundle: &str) {
         let layer = self.blob(repository, BUNDLE, bundle.as_bytes());
         let mut manifest = manifest(&layer);
@@ -172,7 +173,7 @@ impl Registry {
         self.refer(repository, subject, &referrer, BUNDLE);
     }
 
-    /// Lists a manifest among those that refer to another.
+    /// Lists a manifest among those that refer to another, the subject.
     pub(crate) fn refer(&self, repository: &str, subject: &str, referrer: &str, artifact_type: &str) {
         let entry =
             json!({ "mediaType": MANIFEST, "digest": referrer, "size": 1, "artifactType": artifact_type });
@@ -188,7 +189,7 @@ impl Registry {
         objects.insert(path, index(&entries).to_string().into_bytes());
     }
 
-    /// Puts a signature of a manifest under its tag, as `cosign sign` of cosign 2 does.
+    /// Stores a signature of a manifest under the tag made of its digest, as `cosign sign` of cosign 2 does.
     pub(crate) fn sign(&self, repository: &str, manifest_digest: &str, payload: &str, signature: &str) {
         let media_type = "application/vnd.dev.cosign.simplesigning.v1+json";
         let mut layer = self.blob(repository, media_type, payload.as_bytes());
@@ -197,17 +198,18 @@ impl Registry {
         self.manifest(repository, Some(&tag), &manifest(&layer));
     }
 
-    /// Gives other bytes for a blob than those that it has the digest of.
+    /// Replaces a blob by other bytes, which do not have its digest.
     pub(crate) fn replace(&self, repository: &str, blob: &[u8], by: &[u8]) {
         self.put(format!("{repository}/blobs/{}", digest(blob)), by);
     }
 
-    /// Puts a blob there, for instance into a blob store; returns its descriptor.
+    /// Stores a blob; returns its descriptor.
     pub(crate) fn blob(&self, repository: &str, media_type: &str, bytes: &[u8]) -> Value {
         self.put(format!("{repository}/blobs/{}", digest(bytes)), bytes);
         json!({ "mediaType": media_type, "digest": digest(bytes), "size": bytes.len() })
     }
 
+    /// Stores a manifest under its digest and a tag; returns the digest.
     fn manifest(&self, repository: &str, tag: Option<&str>, manifest: &Value) -> String {
         let bytes = manifest.to_string().into_bytes();
         let named = digest(&bytes);
@@ -256,11 +258,11 @@ impl State {
         let length = body.len();
         let head =
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{header}\r\n");
-        // A client that finds the answer too long hangs up.
+        // An error is ignored: a client that finds the answer too long closes the connection.
         let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
     }
 
-    /// Sends white space, as much as the client takes.
+    /// Sends blanks, as many as the client takes.
     fn flood(&self, stream: &mut TcpStream, status: &str) {
         let mut sent = stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes());
         let piece = [b' '; 1 << 16];
@@ -293,10 +295,10 @@ impl State {
             authorization == "Bearer t0ken" && !(self.rules.expires_once && count == 1)
         };
         if self.rules.login.is_some() && !accepted(&self.requests.lock().unwrap()) {
-            let here = || format!("http://{}/token", self.host);
+            let own_realm = || format!("http://{}/token", self.host);
             let asked = self.requests.lock().unwrap().iter().filter(|(path, _)| path == "/v2/").count();
             let later = self.rules.later_realm.clone().filter(|_| asked > 1);
-            let realm = later.or_else(|| self.rules.realm.clone()).unwrap_or_else(here);
+            let realm = later.or_else(|| self.rules.realm.clone()).unwrap_or_else(own_realm);
             let scheme = self.rules.scheme;
             if let (Some(challenge), true) = (self.rules.first_challenge, asked <= 1) {
                 return (UNAUTHORIZED, format!("WWW-Authenticate: {challenge}\r\n"), Vec::new());

@@ -1,4 +1,5 @@
-//! Checks of [`host_core::storage::Breakers`].
+//! Checks of [`host_core::storage::Breakers`]: circuit breakers, which stop the workers of an index that refuses
+//! everything until a probe (one attempt by one worker) or an operator clears them.
 
 use super::Backend;
 use crate::build;
@@ -8,12 +9,14 @@ use host_core::{
     storage::{Breaker, BreakerScope, Cleared, ClearedBy},
 };
 
+/// A breaker that has just been opened.
 fn opened(backend: &Backend, shop_id: &str, index_name: &str) -> Breaker {
     let scope = BreakerScope { shop_id: shop_id.to_owned(), index_name: index_name.to_owned() };
     let chunk = build::chunk(&JobId::new("job").unwrap(), 7, 0);
     Breaker::opened(scope, &chunk, ("index-refused", "401 \"no\" \u{e4}".to_owned()), backend.clock.now())
 }
 
+/// A clearing of a breaker, now.
 fn cleared(backend: &Backend, by: ClearedBy) -> Cleared {
     // Backends store microseconds.
     let at = backend.clock.now().round(jiff::Unit::Microsecond).unwrap();
@@ -65,7 +68,7 @@ pub async fn a_closed_breaker_is_gone_and_opens_anew(backend: &Backend) {
 pub async fn breakers_are_listed_by_shop_and_index(backend: &Backend) {
     let breakers = &backend.stores.breakers;
     let shop = backend.name("shop");
-    // One shop's name begins with the other's.
+    // A shop whose name begins with the first one's.
     let other = format!("{shop}-b");
     for (shop, index) in [(&shop, "b"), (&other, "a"), (&shop, "a#b"), (&shop, "a")] {
         assert!(breakers.replace(None, &opened(backend, shop, index)).await.unwrap());
@@ -83,8 +86,8 @@ pub async fn breakers_are_listed_by_shop_and_index(backend: &Backend) {
 pub async fn what_cleared_a_breaker_last_is_remembered(backend: &Backend) {
     let breakers = &backend.stores.breakers;
     let shop = backend.name("shop");
-    // One shop's name begins with the other's.
     let [of_a, of_b] = ["a", "b"].map(|index| opened(backend, &shop, index));
+    // A shop whose name begins with the first one's.
     let other = opened(backend, &format!("{shop}-b"), "a");
     let close = async |breaker: &Breaker, cleared: Cleared| {
         assert!(breakers.replace(None, breaker).await.unwrap());
@@ -96,7 +99,7 @@ pub async fn what_cleared_a_breaker_last_is_remembered(backend: &Backend) {
     close(&of_b, by_settings).await;
     close(&of_a, by_probe).await;
     close(&other, by_probe).await;
-    // The second call finds it closed, and says nothing new.
+    // A second call finds the breaker closed, and does not change what cleared it.
     assert_eq!(breakers.close(&of_a.scope, by_settings).await.unwrap(), None);
     let expected = [of_a.cleared(by_probe), of_b.cleared(by_settings)];
     assert_eq!(breakers.last_cleared(&shop).await.unwrap(), expected);

@@ -1,4 +1,4 @@
-//! Checks of [`host_core::storage::Chunks`].
+//! Checks of [`host_core::storage::Chunks`], the store of objects: chunks of documents, and reports.
 
 use super::Backend;
 use crate::build;

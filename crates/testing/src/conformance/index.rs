@@ -1,4 +1,4 @@
-//! Checks of [`host_core::index::Index`].
+//! Checks of [`host_core::index::Index`]. The job of a target is `job-1` unless a check changes it.
 
 use super::IndexBackend;
 use crate::build::{id, removals, write};
@@ -8,12 +8,16 @@ use host_core::{
 };
 use serde_json::{Map, Value, json};
 
+/// Writes documents, all of which must be accepted.
 async fn put(backend: &IndexBackend, target: &WriteTarget, writes: &[Write]) {
     let outcomes = backend.index.write(target, writes).await.unwrap();
-    assert!(outcomes.len() == writes.len() && outcomes.iter().all(|o| *o == Outcome::Done), "{outcomes:?}");
+    assert!(
+        outcomes.len() == writes.len() && outcomes.iter().all(|outcome| *outcome == Outcome::Done),
+        "{outcomes:?}"
+    );
 }
 
-/// What `get` must return after a write.
+/// What `get` must return after a write: its fields, and those that the host adds.
 pub fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
     let mut stored = write.document.fields.clone();
     stored.extend(write.version.clone());
@@ -23,6 +27,7 @@ pub fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
     stored
 }
 
+/// Asserts that the index has the document as it was written.
 async fn holds(index: &dyn Index, target: &WriteTarget, write: &Write) {
     let got = index.get(target, &write.document.id).await.unwrap();
     assert_eq!(got, Some(as_stored(write, &target.job_id)));
@@ -88,7 +93,7 @@ pub async fn an_update_changes_what_it_gives_and_nothing_else(backend: &IndexBac
         ),
     ] {
         let update = write("1", fields);
-        // The second time changes nothing.
+        // Updates are idempotent.
         for _ in 0..2 {
             let outcomes = backend.index.update(&target, std::slice::from_ref(&update)).await.unwrap();
             assert_eq!(outcomes, [Outcome::Done]);
@@ -120,7 +125,7 @@ pub async fn an_update_that_cannot_be_is_refused_alone(backend: &IndexBackend) {
         .map(|outcome| match outcome {
             Outcome::Done => "done",
             Outcome::Refused { code, .. } => code,
-            Outcome::Conflict => "overtaken",
+            Outcome::Conflict => "conflict",
         })
         .collect();
     assert_eq!(codes, ["document-not-found", "done", "invalid-variant"]);
@@ -170,7 +175,7 @@ pub async fn removal_is_done_also_for_what_is_not_there(backend: &IndexBackend) 
     }
 }
 
-/// An index that cannot archive removes.
+/// To archive is to keep a document out of lists, counts and reads. An index that cannot archive removes it.
 pub async fn an_archived_document_is_out_of_sight_until_it_is_written_again(backend: &IndexBackend) {
     let target = backend.target();
     let (gone, stays) = (write("1", json!({"title": "Mug"})), write("2", json!({})));
@@ -211,49 +216,50 @@ pub async fn ids_are_listed_in_order_and_in_pages(backend: &IndexBackend) {
 }
 
 pub async fn indexes_are_kept_apart(backend: &IndexBackend) {
-    let one = backend.target();
-    let other = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
-    put(backend, &one, &[write("1", json!({"title": "one"}))]).await;
+    let products = backend.target();
+    let other = WriteTarget { index_name: "other".to_owned(), ..products.clone() };
+    put(backend, &products, &[write("1", json!({"title": "one"}))]).await;
     put(backend, &other, &[write("1", json!({"title": "two"}))]).await;
     backend.index.delete(&other, &removals(&[id("1")])).await.unwrap();
-    assert_eq!(backend.index.list(&one, None, 10).await.unwrap(), [id("1")]);
+    assert_eq!(backend.index.list(&products, None, 10).await.unwrap(), [id("1")]);
     assert_eq!(backend.index.count(&other).await.unwrap(), 0);
-    let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();
+    let kept = backend.index.get(&products, &id("1")).await.unwrap().unwrap();
     assert_eq!(kept["title"], "one");
 }
 
 pub async fn shops_are_kept_apart(backend: &IndexBackend) {
-    let one = backend.target();
-    let other_index = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
+    let own = backend.target();
+    let other_index = WriteTarget { index_name: "other".to_owned(), ..own.clone() };
     let other_shop = backend.target();
-    put(backend, &one, &[write("1", json!({"title": "one", "variants": [{"id": 1, "sku": "one"}]}))]).await;
+    put(backend, &own, &[write("1", json!({"title": "one", "variants": [{"id": 1, "sku": "one"}]}))]).await;
     put(backend, &other_index, &[write("1", json!({"title": "two", "variants": [{"id": 1, "sku": "two"}]}))])
         .await;
     assert_eq!(backend.index.get(&other_shop, &id("1")).await.unwrap(), None);
-    let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();
+    let kept = backend.index.get(&own, &id("1")).await.unwrap().unwrap();
     assert_eq!(kept["variants"], json!([{"id": 1, "sku": "one"}]));
 }
 
 pub async fn a_shop_is_removed_where_shops_are_kept_apart(backend: &IndexBackend) {
-    let (index, leaves, stays) = (&backend.index, backend.target(), backend.target());
-    let other_index = WriteTarget { index_name: "other".to_owned(), ..leaves.clone() };
+    let (index, removed, kept) = (&backend.index, backend.target(), backend.target());
+    let other_index = WriteTarget { index_name: "other".to_owned(), ..removed.clone() };
     let writes = [write("1", json!({"variants": [{"id": 1, "sku": "one"}]})), write("2", json!({}))];
-    put(backend, &leaves, &writes).await;
+    put(backend, &removed, &writes).await;
     let archived = Removal { archives: true, ..Removal::of(id("2")) };
-    index.delete(&leaves, &[archived]).await.unwrap();
+    index.delete(&removed, &[archived]).await.unwrap();
     put(backend, &other_index, &writes[..1]).await;
-    put(backend, &stays, &writes).await;
+    put(backend, &kept, &writes).await;
     assert!(index.is_per_shop());
+    // Two products in one index, of which one is archived, and one in the other.
     for expected in [3, 0] {
-        assert_eq!(index.remove_shop(&leaves).await.unwrap(), Some(expected));
-        for target in [&leaves, &other_index] {
+        assert_eq!(index.remove_shop(&removed).await.unwrap(), Some(expected));
+        for target in [&removed, &other_index] {
             let stored = index.stored(target, &[id("1"), id("2")]).await.unwrap();
             assert_eq!((index.count(target).await.unwrap(), stored), (0, vec![None, None]));
         }
     }
-    assert_eq!(index.count(&stays).await.unwrap(), 2);
-    put(backend, &leaves, &writes).await;
-    assert_eq!(index.count(&leaves).await.unwrap(), 2);
+    assert_eq!(index.count(&kept).await.unwrap(), 2);
+    put(backend, &removed, &writes).await;
+    assert_eq!(index.count(&removed).await.unwrap(), 2);
 }
 
 pub async fn an_update_changes_the_given_fields_alone(backend: &IndexBackend) {
@@ -314,15 +320,15 @@ pub async fn variants_come_back_exactly_and_in_order(backend: &IndexBackend) {
     put(backend, &target, std::slice::from_ref(&full)).await;
     holds(&*backend.index, &target, &full).await;
 
-    // Others vanish, move and change.
+    // Of the variants, some vanish, one moves, one changes and one is new.
     let variants = json!([
         {"id": "z", "attributes": {"Color": "green"}},
         {"id": "30", "sku": "M-R", "price": "21.90", "attributes": {"Color": "red", "Fit": "slim"}},
         {"id": "new"},
     ]);
-    let less = write("1", json!({"title": "Shirt", "variants": variants}));
-    put(backend, &target, std::slice::from_ref(&less)).await;
-    holds(&*backend.index, &target, &less).await;
+    let fewer = write("1", json!({"title": "Shirt", "variants": variants}));
+    put(backend, &target, std::slice::from_ref(&fewer)).await;
+    holds(&*backend.index, &target, &fewer).await;
 
     let none = write("1", json!({"variants": []}));
     put(backend, &target, std::slice::from_ref(&none)).await;
@@ -379,24 +385,25 @@ pub async fn a_bad_variant_refuses_its_document_alone(backend: &IndexBackend) {
 
 pub async fn a_reader_never_sees_half_a_product(backend: &IndexBackend) {
     let target = backend.target();
-    let version = |n: usize| {
-        let variants: Vec<Value> = (0..40)
-            .map(|at| json!({"id": at, "sku": n.to_string(), "attributes": {"n": n.to_string()}}))
-            .collect();
-        write("1", json!({"title": n.to_string(), "variants": variants}))
+    // The number is in the title and in each variant.
+    let version = |number: usize| {
+        let text = number.to_string();
+        let variants: Vec<Value> =
+            (0..40).map(|id| json!({"id": id, "sku": text, "attributes": {"n": text}})).collect();
+        write("1", json!({"title": text, "variants": variants}))
     };
-    let forms: Vec<_> = (0..30).map(version).collect();
-    put(backend, &target, &forms[..1]).await;
+    let versions: Vec<_> = (0..30).map(version).collect();
+    put(backend, &target, &versions[..1]).await;
     let writer = async {
-        for form in &forms {
-            put(backend, &target, std::slice::from_ref(form)).await;
+        for version in &versions {
+            put(backend, &target, std::slice::from_ref(version)).await;
         }
     };
     let reader = async {
         for _ in 0..100 {
             let got = backend.index.get(&target, &id("1")).await.unwrap().unwrap();
-            let n: usize = got["title"].as_str().unwrap().parse().unwrap();
-            assert_eq!(got, as_stored(&forms[n], &target.job_id));
+            let number: usize = got["title"].as_str().unwrap().parse().unwrap();
+            assert_eq!(got, as_stored(&versions[number], &target.job_id));
         }
     };
     futures::join!(writer, reader);

@@ -1,4 +1,8 @@
-//! Checks of [`host_core::storage::Jobs`].
+//! Checks of [`host_core::storage::Jobs`], the store of jobs and their chunks.
+//!
+//! Ingest adds chunks to a job and seals it when there will be no more. A worker claims a chunk: it gets a lease with a
+//! fencing token, which grows with each claim, and completes the chunk with its counts. A job ends when it is sealed
+//! and all its chunks are counted.
 
 use super::Backend;
 use crate::build::{MINUTE, chunk, claim, complete, entry, processed, seal};
@@ -42,7 +46,7 @@ pub async fn whether_a_job_has_ended_is_told(backend: &Backend) {
     assert!(has_ended().await);
 }
 
-/// Whatever the clocks of those who create them say.
+/// Whatever the clocks of the processes say that create them.
 pub async fn jobs_of_an_index_are_numbered(backend: &Backend) {
     let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);
     let year = Duration::from_secs(365 * 86_400);
@@ -61,7 +65,7 @@ pub async fn jobs_of_an_index_are_numbered(backend: &Backend) {
     assert_eq!(create(&shops[0], "products", now - year).await.sequence, 3);
 }
 
-/// A chunk that waits in another lane could be overtaken by what comes after it.
+/// Otherwise a later chunk of a product could go to another lane than one that waits, and be written before it.
 pub async fn lanes_change_when_no_chunk_waits(backend: &Backend) {
     let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
     let create = async |lanes| {
@@ -75,7 +79,7 @@ pub async fn lanes_change_when_no_chunk_waits(backend: &Backend) {
     assert_eq!(open.lanes, 4);
     jobs.add_chunk(&chunk(&open.id, 0, 3)).await.unwrap();
     let next = create(8).await;
-    // A chunk that waits may change what the ledger says of products.
+    // Nor are unchanged products skipped: a waiting chunk may change what the ledger says of them.
     assert_eq!((next.lanes, next.skips_unchanged), (4, false));
     let other_index = Job { index_name: "others".to_owned(), lanes: 8, ..backend.job(&shop) };
     assert_eq!(jobs.create(&other_index).await.unwrap().lanes, 8);
@@ -97,7 +101,7 @@ pub async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Backend) {
     assert_eq!(jobs.find_unfinished(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
     assert_eq!(jobs.find_unfinished(&backend.name("shop"), job.fingerprint).await.unwrap(), None);
     assert_eq!(jobs.find_unfinished(&shop, Digest::of(b"other")).await.unwrap(), None);
-    // Sealed is not ended: its chunk is still to be counted.
+    // The sealed job has not ended: its chunk is still to be counted.
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     jobs.seal(&job.id, &seal(1)).await.unwrap();
     assert_eq!(jobs.find_unfinished(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
@@ -167,7 +171,7 @@ pub async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
 }
 
-/// A process whose clock was a day ahead has died.
+/// A process whose clock was a day ahead has died, and its lease would block the chunk for that day.
 pub async fn a_lease_that_ends_in_a_day_is_that_of_a_wrong_clock(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let Claim::Acquired(ahead) = jobs.claim(&job.id, 0, MINUTE * 60 * 24).await.unwrap() else { panic!() };
@@ -207,7 +211,7 @@ pub async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
     assert!(second.fencing_token > first.fencing_token);
     assert_eq!(second.attempts, 2);
 
-    // Only its holder resets the attempts.
+    // Only the holder of the lease can reset the attempts.
     assert!(!jobs.release(&first, Release::ResetAttempts).await.unwrap());
     assert!(jobs.release(&second, Release::CountAttempt(None)).await.unwrap());
     let third = claim(&**jobs, &job.id, 0).await;
@@ -319,7 +323,7 @@ pub async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Backend) 
     complete(&**jobs, &job.id, 0, &processed(10)).await;
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.clock.now())));
-    // Nothing moves the end.
+    // No later call changes the time of the end.
     backend.clock.sleep(MINUTE).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
     jobs.seal(&job.id, &seal(2)).await.unwrap();
@@ -347,11 +351,11 @@ pub async fn an_unsealed_job_is_superseded(backend: &Backend) {
     let lease = claim(&**jobs, &old.id, 1).await;
 
     assert_eq!(jobs.supersede(&new).await.unwrap(), std::slice::from_ref(&old.id));
-    let at = backend.clock.now();
+    let superseded_at = backend.clock.now();
     backend.clock.sleep(MINUTE).await;
     assert_eq!(jobs.supersede(&new).await.unwrap(), []);
     let ended = snapshot(backend, &old.id).await;
-    assert_eq!((ended.status, ended.ended_at, &ended.seal), (JobStatus::Failed, Some(at), &None));
+    assert_eq!((ended.status, ended.ended_at, &ended.seal), (JobStatus::Failed, Some(superseded_at), &None));
     assert!(ended.error_message.unwrap().contains(new.id.as_str()));
     for job in [&other_index, &sealed, &other_shop, &new] {
         let untouched = snapshot(backend, &job.id).await;
@@ -359,14 +363,17 @@ pub async fn an_unsealed_job_is_superseded(backend: &Backend) {
     }
     assert_eq!(jobs.find_unfinished(&old.shop_id, old.fingerprint).await.unwrap(), None);
 
-    // What is in progress is counted, but nothing is added and the status stays.
+    // A chunk in progress is still counted, but none is added and the status stays.
     assert!(jobs.complete(&lease, &processed(10)).await.unwrap().is_counted());
     assert!(jobs.add_chunk(&chunk(&old.id, 2, 0)).await.is_err());
     jobs.add_chunk(&chunk(&old.id, 1, 0)).await.unwrap();
     assert!(jobs.seal(&old.id, &seal(2)).await.is_err());
     let counted = snapshot(backend, &old.id).await;
     assert_eq!((counted.counts.processed, counted.completed_chunks, counted.chunks), (20, 2, 2));
-    assert_eq!((counted.status, counted.ended_at, counted.seal), (JobStatus::Failed, Some(at), None));
+    assert_eq!(
+        (counted.status, counted.ended_at, counted.seal),
+        (JobStatus::Failed, Some(superseded_at), None)
+    );
 }
 
 pub async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
@@ -411,34 +418,35 @@ pub async fn failed_outranks_conflict_outranks_completed(backend: &Backend) {
 
 pub async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
     let jobs = &backend.stores.jobs;
-    let mut seen = Vec::new();
+    let mut samples = Vec::new();
     for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
         let job = backend.job_with_chunks(4).await;
         let mut sealed = seal(4);
-        sealed.samples = (0..3).map(|n| entry(EntryClass::Failed, format!("ingest {n}"))).collect();
+        sealed.samples = (0..3).map(|item| entry(EntryClass::Failed, format!("ingest {item}"))).collect();
         if order[0] == 0 {
             jobs.seal(&job.id, &sealed).await.unwrap();
         }
         for seq in order {
             let mut outcome = processed(1);
-            for n in 0..9 {
-                outcome.samples.push(entry(EntryClass::Failed, format!("chunk {seq} item {n}")));
-                outcome.samples.push(entry(EntryClass::Conflict, format!("chunk {seq} item {n}")));
+            for item in 0..9 {
+                outcome.samples.push(entry(EntryClass::Failed, format!("chunk {seq} item {item}")));
+                outcome.samples.push(entry(EntryClass::Conflict, format!("chunk {seq} item {item}")));
             }
             complete(&**jobs, &job.id, seq, &outcome).await;
         }
         jobs.seal(&job.id, &sealed).await.unwrap();
-        seen.push(snapshot(backend, &job.id).await.samples);
+        samples.push(snapshot(backend, &job.id).await.samples);
     }
-    let [one, other] = &seen[..] else { unreachable!() };
-    assert_eq!(one, other);
+    let [first, second] = &samples[..] else { unreachable!() };
+    assert_eq!(first, second);
+    // Of each class a job has 20 samples: those of ingest, then those of the chunks in their order.
     let of_class =
-        |class| one.iter().filter(move |entry| entry.class == class).map(|entry| &entry.message[..]);
+        |class| first.iter().filter(move |entry| entry.class == class).map(|entry| &entry.message[..]);
     assert_eq!((of_class(EntryClass::Failed).count(), of_class(EntryClass::Conflict).count()), (20, 20));
     assert_eq!(of_class(EntryClass::Failed).next(), Some("ingest 0"));
     assert_eq!(of_class(EntryClass::Failed).next_back(), Some("chunk 1 item 7"));
     assert_eq!(of_class(EntryClass::Conflict).next_back(), Some("chunk 2 item 1"));
-    assert_eq!(one[0], entry(EntryClass::Failed, "ingest 0"), "entries are kept whole");
+    assert_eq!(first[0], entry(EntryClass::Failed, "ingest 0"), "entries are kept whole");
 }
 
 pub async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) {
@@ -472,7 +480,7 @@ pub async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
         assert!(jobs.cancel(&job.id, "enough").await.unwrap());
         assert_eq!(snapshot(backend, &job.id).await.error_message.as_deref(), Some("enough"));
     }
-    // One waits for its chunk to be counted, the other takes no more.
+    // The sealed job waits for its chunk to be counted; the other one has ended and takes no more chunks.
     assert_eq!(snapshot(backend, &sealed.id).await.status, JobStatus::Pending);
     let ended = snapshot(backend, &open.id).await;
     assert_eq!((ended.status, ended.ended_at.is_some()), (JobStatus::Failed, true));

@@ -1,4 +1,5 @@
-//! Checks of [`host_core::storage::Ledger`].
+//! Checks of [`host_core::storage::Ledger`]: for each shop, target and index, what became of each product, and why it
+//! was last refused.
 
 use super::Backend;
 use crate::build::{chunk, complete, processed, seal, store_records};
@@ -21,6 +22,7 @@ fn product(text: &str) -> ProductId {
     ProductId::new(text).unwrap()
 }
 
+/// A record of a product with one document and a version.
 fn record(backend: &Backend, id: &str, state: ProductState) -> LedgerRecord {
     let job = backend.job("shop");
     let mut record = LedgerRecord::new(product(id), job.id, backend.clock.now());
@@ -30,6 +32,7 @@ fn record(backend: &Backend, id: &str, state: ProductState) -> LedgerRecord {
     record
 }
 
+/// Why a product was left out by a job.
 fn left_out(job: &Job, code: &str) -> LastRefusal {
     LastRefusal::of(&ReportEntry::new(EntryClass::Failed, code, "so \"it\" is"), job)
 }
@@ -98,7 +101,7 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
     };
     let ids = ["1", "2", "3"].map(product);
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
-    // The same again keeps the first, another one replaces it.
+    // The same refusal by a later job keeps the first one; another refusal replaces it.
     ledger.refuse(&scope, &refuse(&second, "bad")).await.unwrap();
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
     ledger.refuse(&scope, &refuse(&second, "worse")).await.unwrap();
@@ -113,7 +116,7 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
     ledger.refuse(&scope, std::slice::from_ref(&only_refused)).await.unwrap();
     let ids = ["1", "2", "3", "4"].map(product);
     let before = ledger.get(&scope, &ids).await.unwrap();
-    // Meanwhile a worker writes the second, and an ingest refuses the first.
+    // After this read, a worker writes product 2, and an ingest refuses product 1.
     let written = LedgerRecord { job_id: backend.job("shop").id, ..known[1].clone() };
     store_records(&**ledger, &scope, std::slice::from_ref(&written)).await;
     let refusal = left_out(&backend.job("shop"), "worse");
@@ -136,11 +139,11 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
         after(3),
     ];
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), expected.map(Some));
-    // A call whose answer was lost is repeated.
+    // A caller that lost the answer repeats the call.
     assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [true, false, true, true]);
 }
 
-/// Two workers may have the same product: the first one's lease ended while it was at work.
+/// Two workers may have the same product: one whose lease ended while it worked, and the next holder.
 pub async fn of_two_writers_that_read_the_same_record_one_changes_it(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let job = backend.job("shop");
@@ -152,16 +155,16 @@ pub async fn of_two_writers_that_read_the_same_record_one_changes_it(backend: &B
         let before = ledger.get(&scope, &[product(id)]).await.unwrap().remove(0);
         let change = |state| RecordChange { before: before.clone(), after: record(backend, id, state) };
         let (first, second) = (change(ProductState::Removed), change(ProductState::Live));
-        let (one, other) = tokio::join!(
+        let (is_first, is_second) = tokio::join!(
             ledger.replace(&scope, std::slice::from_ref(&first)),
             ledger.replace(&scope, std::slice::from_ref(&second)),
         );
-        let (one, other) = (one.unwrap()[0], other.unwrap()[0]);
-        assert!(one != other, "{id}");
-        let (stored, late) = if one { (first, second) } else { (second, first) };
+        let (is_first, is_second) = (is_first.unwrap()[0], is_second.unwrap()[0]);
+        assert!(is_first != is_second, "{id}");
+        let (stored, late) = if is_first { (first, second) } else { (second, first) };
         assert_eq!(ledger.replace(&scope, &[late]).await.unwrap(), [false], "{id}");
         assert_eq!(ledger.replace(&scope, std::slice::from_ref(&stored)).await.unwrap(), [true], "{id}");
-        // The refusal goes with what was read.
+        // The refusal that was read is removed, since the new record has none.
         assert_eq!(ledger.get(&scope, &[product(id)]).await.unwrap(), [Some(stored.after)], "{id}");
     }
 }
@@ -183,12 +186,12 @@ pub async fn a_change_of_the_refusal_alone_is_stored(backend: &Backend) {
 pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let mut records: Vec<LedgerRecord> =
-        (0..230).map(|n| record(backend, &format!("gid/{n}"), ProductState::Live)).collect();
+        (0..230).map(|number| record(backend, &format!("gid/{number}"), ProductState::Live)).collect();
     records.extend(["Z", "z", "é", "~"].map(|id| record(backend, id, ProductState::Removed)));
     store_records(&**ledger, &scope, &records).await;
-    records.sort_by(|one, two| one.product.cmp(&two.product));
+    records.sort_by(|one, other| one.product.cmp(&other.product));
     for limit in [1, 7, 100, 10_000] {
-        // Every request costs time on a real server.
+        // Small pages are not read to the end: every request costs time on a real server.
         let expected = if limit < 7 { &records[..20] } else { &records[..] };
         let (mut paged, mut after) = (Vec::new(), None);
         loop {
@@ -208,9 +211,9 @@ pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
 pub async fn many_records_are_put_and_read_at_once(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let mut records: Vec<LedgerRecord> =
-        (0..260).map(|n| record(backend, &format!("{n}"), ProductState::Live)).collect();
+        (0..260).map(|number| record(backend, &number.to_string(), ProductState::Live)).collect();
     for record in &mut records[..3] {
-        (0..2_000).for_each(|n| record.add_document(DocumentId::new(format!("{n:014}")).unwrap()));
+        (0..2_000).for_each(|number| record.add_document(DocumentId::new(format!("{number:014}")).unwrap()));
     }
     store_records(&**ledger, &scope, &records).await;
     let ids: Vec<ProductId> = records.iter().map(|record| record.product.clone()).collect();

@@ -1,9 +1,10 @@
-//! What every backend of a port must do, sentence by sentence of the traits' documentation.
+//! The conformance suites: what every backend of a port (a trait of `host-core`) must do, sentence by sentence of the
+//! traits' documentation.
 //!
-//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses its own names, so that
-//! a backend that cannot be emptied can be checked too. [`chunk_tests`](crate::chunk_tests),
-//! [`storage_tests`](crate::storage_tests) and [`index_tests`](crate::index_tests) make a test of each;
-//! [`properties`] compares random histories with a model.
+//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses names of its own for shops
+//! and jobs, so that a backend that cannot be emptied can be checked, too. [`chunk_tests`](crate::chunk_tests),
+//! [`storage_tests`](crate::storage_tests) and [`index_tests`](crate::index_tests) make a test of each check;
+//! [`properties`] compares random sequences of calls with a model.
 
 #![allow(missing_docs, reason = "the name of a check is the sentence that it checks")]
 
@@ -32,9 +33,9 @@ pub mod shops;
 pub struct Backend {
     pub stores: Stores,
     pub clock: SharedClock,
-    /// Stores the settings of an index past the port, as a host of another version would.
+    /// Stores settings of an index as raw JSON, without the port, as a host of another version could have done.
     pub insert_raw_settings: fn(&Backend, index_name: &str, json: &str),
-    /// What must live as long, such as a folder.
+    /// What must live as long as the backend, such as a folder.
     pub resources: Box<dyn Any + Send + Sync>,
 }
 
@@ -44,12 +45,12 @@ impl Backend {
         build::name(&*self.clock, prefix)
     }
 
-    /// A job that nothing has happened to.
+    /// A new job, not stored yet.
     pub fn job(&self, shop_id: &str) -> Job {
         build::job(&*self.clock, shop_id)
     }
 
-    /// A job with some pending chunks.
+    /// A stored job with some pending chunks, not sealed.
     pub async fn job_with_chunks(&self, chunks: u32) -> Job {
         let job = self.job(&self.name("shop"));
         let job = self.stores.jobs.create(&job).await.unwrap();
@@ -64,18 +65,19 @@ impl Backend {
 pub struct IndexBackend {
     pub index: Arc<dyn Index>,
     pub clock: SharedClock,
-    /// What must live as long, such as a server.
+    /// What must live as long as the index, such as a server.
     pub resources: Box<dyn Any + Send + Sync>,
 }
 
 impl IndexBackend {
-    /// Where a job of a separate shop writes.
+    /// The target of a job whose shop no other check uses.
     pub fn target(&self) -> WriteTarget {
         build::target(&*self.clock)
     }
 }
 
-/// Makes a test of each named check, in which `$with` makes a fresh backend. `ignored` tests need what a machine may lack.
+/// Makes a test of each named check, for which the function `$with` makes a fresh backend. With `ignored`, the tests
+/// are run on demand only, because they need something that a machine may lack.
 #[macro_export]
 macro_rules! conformance_tests {
     ($with:ident: $($module:ident :: $check:ident),* $(,)?) => {
@@ -97,7 +99,7 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Tests of a store of chunks.
+/// Tests of a store of objects (chunks and reports).
 #[macro_export]
 macro_rules! chunk_tests {
     ($with:ident $($ignored:ident)?) => {
@@ -114,7 +116,7 @@ macro_rules! chunk_tests {
     };
 }
 
-/// Tests of queue, jobs, settings, ledger and breakers.
+/// Tests of the other stores: queue, jobs, settings, ledger and breakers.
 #[macro_export]
 macro_rules! storage_tests {
     ($with:ident $($ignored:ident)?) => {
@@ -208,7 +210,7 @@ macro_rules! storage_tests {
     };
 }
 
-/// Tests of an index that keeps shops and variants apart.
+/// Tests of an index that stores variants and keeps the documents of shops apart.
 #[macro_export]
 macro_rules! index_tests {
     ($with:ident $($ignored:ident)?) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub async fn open_jobs_are_listed_by_shop_index_and_sequence(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let shop = backend.name("shop");
-    // One shop's name begins with the other's.
+    // A shop whose name begins with the first one's.
     let other = format!("{shop}-b");
     let year = Duration::from_secs(365 * 86_400);
     let create = async |shop: &str, index_name: &str, created_at| {
@@ -26,7 +26,7 @@ pub async fn open_jobs_are_listed_by_shop_index_and_sequence(backend: &Backend) 
     let later = create(&shop, "b", now).await;
     let of_a = create(&shop, "a", now).await;
     let of_other = create(&other, "a", now).await;
-    // Ended early, and its chunk is still to be written.
+    // A job that was cancelled is open, too: its chunk is still to be written.
     jobs.add_chunk(&chunk(&ahead.id, 0, 0)).await.unwrap();
     assert!(jobs.cancel(&ahead.id, "so").await.unwrap());
     let expected = [&of_a.id, &ahead.id, &later.id].map(Clone::clone);
@@ -46,7 +46,7 @@ pub async fn open_jobs_are_listed_by_shop_index_and_sequence(backend: &Backend) 
     assert_eq!(list(Some(&shop), 9).await, [of_a.id]);
 }
 
-/// Fault of before: the one that a process with a fast clock had created.
+/// Regression: the job was found that a process with a fast clock had created.
 pub async fn of_interrupted_jobs_the_last_one_is_found_whatever_clocks_say(backend: &Backend) {
     let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
     let first = backend.job(&shop);

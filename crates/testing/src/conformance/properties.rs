@@ -1,4 +1,4 @@
-//! Random histories on virtual time, each compared with a model after every step.
+//! Random histories (sequences of calls) on virtual time. After every call the backend is compared with a model.
 
 use super::{Backend, IndexBackend, index::as_stored};
 use crate::build::{MINUTE, chunk, id, processed, removals, seal, write};
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// Runs random histories against one backend; names keep them apart.
+/// Runs random histories against one backend, each with names of its own.
 fn histories<B, S: Strategy<Value: Debug>>(with: fn() -> B, steps: S, check: impl AsyncFn(&B, S::Value)) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let backend = with();
@@ -32,24 +32,28 @@ fn histories<B, S: Strategy<Value: Debug>>(with: fn() -> B, steps: S, check: imp
     TestRunner::new(config).run(&steps, run).unwrap();
 }
 
+/// Chunks of each job.
 const CHUNKS: u32 = 3;
 
+/// A call about a job. A chunk is named by its sequence number, and the lease of a call by its fencing token.
 #[derive(Clone, Debug)]
 enum JobStep {
     Claim(u32),
     Renew(u32, u64),
-    /// Whether attempts are reset.
+    /// The third value says whether attempts are reset.
     Release(u32, u64, bool),
     Complete(u32, u64, Box<ChunkOutcome>),
+    /// With so many items that ingest skipped.
     Seal(u64),
+    /// So many seconds pass.
     Pass(u64),
 }
 
 fn job_step() -> impl Strategy<Value = JobStep> {
-    // Mostly the first holder, so that many histories get to the end.
+    // Mostly the token of the first lease, so that many histories get to the end of the job.
     let (seq, token) = (0..CHUNKS, prop_oneof![5 => Just(1u64), 1 => 2u64..4]);
-    let outcome = (0u64..5, 0u64..2, 0u64..2, 0u64..2).prop_map(|(processed_, failed, skipped, conflict)| {
-        let mut outcome = processed(processed_);
+    let outcome = (0u64..5, 0u64..2, 0u64..2, 0u64..2).prop_map(|(written, failed, skipped, conflict)| {
+        let mut outcome = processed(written);
         outcome.counts = Counts { failed, skipped, conflict, ..outcome.counts };
         outcome
     });
@@ -70,31 +74,38 @@ fn lease(job_id: &JobId, seq: u32, fencing_token: u64) -> ChunkLease {
 
 #[derive(Clone, Debug, Default)]
 struct ChunkModel {
+    /// That of the last lease.
     fencing_token: u64,
     attempts: u32,
+    /// The end of the lease; `None` if it is released.
     held_until: Option<Timestamp>,
+    /// The token and outcome of the completion.
     completed: Option<(u64, ChunkOutcome)>,
 }
 
 #[derive(Default)]
 struct JobModel {
     chunks: Vec<ChunkModel>,
+    /// What ingest refused; `None` until the job is sealed.
     refused: Option<Counts>,
     ended_at: Option<Timestamp>,
+    /// Whether a chunk was claimed.
     started: bool,
 }
 
 impl JobModel {
+    /// The counts of ingest and of all completed chunks, and the number of these.
     fn recount(&self) -> (Counts, u32) {
         let mut counts = self.refused.unwrap_or_default();
         let mut completed = 0;
-        for chunk in self.chunks.iter().filter_map(|chunk| chunk.completed.as_ref()) {
-            counts += chunk.1.counts;
+        for (_, outcome) in self.chunks.iter().filter_map(|chunk| chunk.completed.as_ref()) {
+            counts += outcome.counts;
             completed += 1;
         }
         (counts, completed)
     }
 
+    /// Makes the call, checks its result, and does the same to the model.
     async fn step(&mut self, backend: &Backend, job: &JobId, step: JobStep) {
         let (jobs, now) = (&backend.stores.jobs, backend.clock.now());
         match step {
@@ -119,26 +130,26 @@ impl JobModel {
             }
             JobStep::Renew(seq, token) => {
                 let model = &mut self.chunks[seq as usize];
-                let mine =
+                let is_held =
                     model.completed.is_none() && model.held_until.is_some() && model.fencing_token == token;
-                assert_eq!(jobs.renew(&lease(job, seq, token), MINUTE).await.unwrap(), mine);
-                if mine {
+                assert_eq!(jobs.renew(&lease(job, seq, token), MINUTE).await.unwrap(), is_held);
+                if is_held {
                     model.held_until = Some(now + MINUTE);
                 }
             }
             JobStep::Release(seq, token, resets) => {
                 let model = &mut self.chunks[seq as usize];
-                let mine = model.completed.is_none() && model.fencing_token == token;
+                let is_own = model.completed.is_none() && model.fencing_token == token;
                 let release = if resets { Release::ResetAttempts } else { Release::CountAttempt(None) };
-                assert_eq!(jobs.release(&lease(job, seq, token), release).await.unwrap(), mine);
-                if mine && model.held_until.take().is_some() && resets {
+                assert_eq!(jobs.release(&lease(job, seq, token), release).await.unwrap(), is_own);
+                if is_own && model.held_until.take().is_some() && resets {
                     model.attempts = 0;
                 }
             }
             JobStep::Complete(seq, token, outcome) => {
                 let model = &mut self.chunks[seq as usize];
                 let expected = match &model.completed {
-                    Some((by, _)) => *by == token,
+                    Some((completed_by, _)) => *completed_by == token,
                     None => model.held_until.is_some() && model.fencing_token == token,
                 };
                 assert_eq!(
@@ -183,14 +194,18 @@ pub fn counters_equal_a_recount_and_a_job_ends_once(with: fn() -> Backend) {
     });
 }
 
+/// A call of a queue. `Pick` chooses one of all receipts that were ever given; times are in seconds.
 #[derive(Clone, Debug)]
 enum QueueStep {
+    /// A chunk of this lane.
     Send(u16),
+    /// At most so many messages, with this visibility timeout.
     Receive(usize, u64),
     ChangeVisibility(Pick, u64),
     Release(Pick, u64),
     Ack(Pick),
     DeadLetter(Pick),
+    /// So much time passes.
     Pass(u64),
 }
 
@@ -208,13 +223,15 @@ fn queue_step() -> impl Strategy<Value = QueueStep> {
 }
 
 struct MessageModel {
+    /// Number of its chunk.
     seq: u32,
     hidden_until: Timestamp,
     deliveries: usize,
+    /// Whether its last delivery was released.
     is_released: bool,
 }
 
-/// How long a receipt lasts, which is left to the backend.
+/// How long a receipt is valid, which the port leaves to the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptLife {
     /// Until the message is delivered again.
@@ -223,13 +240,13 @@ pub enum ReceiptLife {
     UntilVisible,
 }
 
-/// Plays a history; returns the number of deliveries.
+/// Runs a history against the queue of a new shop; returns the number of deliveries.
 async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueStep>) -> usize {
     let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     let mut lanes: BTreeMap<u16, VecDeque<MessageModel>> = BTreeMap::new();
     let (mut sent, mut dead) = (0, Vec::new());
-    // All receipts ever given, with lane and number of their messages, and which delivery each was.
+    // All receipts ever given, with the lane and chunk number of the message, and the number of the delivery.
     let mut given: Vec<(Receipt, u16, u32, usize)> = Vec::new();
     for step in steps {
         let now = backend.clock.now();
@@ -244,6 +261,7 @@ async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueSte
         };
         match step {
             QueueStep::Send(lane) => {
+                // Sent twice: the queue must keep one.
                 for _ in 0..2 {
                     queue.send(&job, &chunk(&job.id, sent, lane), 0).await.unwrap();
                 }
@@ -254,8 +272,10 @@ async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueSte
             }
             QueueStep::Receive(max, seconds) => {
                 let visibility = Duration::from_secs(seconds);
-                let mut first: Vec<_> =
-                    lanes.iter_mut().filter_map(|(lane, m)| Some((*lane, m.front_mut()?))).collect();
+                let mut first: Vec<_> = lanes
+                    .iter_mut()
+                    .filter_map(|(lane, messages)| Some((*lane, messages.front_mut()?)))
+                    .collect();
                 first.retain(|(_, message)| message.hidden_until <= now);
                 first.sort_by_key(|(_, message)| message.seq);
                 let deliveries = queue.receive(&shop, max, visibility).await.unwrap();
@@ -325,12 +345,15 @@ pub fn the_queue_keeps_order_and_loses_nothing(with: fn() -> Backend, life: Rece
     });
 }
 
+/// A call of an index.
 #[derive(Clone, Debug)]
 enum IndexStep {
+    /// Job, and fields of documents by id.
     Write(String, BTreeMap<String, Value>),
     Delete(Vec<String>),
 }
 
+/// Variants of a document, with values of all kinds and distinct ids.
 fn variants() -> impl Strategy<Value = Vec<Value>> {
     let text = prop::sample::select(vec!["", "red", "1.50", "\u{0}", "ü\"'"]).prop_map(Value::from);
     let value = prop_oneof![text, (0..3).prop_map(Value::from), Just(Value::Null), Just(json!({"a": [1.5]}))];
@@ -350,17 +373,18 @@ fn variants() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::btree_map(0u32..6, variant, 0..5).prop_shuffle_values()
 }
 
-/// Variants of distinct ids in any order.
+/// Turns a map of variants by id into a list in any order.
 trait ShuffleValues {
     fn prop_shuffle_values(self) -> impl Strategy<Value = Vec<Value>>;
 }
 
+/// Fields, attributes, and whether the id is a text.
 type Variant = (BTreeMap<String, Value>, Option<Value>, bool);
 
 impl<S: Strategy<Value = BTreeMap<u32, Variant>>> ShuffleValues for S {
     fn prop_shuffle_values(self) -> impl Strategy<Value = Vec<Value>> {
-        let build = |(id, (mut fields, attributes, text)): (u32, Variant)| {
-            fields.insert("id".to_owned(), if text { id.to_string().into() } else { id.into() });
+        let build = |(id, (mut fields, attributes, is_text)): (u32, Variant)| {
+            fields.insert("id".to_owned(), if is_text { id.to_string().into() } else { id.into() });
             fields.extend(attributes.map(|attributes| ("attributes".to_owned(), attributes)));
             json!(fields)
         };
@@ -372,7 +396,10 @@ fn index_step() -> impl Strategy<Value = IndexStep> {
     let name = || prop::sample::select(vec!["1", "2", "3", "10", "a", "b"]).prop_map(str::to_owned);
     let fields = (0u64..3, prop::option::of(variants())).prop_map(|(title, variants)| {
         let mut fields = json!({"title": title.to_string(), "updated_at": title});
-        fields.as_object_mut().unwrap().extend(variants.map(|v| ("variants".to_owned(), v.into())));
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(variants.map(|variants| ("variants".to_owned(), variants.into())));
         fields
     });
     prop_oneof![
@@ -386,6 +413,7 @@ pub fn an_index_equals_a_map(with: fn() -> IndexBackend) {
     histories(with, prop::collection::vec(index_step(), 1..12), async |backend, steps| {
         let index: &dyn Index = &*backend.index;
         let mut target = backend.target();
+        // The last write of each document, and its job.
         let mut model: BTreeMap<String, (Write, String)> = BTreeMap::new();
         for step in steps {
             match step {
@@ -395,7 +423,8 @@ pub fn an_index_equals_a_map(with: fn() -> IndexBackend) {
                         documents.into_iter().map(|(name, fields)| write(&name, fields)).collect();
                     let outcomes = index.write(&target, &writes).await.unwrap();
                     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done));
-                    model.extend(writes.into_iter().map(|w| (w.document.id.to_string(), (w, job.clone()))));
+                    let entry = |write: Write| (write.document.id.to_string(), (write, job.clone()));
+                    model.extend(writes.into_iter().map(entry));
                 }
                 IndexStep::Delete(names) => {
                     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();

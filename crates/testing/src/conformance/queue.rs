@@ -1,4 +1,7 @@
-//! Checks of [`host_core::storage::Queue`].
+//! Checks of [`host_core::storage::Queue`]: a queue per shop that behaves as SQS FIFO.
+//!
+//! The messages of a group, here a lane of a shop, are delivered in order, and one at a time. A receipt names one
+//! delivery. A dead letter is a message that was set aside, because no worker could handle it.
 
 use super::Backend;
 use crate::build::{MINUTE, chunk, complete, processed, seal};
@@ -12,17 +15,20 @@ use host_core::{
 };
 use std::{collections::HashSet, time::Duration};
 
+/// Receives the only message that is visible.
 async fn one(queue: &dyn Queue, shop: &str) -> Delivery {
     let mut deliveries = queue.receive(shop, 1, MINUTE).await.unwrap();
     assert_eq!(deliveries.len(), 1);
     deliveries.remove(0)
 }
 
+/// Asserts that no message is visible.
 async fn nothing(queue: &dyn Queue, shop: &str) {
     let deliveries = queue.receive(shop, 10, MINUTE).await.unwrap();
     assert!(deliveries.is_empty(), "{deliveries:?}");
 }
 
+/// Sends the messages of so many chunks of a new job, all in one lane.
 async fn send(backend: &Backend, shop: &str, chunks: u32) -> JobId {
     let job = backend.job(shop);
     for seq in 0..chunks {
@@ -61,10 +67,10 @@ pub async fn groups_do_not_wait_for_each_other(backend: &Backend) {
 }
 
 pub async fn shops_do_not_see_each_others_messages(backend: &Backend) {
-    let (queue, one_shop, other) = (&*backend.stores.queue, backend.name("shop"), backend.name("shop"));
-    send(backend, &one_shop, 1).await;
+    let (queue, shop, other) = (&*backend.stores.queue, backend.name("shop"), backend.name("shop"));
+    send(backend, &shop, 1).await;
     nothing(queue, &other).await;
-    one(queue, &one_shop).await;
+    one(queue, &shop).await;
 }
 
 pub async fn the_same_chunk_is_sent_once(backend: &Backend) {
@@ -195,9 +201,9 @@ pub async fn shops_with_messages_are_listed(backend: &Backend) {
     assert_eq!(listed, shops);
 }
 
-/// Whether a shop is named within this many looks, one a second.
-async fn is_ready(backend: &Backend, shop: &str, looks: u32) -> bool {
-    for _ in 0..looks {
+/// Whether `ready_shops` names the shop in one of so many calls, a second apart.
+async fn is_ready(backend: &Backend, shop: &str, calls: u32) -> bool {
+    for _ in 0..calls {
         if backend.stores.queue.ready_shops(MINUTE).await.unwrap().iter().any(|ready| ready == shop) {
             return true;
         }
@@ -224,7 +230,7 @@ pub async fn a_shop_is_ready_while_a_message_of_it_is_visible(backend: &Backend)
     assert!(is_ready(backend, &shop, 1).await, "left by a crashed worker");
     drop(delivery);
 
-    // It ends as failed, and is redriven.
+    // The job ends as failed, and its chunk is redriven: sent again from the dead letters.
     let reason = QuarantineReason::new("code", "message");
     let failed = ChunkOutcome { quarantined: Some(reason.clone()), ..processed(0) };
     let delivery = one(queue, &shop).await;
@@ -253,7 +259,7 @@ pub async fn a_shop_whose_job_ended_early_is_ready_for_its_chunks(backend: &Back
     assert!(is_ready(backend, &shop, 1).await);
 }
 
-/// As of another program.
+/// Such a message is one that a program other than host sent.
 pub async fn a_message_without_an_open_job_is_found_too(backend: &Backend) {
     let shop = backend.name("shop");
     send(backend, &shop, 1).await;
@@ -277,21 +283,22 @@ pub async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
         queue.send(&job, &chunk(&job.id, seq, seq as u16), 0).await.unwrap();
     }
     let received = join_all((0..10).map(|_| queue.receive(&shop, 3, MINUTE))).await;
-    let seqs: Vec<u32> = received.into_iter().flat_map(Result::unwrap).map(|d| d.chunk.seq).collect();
+    let seqs: Vec<u32> =
+        received.into_iter().flat_map(Result::unwrap).map(|delivery| delivery.chunk.seq).collect();
     assert_eq!((seqs.len(), seqs.iter().collect::<HashSet<_>>().len()), (20, 20));
 }
 
 pub async fn a_redriven_chunk_is_sent_anew(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
-    let (job, mut seen) = (backend.job(&shop), 0);
+    let (job, mut received) = (backend.job(&shop), 0);
     for redrive_count in [0, 0, 1, 1, 2] {
         queue.send(&job, &chunk(&job.id, 0, 0), redrive_count).await.unwrap();
         for delivery in queue.receive(&shop, 10, MINUTE).await.unwrap() {
-            seen += 1;
+            received += 1;
             queue.ack(&delivery.receipt).await.unwrap();
         }
     }
-    assert_eq!(seen, 3);
+    assert_eq!(received, 3);
 }
 
 pub async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
@@ -332,7 +339,7 @@ pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
         let receipt = one(queue, &shop).await.receipt;
         assert!(queue.dead_letter(&receipt, &QuarantineReason::new("code", "message")).await.unwrap());
     }
-    let take = async || {
+    let receive_all = async || {
         let mut held: Vec<LeasedDeadLetter> = Vec::new();
         loop {
             let page = queue.receive_dead_letters(&shop, MINUTE).await.unwrap();
@@ -343,7 +350,7 @@ pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
             held.extend(page);
         }
     };
-    let held = take().await;
+    let held = receive_all().await;
     let seqs: Vec<u32> = held.iter().map(|held| held.dead_letter.chunk.seq).collect();
     assert_eq!(seqs, (0..12).collect::<Vec<_>>());
     for LeasedDeadLetter { dead_letter, receipt } in &held {
@@ -355,21 +362,21 @@ pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
     }
     let left = queue.dead_letters(&shop).await.unwrap();
     assert_eq!(left.iter().map(|dead_letter| dead_letter.chunk.seq).collect::<Vec<_>>(), [10, 11]);
-    assert_eq!(take().await.len(), 2);
+    assert_eq!(receive_all().await.len(), 2);
     assert!(!queue.ack(&held[0].receipt).await.unwrap(), "it is gone");
 }
 
 pub async fn the_backlog_counts_messages_and_dead_letters_and_takes_none(backend: &Backend) {
     let queue = &*backend.stores.queue;
     let [shop, other, empty] = ["shop.b", "shop.a", "shop.c"].map(|name| backend.name(name));
-    let of = async |shops: &[&String], others: bool| -> Vec<ShopBacklog> {
+    let backlog_of = async |shops: &[&String], others: bool| -> Vec<ShopBacklog> {
         let ids: Vec<String> = shops.iter().map(|&shop| shop.clone()).collect();
         let backlog = queue.backlog(&ids, others).await.unwrap();
         assert_eq!(backlog.shops_left_out, 0);
         assert!(backlog.shops.is_sorted_by(|one, other| one.shop_id < other.shop_id), "{backlog:?}");
         backlog.shops
     };
-    assert_eq!(of(&[&empty, &shop], false).await, []);
+    assert_eq!(backlog_of(&[&empty, &shop], false).await, []);
     send(backend, &other, 2).await;
     send(backend, &empty, 1).await;
     queue.ack(&one(queue, &empty).await.receipt).await.unwrap();
@@ -380,12 +387,12 @@ pub async fn the_backlog_counts_messages_and_dead_letters_and_takes_none(backend
     let expected =
         |shop: &String, messages, dead_letters| ShopBacklog { shop_id: shop.clone(), messages, dead_letters };
     let of_shop = expected(&shop, 2, 1);
-    assert_eq!(of(&[&empty, &shop], false).await, std::slice::from_ref(&of_shop));
+    assert_eq!(backlog_of(&[&empty, &shop], false).await, std::slice::from_ref(&of_shop));
     for named in [&[][..], &[&shop], &[&other, &empty]] {
-        let mut all = of(named, true).await;
+        let mut all = backlog_of(named, true).await;
         all.retain(|found| [&shop, &other, &empty].contains(&&found.shop_id));
         assert_eq!(all, [expected(&other, 2, 0), of_shop.clone()], "{named:?}");
     }
-    assert_eq!(queue.dead_letters(&shop).await.unwrap().len(), 1, "it is visible");
+    assert_eq!(queue.dead_letters(&shop).await.unwrap().len(), 1, "it is still visible");
     assert_eq!(queue.receive(&other, 1, MINUTE).await.unwrap().len(), 1);
 }

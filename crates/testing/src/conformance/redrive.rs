@@ -1,4 +1,5 @@
-//! Checks of [`host_core::storage::Jobs::redrive`].
+//! Checks of [`host_core::storage::Jobs::redrive`]. A quarantined chunk is one that workers could not write; its items
+//! count as failed. To redrive it is to undo that count and send it to the workers again.
 
 use super::{Backend, jobs::snapshot};
 use crate::build::{claim, complete, entry, processed, seal};
@@ -7,7 +8,7 @@ use host_core::{
     storage::{ChunkOutcome, QuarantineReason},
 };
 
-/// All ten items of a chunk failed.
+/// The outcome of a quarantined chunk: all its ten items failed.
 fn quarantined() -> ChunkOutcome {
     quarantined_because("It differs.")
 }
@@ -32,7 +33,7 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
     assert_eq!((failed.failure_message(), &failed.error_message), (Some("It differs."), &None));
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
 
-    // Neither a chunk that was written, nor one that is not there, nor one that was never redriven so often.
+    // Refused are a chunk that was written, one that does not exist, and one that has another redrive count.
     for (seq, redrive_count) in [(0, 0), (7, 0), (1, 1)] {
         assert_eq!(jobs.redrive(&job.id, seq, redrive_count).await.unwrap(), None);
     }
@@ -45,7 +46,7 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
         assert_eq!(open.failure_message(), None);
         assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
     }
-    // The worker that quarantined it is late.
+    // The worker that quarantined the chunk repeats its call too late.
     assert!(!jobs.complete(&old, &quarantined()).await.unwrap().is_counted());
     let new = claim(&**jobs, &job.id, 1).await;
     assert_eq!((new.attempts, new.redrive_count, &new.first_error), (1, 1, &None));
@@ -63,30 +64,30 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
-/// Whatever failed before in it, and more of that than a job has samples of.
+/// Even if more items failed before than a job has samples of.
 pub async fn a_job_says_why_a_chunk_of_it_is_quarantined(backend: &Backend) {
     let jobs = &backend.stores.jobs;
-    let items = || ChunkOutcome {
+    let with_failed_items = || ChunkOutcome {
         counts: Counts { processed: 1, failed: 25, ..Counts::default() },
         samples: vec![entry(EntryClass::Failed, "It has no title."); 25],
         ..processed(0)
     };
     let job = backend.job_with_chunks(3).await;
     jobs.seal(&job.id, &seal(3)).await.unwrap();
-    complete(&**jobs, &job.id, 0, &items()).await;
+    complete(&**jobs, &job.id, 0, &with_failed_items()).await;
     complete(&**jobs, &job.id, 1, &quarantined()).await;
     assert_eq!(snapshot(backend, &job.id).await.failure_message(), None, "it has not ended");
-    complete(&**jobs, &job.id, 2, &items()).await;
+    complete(&**jobs, &job.id, 2, &with_failed_items()).await;
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.failure_message()), (JobStatus::Failed, Some("It differs.")));
     let listed = jobs.list(Some(&job.shop_id), 1).await.unwrap();
     assert_eq!(listed[0].failure_message(), Some("It differs."));
-    // It is redriven, and written; what failed in the others is no reason why the job failed as a whole.
+    // The chunk is redriven and written. The failed items of the others are no reason why a chunk is quarantined.
     assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1));
     complete(&**jobs, &job.id, 1, &processed(10)).await;
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.failure_message()), (JobStatus::Failed, None));
-    // The seal may come last, and an operator's words stand before the others.
+    // The seal may come last, and the reason of an operator who cancels the job has precedence.
     let job = backend.job_with_chunks(1).await;
     complete(&**jobs, &job.id, 0, &quarantined()).await;
     jobs.seal(&job.id, &seal(1)).await.unwrap();
@@ -98,22 +99,22 @@ pub async fn a_job_says_why_a_chunk_of_it_is_quarantined(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.failure_message(), Some("enough"));
 }
 
-/// Fault of before: redriving one of them erased the reasons of the others.
+/// Regression: redriving one of them erased the reasons of the others.
 pub async fn a_job_says_why_the_chunks_of_it_that_were_not_redriven_are_quarantined(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
     jobs.seal(&job.id, &seal(4)).await.unwrap();
     complete(&**jobs, &job.id, 0, &processed(10)).await;
-    // The first of them speaks, in whatever order they failed.
+    // The reason of the first chunk is shown, in whatever order they failed.
     for seq in [2, 1, 3] {
         complete(&**jobs, &job.id, seq, &quarantined_because(&format!("Chunk {seq} differs."))).await;
     }
-    let says = async || snapshot(backend, &job.id).await.failure_message().map(str::to_owned);
-    assert_eq!(says().await.as_deref(), Some("Chunk 1 differs."));
+    let failure = async || snapshot(backend, &job.id).await.failure_message().map(str::to_owned);
+    assert_eq!(failure().await.as_deref(), Some("Chunk 1 differs."));
     for (seq, expected) in [(1, Some("Chunk 2 differs.")), (3, Some("Chunk 2 differs.")), (2, None)] {
         assert_eq!(jobs.redrive(&job.id, seq, 0).await.unwrap(), Some(1));
-        assert_eq!(says().await, None, "it has not ended");
+        assert_eq!(failure().await, None, "it has not ended");
         complete(&**jobs, &job.id, seq, &processed(10)).await;
-        assert_eq!(says().await.as_deref(), expected, "after chunk {seq}");
+        assert_eq!(failure().await.as_deref(), expected, "after chunk {seq}");
     }
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.counts.processed), (JobStatus::Completed, 40));

@@ -1,4 +1,5 @@
-//! Checks of [`host_core::storage::Settings`].
+//! Checks of [`host_core::storage::Settings`], the store of each index's settings: JSON objects that it does not
+//! interpret.
 
 use super::Backend;
 use futures::future::join_all;
@@ -77,12 +78,12 @@ pub async fn records_of_other_versions_are_returned_as_they_are(backend: &Backen
 pub async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
     let (settings, name) = (&backend.stores.settings, backend.name("index"));
     let variants: Vec<IndexDocument> = (1..=16)
-        .map(|n| document(json!({"endpoint": format!("http://{n}"), "batch_documents": n})))
+        .map(|number| document(json!({"endpoint": format!("http://{number}"), "batch_documents": number})))
         .collect();
     let puts = join_all(variants.iter().map(|variant| settings.put(&name, variant))).await;
     assert!(puts.iter().all(Result::is_ok));
-    let stayed = settings.get(&name).await.unwrap().unwrap();
-    assert!(variants.contains(&stayed), "{stayed:?}");
+    let stored = settings.get(&name).await.unwrap().unwrap();
+    assert!(variants.contains(&stored), "{stored:?}");
     assert_eq!(settings.list().await.unwrap().iter().filter(|listed| **listed == name).count(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Checks of what removes a shop from each store.
+//! Checks of `remove_shop` of each store, which removes all data of a shop; with `true` (a dry run) it only counts.
 
 use super::Backend;
 use crate::build::{MINUTE, chunk, complete, processed, seal, store_records};
@@ -22,7 +22,7 @@ async fn ended_job(backend: &Backend, shop_id: &str) -> (Job, ChunkRef) {
 pub async fn objects_of_a_shop_are_removed_on_all_platforms(backend: &Backend) {
     let chunks = &backend.stores.chunks;
     let (shop, other) = (backend.name("shop"), backend.name("shop"));
-    // A name that begins as the shop's is another one's.
+    // A shop whose name begins with the first one's.
     let longer = format!("{shop}.more");
     let key = |platform: &str, shop: &str, name: &str| format!("{platform}/{shop}/bulk/job/{name}");
     let own = [
@@ -44,7 +44,7 @@ pub async fn objects_of_a_shop_are_removed_on_all_platforms(backend: &Backend) {
         assert!(chunks.get(key, None).await.unwrap().is_some(), "{key}");
     }
     assert_eq!(chunks.remove_shop(&shop, false).await.unwrap(), 0);
-    // The shop may come again.
+    // The shop may return.
     chunks.put_if_absent(&own[0], b"{}").await.unwrap();
     assert!(chunks.get(&own[0], None).await.unwrap().is_some());
 }
@@ -70,7 +70,7 @@ pub async fn messages_and_dead_letters_of_a_shop_are_removed(backend: &Backend) 
     assert_eq!(queue.remove_shop(&shop, false).await.unwrap(), 0);
     assert_eq!(queue.depth(&other).await.unwrap(), 2);
     assert_eq!(queue.dead_letters(&other).await.unwrap().len(), 1);
-    // The shop may come again; SQS makes it wait a minute.
+    // The shop may return. SQS accepts a queue of the same name after a minute only.
     backend.clock.sleep(MINUTE * 2).await;
     let job = backend.job(&shop);
     queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
@@ -90,10 +90,10 @@ pub async fn the_ledgers_of_a_shop_are_removed(backend: &Backend) {
     let job = backend.job(&shop);
     let refusal = LastRefusal::of(&ReportEntry::new(EntryClass::Failed, "bad", "so"), &job);
     for scope in own.iter().chain([&scope(&other, "marqo", "one")]) {
-        let records = (0..40).map(|n| {
-            let product = ProductId::new(format!("{n}")).unwrap();
+        let records = (0..40).map(|number| {
+            let product = ProductId::new(number.to_string()).unwrap();
             let mut record = LedgerRecord::new(product, job.id.clone(), backend.clock.now());
-            record.add_document(DocumentId::new(format!("{n}")).unwrap());
+            record.add_document(DocumentId::new(number.to_string()).unwrap());
             record
         });
         store_records(&**ledger, scope, &records.collect::<Vec<_>>()).await;
@@ -127,11 +127,11 @@ pub async fn the_jobs_of_a_shop_are_removed(backend: &Backend) {
     }
     assert_eq!(jobs.chunk(&first.id, 0).await.unwrap(), None);
     assert_eq!(jobs.reports(&first.id).await.unwrap(), [""; 0]);
-    // A late message is dropped.
+    // A worker that receives a late message of the job finds no chunk, and drops the message.
     assert!(matches!(jobs.claim(&first.id, sent.seq, MINUTE).await.unwrap(), Claim::Unknown));
     assert_eq!(jobs.remove_shop(&shop, false).await.unwrap(), 0);
     assert!(jobs.get(&theirs.id).await.unwrap().is_some());
-    // The shop may come again.
+    // The shop may return.
     let (again, _) = ended_job(backend, &shop).await;
     let listed = jobs.list(Some(&shop), 9).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|found| (&found.job.id, found.job.sequence)).collect();
@@ -160,7 +160,7 @@ pub async fn the_indexes_of_a_shop_are_known_until_it_is_removed(backend: &Backe
     let jobs = &backend.stores.jobs;
     let (shop, other, one, two) =
         (backend.name("shop"), backend.name("shop"), backend.name("a"), backend.name("b"));
-    // A name that begins as the shop's is another one's.
+    // A shop whose name begins with the first one's.
     let longer = format!("{shop}#INDEX");
     for (shop_id, index_name, target) in [
         (&shop, &one, "marqo"),

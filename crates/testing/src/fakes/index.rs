@@ -1,4 +1,4 @@
-//! An index in memory that fails on purpose.
+//! A fake of the `Index` port: an index in memory that fails when a script says so.
 
 use async_trait::async_trait;
 use host_core::{
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// The result of one call that writes; calls after the script succeed.
+/// The result of one call of [`Index::write`]; calls after the end of the script succeed.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// It fails, and may succeed later.
@@ -27,7 +27,7 @@ pub enum Next {
     Refuse(&'static str),
     /// It returns no outcome.
     TooFewOutcomes,
-    /// It takes so long, in tokio's time, and then works.
+    /// It takes so long, in tokio's time, and then succeeds.
     Slow(Duration),
     /// It takes so long, in tokio's time, and fails; it may succeed later.
     Timeout(Duration),
@@ -36,18 +36,18 @@ pub enum Next {
 /// A document that the index holds.
 #[derive(Clone, Debug)]
 pub struct IndexedDocument {
-    /// The last write; updates have changed it.
+    /// The last write, with the changes of later updates.
     pub write: Write,
     /// The job that wrote it.
     pub job_id: String,
 }
 
-/// What a [`FakeIndex`] holds, has seen and is to do.
+/// What a [`FakeIndex`] holds, what was called, and what it is to do.
 #[derive(Debug, Default)]
 pub struct FakeIndexState {
     /// Its documents.
     pub documents: BTreeMap<DocumentId, IndexedDocument>,
-    /// Those that are archived.
+    /// Documents that are archived: kept, but not listed.
     pub archived: BTreeMap<DocumentId, IndexedDocument>,
     /// The results of the next calls of [`Index::write`].
     pub script: VecDeque<Next>,
@@ -55,17 +55,17 @@ pub struct FakeIndexState {
     pub broken_shop: Option<String>,
     /// Versions that another writer writes of document `1` right before the next changes of it, which are then in conflict.
     pub concurrent_writes: VecDeque<i64>,
-    /// What it is, instead of an embedded catalog.
+    /// Which index it claims to be; `None`: an embedded relational catalog.
     pub id: Option<TargetId>,
-    /// The server that it names.
+    /// The server that it claims to be on.
     pub server: Option<String>,
-    /// Most documents that it lists.
+    /// Most documents that it claims to be able to list; `None`: all.
     pub list_limit: Option<u64>,
     /// Calls of [`Index::stored`].
     pub reads: u64,
-    /// The shop of each call of [`Index::write`] and [`Index::update`], in their order.
+    /// The shop of each call of [`Index::write`] and [`Index::update`], in the order of the calls.
     pub written_shops: Vec<String>,
-    /// All that was written in full, in its order.
+    /// All documents of [`Index::write`], in the order in which they were written.
     pub history: Vec<Write>,
 }
 
@@ -79,13 +79,16 @@ impl FakeIndexState {
         versions
     }
 
-    fn is_overtaken(&mut self, id: &DocumentId) -> bool {
-        let is_next = id.as_str() == "1";
-        let Some(v) = is_next.then(|| self.concurrent_writes.pop_front()).flatten() else { return false };
+    /// Whether another writer changes the document right before this call. Does that change.
+    fn has_concurrent_write(&mut self, id: &DocumentId) -> bool {
+        let is_contested = id.as_str() == "1";
+        let Some(version) = is_contested.then(|| self.concurrent_writes.pop_front()).flatten() else {
+            return false;
+        };
         let write = Write {
             document: Document { id: id.clone(), fields: Map::new() },
-            version: Map::from_iter([("v".to_owned(), v.into())]),
-            content_hash: format!("other {v}"),
+            version: Map::from_iter([("v".to_owned(), version.into())]),
+            content_hash: format!("other {version}"),
             precondition: Precondition::None,
         };
         self.documents.insert(id.clone(), IndexedDocument { write, job_id: "other".to_owned() });
@@ -93,7 +96,7 @@ impl FakeIndexState {
     }
 
     fn write(&mut self, target: &WriteTarget, write: &Write) -> Outcome {
-        if self.is_overtaken(&write.document.id) {
+        if self.has_concurrent_write(&write.document.id) {
             return Outcome::Conflict;
         }
         self.history.push(write.clone());
@@ -115,7 +118,7 @@ impl FakeIndexState {
     }
 
     fn remove(&mut self, removal: &Removal) -> Outcome {
-        if removal.precondition != Precondition::None && self.is_overtaken(&removal.id) {
+        if removal.precondition != Precondition::None && self.has_concurrent_write(&removal.id) {
             return Outcome::Conflict;
         }
         let held = self.documents.remove(&removal.id);
@@ -128,12 +131,13 @@ impl FakeIndexState {
     }
 }
 
-/// An index in memory that does as a script says. Of preconditions it knows those alone that the script lets fail.
+/// An index in memory that does what a script says. It checks no preconditions: only
+/// [`FakeIndexState::concurrent_writes`] makes conflicts.
 #[derive(Debug, Default)]
 pub struct FakeIndex(Mutex<FakeIndexState>);
 
 impl FakeIndex {
-    /// Its state, to be looked at and changed.
+    /// Its state, for a test to read and change.
     pub fn state(&self) -> MutexGuard<'_, FakeIndexState> {
         self.0.lock().unwrap()
     }

@@ -1,4 +1,4 @@
-//! Something between a caller and an index.
+//! An interceptor between a caller and an index: it sees each call, and can delay it or have it fail.
 
 use async_trait::async_trait;
 use host_core::{
@@ -26,13 +26,13 @@ pub enum IndexCall<'a> {
 /// Watches, delays or fails the calls of an index.
 #[async_trait]
 pub trait Interceptor: Send + Sync {
-    /// Runs before a call; an error is the answer, and the call is not made.
+    /// Runs before a call. An error is returned to the caller, and the index is not called.
     async fn before(&self, _call: IndexCall<'_>) -> Result<(), IndexError> {
         Ok(())
     }
 
-    /// Runs after a call that succeeded, with its outcomes, which only calls that change something have. An error is the
-    /// answer though the call was made.
+    /// Runs after a call that succeeded, with its outcomes, which are empty for calls that only read. An error is
+    /// returned to the caller although the index was called.
     async fn after(&self, _call: IndexCall<'_>, _outcomes: &[Outcome]) -> Result<(), IndexError> {
         Ok(())
     }
@@ -53,7 +53,7 @@ impl<T: Interceptor> Interceptor for Arc<T> {
 pub struct Intercepted<I, T> {
     /// The index.
     pub index: I,
-    /// What is called before it.
+    /// What is called before and after it.
     pub interceptor: T,
 }
 

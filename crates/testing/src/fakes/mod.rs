@@ -1,4 +1,4 @@
-//! Fakes of both ends of the pipeline, plug-ins and indexes, and what stands between the pipeline and its stores.
+//! Fakes of what the pipeline calls: plug-ins and indexes; and gates, which hold up or refuse its calls of real stores.
 
 mod index;
 mod interceptor;

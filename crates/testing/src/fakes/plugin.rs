@@ -1,4 +1,4 @@
-//! A plug-in with simple rules.
+//! A fake plug-in, in all three roles: transform, validator, and comparison of versions.
 
 use async_trait::async_trait;
 use host_core::{
@@ -16,9 +16,10 @@ use std::{
 
 /// A plug-in whose answers follow from words in what it is given.
 ///
-/// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
-/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it reads a
-/// product's text as ids and makes an empty document of each; it refuses the text `bad`, and is stopped by the text `stop`.
+/// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`)
+/// and fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it reads a product's
+/// text as ids, separated by blanks, and makes an empty document of each; it refuses the text `bad`. The text `stop`
+/// makes it fail as a plug-in does that the host has stopped because it failed too often.
 pub struct FakePlugin {
     manifest: PluginManifest,
     is_stopped: AtomicBool,
@@ -45,11 +46,12 @@ impl FakePlugin {
         Self { manifest, is_stopped: AtomicBool::new(false) }
     }
 
-    /// Stops it as a validator, or has it answer again.
+    /// Has it fail as a stopped validator from now on, or answer again.
     pub fn set_stopped(&self, is_stopped: bool) {
         self.is_stopped.store(is_stopped, Relaxed);
     }
 
+    /// A failure of a batch, after these products.
     fn failure(&self, stopped: bool, before: Vec<(Product, ProductOutcome)>) -> BatchFailure {
         let (code, message) = ("broken".to_owned(), "cannot".to_owned());
         BatchFailure { plugin: self.manifest.reference(), code, message, stopped, before }

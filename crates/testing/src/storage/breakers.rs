@@ -1,3 +1,5 @@
+//! The circuit breakers in memory: each stops the workers of an index that refuses everything.
+
 use super::SharedState;
 use async_trait::async_trait;
 use host_core::storage::{Breaker, BreakerScope, Breakers, Cleared, StoreError};
@@ -10,6 +12,7 @@ impl Breakers for SharedState {
 
     async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError> {
         let breakers = &mut self.state().breakers;
+        // What distinguishes two states of a breaker.
         let version = |breaker: &Breaker| (breaker.since, breaker.probes);
         let is_expected = breakers.get(&breaker.scope).map(version) == expected.map(version);
         if is_expected {

@@ -1,3 +1,5 @@
+//! The store of objects (chunks and reports) in memory.
+
 use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
@@ -12,8 +14,8 @@ impl Chunks for SharedState {
         Ok(match self.state().objects.entry(key.to_owned()) {
             Entry::Occupied(object) if object.get() == bytes => Put::AlreadyExists,
             Entry::Occupied(_) => Put::ContentMismatch,
-            Entry::Vacant(place) => {
-                place.insert(bytes.to_vec());
+            Entry::Vacant(entry) => {
+                entry.insert(bytes.to_vec());
                 Put::Created
             }
         })
@@ -49,6 +51,7 @@ impl Chunks for SharedState {
 
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
         let objects = &mut self.state().objects;
+        // Keys are PLATFORM/SHOP/….
         let is_of_shop = |key: &String| key.split('/').nth(1) == Some(shop_id);
         let found = objects.keys().filter(|key| is_of_shop(key)).count();
         if !dry_run {

@@ -1,4 +1,4 @@
-//! Jobs and chunks in memory; counters are computed anew at each read.
+//! The store of jobs and chunks in memory. Counts are not stored, but added up at each read.
 
 use super::{SharedState, refused};
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// A job with its chunks.
 pub(super) struct JobRecord {
     job: Job,
+    /// What ingest recorded when it had published all chunks; `None` before.
     seal: Option<Seal>,
     /// Whether a chunk has been claimed.
     is_started: bool,
@@ -30,9 +31,9 @@ struct ChunkRecord {
     attempts: u32,
     redrive_count: u32,
     first_error: Option<AttemptError>,
-    /// While a worker has it: until when no other can claim it.
+    /// The end of the lease of the worker that holds it; `None` if none does.
     held_until: Option<Timestamp>,
-    /// Set when it is done.
+    /// Set when it is completed.
     outcome: Option<ChunkOutcome>,
 }
 
@@ -68,7 +69,7 @@ impl JobRecord {
         }
     }
 
-    /// The first entries of each class, ingest's before those of chunks.
+    /// The first report entries of each class, ingest's before those of chunks.
     fn samples(&self) -> Vec<ReportEntry> {
         let of_seal = self.seal.iter().flat_map(|seal| &seal.samples);
         let mut samples: Vec<ReportEntry> = Vec::new();
@@ -98,6 +99,7 @@ impl JobRecord {
         }
     }
 
+    /// Why the first quarantined chunk (one that workers could not write) is quarantined.
     fn quarantined(&self) -> Option<String> {
         self.outcomes().find_map(|outcome| outcome.quarantined.as_ref()).map(|reason| reason.message.clone())
     }
@@ -107,7 +109,7 @@ impl JobRecord {
         self.last_error = None;
     }
 
-    /// Whether it ends by that.
+    /// Ends the job if it is sealed and all chunks are counted. True if it ends now.
     fn end_if_complete(&mut self, now: Timestamp) -> bool {
         let is_complete = self.seal.is_some() && self.outcomes().count() == self.chunks.len();
         let ends = is_complete && self.ended_at.is_none();
@@ -117,7 +119,7 @@ impl JobRecord {
         ends
     }
 
-    /// Whether it has not ended, or chunks that it published are not counted.
+    /// Whether chunks of the job may wait: it has not ended, or some of its chunks are not counted.
     fn has_waiting_chunks(&self) -> bool {
         self.ended_at.is_none() || self.outcomes().count() < self.chunks.len()
     }
@@ -126,7 +128,7 @@ impl JobRecord {
         self.seal.is_none() && self.ended_at.is_none()
     }
 
-    /// Releases all leases; the attempts count.
+    /// Releases all leases; the attempts stay counted.
     pub(super) fn release_orphaned(&mut self) {
         self.chunks.values_mut().for_each(|chunk| chunk.held_until = None);
     }
@@ -145,7 +147,7 @@ impl ChunkRecord {
         }
     }
 
-    /// Whether this lease still holds the chunk. One that has expired does, until another claim.
+    /// Whether this lease still holds the chunk. An expired lease does, until another worker claims the chunk.
     fn is_held_by(&self, lease: &ChunkLease) -> bool {
         self.outcome.is_none() && self.held_until.is_some() && self.fencing_token == lease.fencing_token
     }
@@ -191,13 +193,15 @@ impl Jobs for SharedState {
 
     async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {
         let jobs = &self.state().jobs;
-        let is_it = |record: &&JobRecord| {
+        let is_unfinished = |record: &&JobRecord| {
             record.ended_at.is_none()
                 && record.job.shop_id == shop_id
                 && record.job.fingerprint == fingerprint
         };
-        let newest =
-            jobs.values().filter(is_it).max_by_key(|record| (record.job.sequence, record.job.created_at));
+        let newest = jobs
+            .values()
+            .filter(is_unfinished)
+            .max_by_key(|record| (record.job.sequence, record.job.created_at));
         Ok(newest.map(|record| record.job.clone()))
     }
 
@@ -343,7 +347,7 @@ impl Jobs for SharedState {
         let jobs = &mut self.state().jobs;
         let Some(chunk) = chunk_of(jobs, &lease.job_id, lease.seq) else { return Ok(false) };
         if !chunk.is_held_by(lease) {
-            // Released before, and not claimed since.
+            // True if this lease was released before and the chunk was not claimed since.
             return Ok(chunk.outcome.is_none() && chunk.fencing_token == lease.fencing_token);
         }
         chunk.held_until = None;

@@ -1,3 +1,5 @@
+//! The ledger in memory: what became of each product, by shop, target and index.
+
 use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
@@ -6,7 +8,8 @@ use host_core::{
 };
 use std::ops::Bound;
 
-/// Record and last refusal, apart as in every backend: a product that was only ever refused has no record.
+/// What is stored of a product. Record and last refusal are apart, as in every backend: a product that was only ever
+/// refused has no record.
 #[derive(Clone, Default)]
 pub(super) struct Stored {
     record: Option<LedgerRecord>,

@@ -1,4 +1,5 @@
-//! Processes: workers and ingests.
+//! The processes that work in the storage: registered workers, and ingests, of which a shop and index may have one at a
+//! time.
 
 use super::SharedState;
 use async_trait::async_trait;
@@ -9,10 +10,10 @@ use host_core::{
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// How long the ingest lease lasts that its holder can no longer release.
+/// How long an ingest lease lasts after its holder ended without releasing it.
 const INGEST_LEASE: Duration = Duration::from_secs(60);
 
-/// How often a process checks whether the ingest lease is free.
+/// Interval at which a waiting process checks whether the ingest lease is free.
 const INGEST_POLL: Duration = Duration::from_secs(1);
 
 /// Shop and index.
@@ -25,6 +26,7 @@ fn ingest_key(job: &Job) -> IngestKey {
 /// The live processes.
 #[derive(Default)]
 pub(super) struct Processes {
+    /// Number of registered workers.
     workers: usize,
     ingests: BTreeMap<IngestKey, Holder>,
 }
@@ -32,7 +34,7 @@ pub(super) struct Processes {
 /// The holder of an ingest lease.
 enum Holder {
     Alive,
-    /// It crashed, or dropped the guard; its lease ends then.
+    /// It crashed, or dropped the guard; the lease ends at this time.
     Gone(Timestamp),
 }
 
@@ -41,6 +43,7 @@ impl Processes {
         self.workers > 0
     }
 
+    /// Whether an ingest lease of the job's shop and index is held.
     pub(super) fn has_ingest(&self, job: &Job, now: Timestamp) -> bool {
         match self.ingests.get(&ingest_key(job)) {
             Some(Holder::Alive) => true,
@@ -50,10 +53,11 @@ impl Processes {
     }
 }
 
-/// A process that works; it ends when this is dropped.
+/// The registration of a process; dropping it says that the process has ended.
 pub(super) struct Registration(Arc<SharedState>);
 
 impl Registration {
+    /// Registers a process. If it is the only one, it releases what processes that have ended still held.
     pub(super) fn new(shared: Arc<SharedState>) -> Self {
         {
             let state = &mut *shared.state();
@@ -80,6 +84,7 @@ pub(super) struct IngestLease {
 }
 
 impl IngestLease {
+    /// Waits until the lease is free, and takes it.
     pub(super) async fn acquire(shared: &Arc<SharedState>, job: &Job) -> Self {
         loop {
             {
@@ -96,7 +101,7 @@ impl IngestLease {
 
 #[async_trait]
 impl IngestGuard for IngestLease {
-    /// Its holder renews it for as long as it lives.
+    /// Never completes: a living holder does not lose its lease.
     async fn lost(&self) {
         std::future::pending::<()>().await;
     }

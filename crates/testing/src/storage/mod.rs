@@ -1,6 +1,7 @@
-//! A storage in memory that is as strict as the ports allow: a receipt is void once its message is visible again or released, a
-//! resent message is remembered for five minutes only, a lease ends on the instant, an ingest right that was dropped
-//! without a release lasts until its lease ends. What works on it relies on nothing that another backend may refuse.
+//! A storage in memory that is as strict as the ports allow, so that code that works on it relies on nothing that
+//! another backend may refuse. The receipt of a delivery is void once the message is visible again or released, a
+//! message that was sent is remembered for five minutes only, leases end exactly on time, and an ingest lease that was
+//! dropped without a release lasts to its end.
 
 use crate::conformance::Backend;
 use async_trait::async_trait;
@@ -38,24 +39,27 @@ pub struct Memory {
 struct SharedState {
     /// The clock of the process.
     clock: SharedClock,
-    /// The clock of the queues, as of SQS: messages are invisible by it, whatever the processes' clocks say.
+    /// The clock of the queues. As in SQS, it decides when messages are visible, whatever the processes' clocks say.
     queue_clock: SharedClock,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Chunks and reports, by key.
     objects: BTreeMap<String, Vec<u8>>,
     queues: queue::Queues,
     jobs: BTreeMap<JobId, jobs::JobRecord>,
     /// The last number that a job got, by shop and index.
     sequences: BTreeMap<(String, String), u64>,
-    /// What jobs were created for.
+    /// The shops, targets and indexes that jobs were created for.
     indexes: Vec<LedgerScope>,
-    /// JSON texts by the index's name.
+    /// JSON texts, by name of the index.
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
+    /// Circuit breakers that are open.
     breakers: BTreeMap<BreakerScope, Breaker>,
+    /// Circuit breakers as they were cleared last.
     cleared_breakers: BTreeMap<BreakerScope, Breaker>,
     shop_removals: BTreeMap<String, ShopRemoval>,
     processes: lifecycle::Processes,
@@ -79,15 +83,15 @@ impl Memory {
         self.process_with_clock(self.shared.clock.clone())
     }
 
-    /// Another process, whose clock is another one. Leases of chunks are by the clocks of their processes; messages are by that of
-    /// the storage.
+    /// Another process, with a clock of its own. The leases of its chunks end by that clock; messages become visible by
+    /// the clock of the storage.
     pub fn process_with_clock(&self, clock: SharedClock) -> Self {
         let SharedState { queue_clock, state, .. } = &*self.shared;
         let shared = SharedState { clock, queue_clock: queue_clock.clone(), state: state.clone() };
         Self { shared: Arc::new(shared), registration: Arc::default() }
     }
 
-    /// For the conformance suites.
+    /// This storage as the conformance suites need it.
     pub fn backend(&self) -> Backend {
         Backend {
             stores: self.stores(),
@@ -133,7 +137,7 @@ impl Storage for Memory {
         Ok((superseded, Box::new(guard)))
     }
 
-    /// There is nothing to do: the first process that registers after a crash repairs what it left.
+    /// Does nothing: the first process that registers after a crash releases what the crashed ones held.
     async fn run_maintenance(&self) -> Infallible {
         std::future::pending().await
     }
@@ -171,7 +175,7 @@ impl JobRemover for Memory {
     }
 }
 
-/// An error that only another call avoids.
+/// An error that the same call meets again.
 fn refused(action: &str, reason: String) -> StoreError {
     StoreError { action: action.to_owned(), kind: StoreErrorKind::Permanent, source: reason.into() }
 }

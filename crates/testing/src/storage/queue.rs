@@ -1,4 +1,5 @@
-//! The queues: SQS FIFO's semantics on maps.
+//! The queues in memory, with the semantics of SQS FIFO: of each lane of a shop one message at a time is in flight
+//! (delivered, and invisible to others), and a receipt names one delivery.
 
 use super::SharedState;
 use async_trait::async_trait;
@@ -15,20 +16,20 @@ use std::{
     time::Duration,
 };
 
-/// How long a message that was sent is remembered, as in SQS.
+/// How long a message that was sent is remembered, so that it is not sent twice; as in SQS.
 const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Dead letters of one receive.
+/// Most dead letters (messages that no worker could handle) of one receive.
 const MAX_DEAD_LETTERS: usize = 10;
 
 /// The queues of all shops.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// A queue exists from its first message on.
+    /// By shop; a queue exists from its first message on.
     shops: BTreeMap<String, ShopQueue>,
-    /// When a message was sent: of a job, a chunk and a redrive count.
+    /// When each message was sent, by job, number of the chunk, and redrive count.
     sent: HashMap<(JobId, u32, u32), Timestamp>,
-    /// Messages and deliveries so far, for numbers that occur once.
+    /// Number of messages and deliveries so far, so that each gets a number of its own.
     count: u64,
 }
 
@@ -43,12 +44,14 @@ struct Message<T> {
     /// In the order in which they were sent.
     number: u64,
     receive_count: u32,
+    /// The last delivery, unless it was released.
     in_flight: Option<InFlight>,
     visible_from: Timestamp,
 }
 
-/// The delivery of a message, until it is visible again.
+/// The delivery of a message.
 struct InFlight {
+    /// Its number.
     delivery: u64,
 }
 
@@ -57,12 +60,14 @@ impl<T> Message<T> {
         Self { body, number, receive_count: 0, in_flight: None, visible_from: Timestamp::MIN }
     }
 
+    /// Records a delivery, by its number.
     fn deliver(&mut self, delivery: u64, until: Timestamp) {
         self.receive_count += 1;
         self.in_flight = Some(InFlight { delivery });
         self.visible_from = until;
     }
 
+    /// Whether this delivery is the last one, and the message is still invisible.
     fn is_in_flight(&self, delivery: u64, now: Timestamp) -> bool {
         self.visible_from > now && self.in_flight.as_ref().is_some_and(|flight| flight.delivery == delivery)
     }
@@ -74,6 +79,7 @@ enum Delivered {
     DeadLetter { shop_id: String, delivery: u64 },
 }
 
+/// The kind in receipts of dead letters; those of messages have their lane there.
 const DEAD_LETTER: &str = "dead-letter";
 
 fn receipt(kind: impl std::fmt::Display, delivery: u64, shop_id: &str) -> Receipt {
@@ -81,6 +87,7 @@ fn receipt(kind: impl std::fmt::Display, delivery: u64, shop_id: &str) -> Receip
 }
 
 impl Delivered {
+    /// Parses `KIND/DELIVERY/SHOP`.
     fn of(receipt: &Receipt) -> Option<Self> {
         let mut parts = receipt.0.splitn(3, '/');
         let (kind, delivery) = (parts.next()?, parts.next()?.parse().ok()?);
@@ -98,7 +105,8 @@ impl Queues {
         self.count
     }
 
-    /// Changes what a valid receipt names with one of two functions; false if it is void.
+    /// Calls one of two functions with what a valid receipt names: the lane whose first message it is, or the dead
+    /// letters and its position among them. False if the receipt is void.
     fn change(
         &mut self,
         receipt: &Receipt,
@@ -117,8 +125,9 @@ impl Queues {
             Some(Delivered::DeadLetter { shop_id, delivery }) => {
                 let Some(queue) = self.shops.get_mut(&shop_id) else { return false };
                 let dead_letters = &mut queue.dead_letters;
-                let at = dead_letters.iter().position(|dead_letter| dead_letter.is_in_flight(delivery, now));
-                at.map(|at| dead_letter(dead_letters, at)).is_some()
+                let position =
+                    dead_letters.iter().position(|dead_letter| dead_letter.is_in_flight(delivery, now));
+                position.map(|position| dead_letter(dead_letters, position)).is_some()
             }
             None => false,
         }
@@ -141,6 +150,7 @@ impl Queues {
     }
 }
 
+/// The message that a valid receipt names.
 fn first(lane: &mut VecDeque<Message<ChunkRef>>) -> &mut Message<ChunkRef> {
     lane.front_mut().expect("a valid receipt names the first message of its lane")
 }
@@ -206,7 +216,7 @@ impl Queue for SharedState {
             receipt,
             now,
             |lane| first(lane).visible_from = now + visibility,
-            |dead_letters, at| dead_letters[at].visible_from = now + visibility,
+            |dead_letters, position| dead_letters[position].visible_from = now + visibility,
         ))
     }
 
@@ -219,7 +229,7 @@ impl Queue for SharedState {
             receipt,
             now,
             |lane| release(first(lane), now + delay),
-            |dead_letters, at| release(&mut dead_letters[at], now + delay),
+            |dead_letters, position| release(&mut dead_letters[position], now + delay),
         ))
     }
 
@@ -228,10 +238,10 @@ impl Queue for SharedState {
         let remove_message = |lane: &mut VecDeque<_>| {
             lane.pop_front();
         };
-        let remove_letter = |dead_letters: &mut Vec<_>, at| {
-            dead_letters.remove(at);
+        let remove_dead_letter = |dead_letters: &mut Vec<_>, position| {
+            dead_letters.remove(position);
         };
-        Ok(queues.change(receipt, now, remove_message, remove_letter))
+        Ok(queues.change(receipt, now, remove_message, remove_dead_letter))
     }
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {

@@ -1,3 +1,5 @@
+//! The settings of indexes in memory: JSON that is parsed when it is read.
+
 use super::SharedState;
 use async_trait::async_trait;
 use host_core::storage::{IndexDocument, Settings, StoreError, StoreErrorKind};

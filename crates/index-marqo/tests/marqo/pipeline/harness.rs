@@ -1,4 +1,4 @@
-//! Workers on a server that fails, and what they ask it.
+//! Two workers on one Marqo stand-in that fails, and a recorder of their calls to the index.
 
 use super::plan::Chunk;
 use crate::waiting::SteppingClock;
@@ -28,20 +28,22 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) const SHOP: &str = "tests.myshopify.com";
 pub(super) const INDEX: &str = "shop";
+/// How long a worker may hold a chunk without a heartbeat.
 const LEASE: Duration = Duration::from_secs(600);
 
 /// The workers' calls to the index and its answers.
 #[derive(Default)]
 pub(super) struct Recorder {
-    /// How often each chunk was begun, by its documents.
+    /// How often workers began each chunk, by the ids of its documents.
     pub(super) begun: Mutex<BTreeMap<Vec<DocumentId>, u32>>,
-    /// Ids and versions that were written, as the index answered.
+    /// Ids and versions of which the index answered that they are written.
     pub(super) acknowledged: Mutex<Vec<(String, u64)>>,
 }
 
 #[async_trait]
 impl Interceptor for Recorder {
     async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
+        // A worker begins a chunk by reading the stored versions.
         if let IndexCall::Stored(ids) = call {
             *self.begun.lock().unwrap().entry(ids.to_vec()).or_default() += 1;
         }
@@ -59,7 +61,7 @@ impl Interceptor for Recorder {
     }
 }
 
-/// A server, stores, and two workers as in two processes: they share the stores alone.
+/// A server, stores, and two workers as in two processes: each has its own client of the index; they share the stores.
 pub(super) struct Harness {
     pub(super) server: Arc<StandIn>,
     clock: Arc<SteppingClock>,
@@ -85,10 +87,10 @@ impl Harness {
             ..IndexSettings::default()
         };
         settings.store(stores.settings.as_ref(), INDEX).await.unwrap();
-        let rules = Arc::new(FakePlugin::default());
+        let plugin = Arc::new(FakePlugin::default());
         let recorder = Arc::new(Recorder::default());
         let workers = [(); 2].map(|()| {
-            // The one timeout that takes real time.
+            // In real time, unlike all others: how long an answer that never comes is waited for.
             let config =
                 MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
             let marqo =
@@ -106,8 +108,8 @@ impl Harness {
             Arc::new(Worker::new(
                 stores.clone(),
                 index,
-                rules.clone(),
-                rules.clone(),
+                plugin.clone(),
+                plugin.clone(),
                 shared.clone(),
                 settings,
             ))
@@ -115,6 +117,7 @@ impl Harness {
         Self { server, clock, stores, workers, recorder }
     }
 
+    /// Publishes the chunks as one job, as ingest does.
     pub(super) async fn publish(&self, chunks: &[Chunk]) -> JobId {
         let job = Job {
             index_name: INDEX.to_owned(),
@@ -128,7 +131,7 @@ impl Harness {
         job.id
     }
 
-    /// Some of the workers until the job has ended.
+    /// Runs these workers until the job has ended; an error if one of them stops.
     pub(super) async fn run(
         &self,
         workers: &[Arc<Worker>],
@@ -143,7 +146,7 @@ impl Harness {
         Ok(self.stores.jobs.get(id).await.unwrap().unwrap())
     }
 
-    /// All that the job says of its items.
+    /// All entries of the job's reports: one for each item that was not simply written.
     pub(super) async fn report(&self, id: &JobId) -> Vec<Value> {
         let mut entries = Vec::new();
         for key in self.stores.jobs.reports(id).await.unwrap() {
@@ -155,14 +158,15 @@ impl Harness {
         entries
     }
 
+    /// Number of add requests so far.
     pub(super) fn adds(&self) -> usize {
         self.server.requests().iter().filter(|request| request.operation == Call::Add).count()
     }
 
     /// The longest wait that was not a heartbeat.
     pub(super) fn longest_wait(&self) -> Duration {
-        // A beat of a chunk's lease, and what is left of it then.
-        let is_beat = |time: &Duration| *time > LEASE / 4;
-        self.clock.slept().into_iter().filter(|time| !is_beat(time)).max().unwrap_or_default()
+        // Heartbeats wait for a fraction of the lease, far longer than any retry.
+        let is_heartbeat = |time: &Duration| *time > LEASE / 4;
+        self.clock.slept().into_iter().filter(|time| !is_heartbeat(time)).max().unwrap_or_default()
     }
 }

@@ -1,5 +1,5 @@
-//! From chunks to the index with everything in between, while nearly a third of all requests fail: two workers, their
-//! stores, write protection, and 20,000 items, of which many are versions of one document.
+//! From chunks to the index while nearly a third of all requests fail: two workers, their stores, write protection (the
+//! comparison of versions before a write), and 20,000 items, many of which are versions of the same document.
 
 use crate::storm;
 use harness::{Harness, INDEX, SHOP};
@@ -12,16 +12,18 @@ use std::{collections::BTreeMap, time::Duration};
 mod harness;
 mod plan;
 
+/// The string, or nothing if the value is none.
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Of 100 requests, 30 fail.
+/// Faults of which each add, read or delete request has one with a probability of 30%.
 fn faults() -> Vec<FaultRule> {
-    let share = |faults: usize| 1.0 - 0.7_f64.powf(1.0 / faults as f64);
+    // Each fault is drawn for itself, so that all together are absent with a probability of 0.7.
+    let probability = |faults: usize| 1.0 - 0.7_f64.powf(1.0 / faults as f64);
     let in_operation = |faults: Vec<Fault>, operation| {
-        let share = share(faults.len());
-        storm::rules(faults, share, operation)
+        let probability = probability(faults.len());
+        storm::rules(faults, probability, operation)
     };
     let more = [
         Fault::SchemaRaced,
@@ -39,7 +41,7 @@ fn faults() -> Vec<FaultRule> {
 }
 
 #[tokio::test]
-async fn a_storm_over_20_000_items_costs_none_of_them() {
+async fn of_20_000_items_none_is_lost_while_a_third_of_all_requests_fails() {
     let seed = std::env::var("HOST_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("HOST_TEST_SEED={seed}");
     let plan = Plan::new(seed);
@@ -50,14 +52,15 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         .await
         .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
 
-    // Only those fail that must: by the validator, or because no server takes numbers in an array.
+    // Only those items fail that must: those that the validator refuses, and those with an array of numbers, which no
+    // Marqo server accepts.
     let must_fail =
         |entry: &Value| entry["code"] == "bad-title" || text(&entry["message"]).contains("Unsupported type");
     let failed = harness.report(&id).await.into_iter().filter(|entry| entry["class"] == "failed");
-    let wronged: Vec<Value> = failed.filter(|entry| !must_fail(entry)).collect();
-    assert!(wronged.is_empty(), "{wronged:#?}");
+    let wrongly_failed: Vec<Value> = failed.filter(|entry| !must_fail(entry)).collect();
+    assert!(wrongly_failed.is_empty(), "{wrongly_failed:#?}");
 
-    // Exactly once, each in its class.
+    // Each item is counted exactly once, in its class.
     assert_eq!((job.status, job.counts), (JobStatus::Failed, plan.counts));
     assert_eq!((job.counts.total(), job.completed_chunks as usize), (ITEMS as u64, plan.chunks.len()));
     assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
@@ -77,15 +80,16 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         plan.held.iter().map(|(product, held)| (format!("p{product}"), held.clone())).collect();
     assert!(held == expected, "{:?}", held.iter().zip(&expected).find(|(held, expected)| held != expected));
 
-    // Never older than it was before, and no version twice.
+    // No document was replaced by an older version, and no version was written twice.
     let history = harness.server.history(INDEX);
     for (id, writes) in &history {
         let versions: Vec<Option<u64>> = writes.iter().map(|write| write.version.as_u64()).collect();
-        for two in versions.windows(2) {
-            assert!(two[0].is_none() || two[1].is_none() || two[0] < two[1], "{id}: {versions:?}");
+        for pair in versions.windows(2) {
+            // A removal has no version.
+            assert!(pair[0].is_none() || pair[1].is_none() || pair[0] < pair[1], "{id}: {versions:?}");
         }
     }
-    // What was acknowledged was written.
+    // What the index acknowledged to a worker was written.
     let acknowledged = harness.recorder.acknowledged.lock().unwrap();
     for (id, version) in acknowledged.iter() {
         let is_written =
@@ -93,7 +97,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         assert!(is_written, "version {version} of {id} was acknowledged and is not there");
     }
 
-    // Bounds.
+    // Attempts and waits are bounded: 9 attempts at a chunk and at a request, and 40 s between two of them.
     let most_begun = harness.recorder.begun.lock().unwrap().values().copied().max().unwrap_or_default();
     assert!(most_begun <= 9, "a chunk was begun {most_begun} times");
     let mut sent: BTreeMap<Vec<String>, u32> = BTreeMap::new();
@@ -105,7 +109,8 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     assert!(most_busy < 9, "a request was sent again {most_busy} times because of 409");
     assert!(harness.longest_wait() <= Duration::from_secs(40), "{:?}", harness.longest_wait());
 
-    // Questions about server and index are repeated as time passes; no fault befalls them but `Hang`.
+    // Enough requests failed for this test to mean something. Requests about the server and the index are not counted:
+    // none of the faults except `Hang` happens to them.
     let of_documents = [Call::Add, Call::GetMany, Call::Delete];
     let of_documents = requests.iter().filter(|request| of_documents.contains(&request.operation));
     let all = of_documents.clone().count();
@@ -117,16 +122,17 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     assert!(failed * 100 > all * 25, "too few requests failed: {failed} of {all}");
 }
 
-fn ten() -> Vec<Chunk> {
-    let line = |n: u32| json!({ "_id": format!("p{n}"), "v": 1, "title": "A mug" }).to_string();
+/// One chunk of ten documents.
+fn ten_documents() -> Vec<Chunk> {
+    let line = |number: u32| json!({ "_id": format!("p{number}"), "v": 1, "title": "A mug" }).to_string();
     vec![Chunk { lane: 0, operation: Operation::AddDocuments, lines: (0..10).map(line).collect() }]
 }
 
 #[tokio::test]
-async fn each_bound_of_attempts_is_kept_and_then_nothing_is_lost() {
+async fn a_worker_stops_at_the_bound_of_attempts_and_a_later_run_completes_the_job() {
     for (fault, chunk_attempts, sends) in [(Fault::SchemaLocked, 1, 9), (Fault::Internal, 9, 81)] {
         let harness = Harness::new(7, vec![FaultRule::new(fault.clone()).on(Call::Add)]).await;
-        let id = harness.publish(&ten()).await;
+        let id = harness.publish(&ten_documents()).await;
         let stop = harness.run(&harness.workers[..1], &id).await.unwrap_err();
         assert_eq!(stop.attempts, chunk_attempts, "{fault:?}: {stop:?}");
         assert_eq!(harness.adds(), sends, "{fault:?}");

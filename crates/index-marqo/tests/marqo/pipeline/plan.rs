@@ -1,11 +1,13 @@
-//! Random items and their expected outcomes.
+//! A plan: random items in chunks, and what must have become of each when their job has ended.
 
 use host_core::model::{Counts, Operation};
 use host_testing::next_random;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Lanes of the job: chunks of one lane are written in order, and all versions of a product are in one lane.
 const LANES: u64 = 6;
+/// Items of all chunks together.
 pub(super) const ITEMS: usize = 20_000;
 
 /// A chunk to be published.
@@ -15,14 +17,16 @@ pub(super) struct Chunk {
     pub(super) lines: Vec<String>,
 }
 
-/// Random items and their expected outcomes.
+/// Random items in chunks, and their expected outcomes.
 pub(super) struct Plan {
+    /// State of the random numbers.
     random: u64,
     pub(super) chunks: Vec<Chunk>,
+    /// Expected counts of the job.
     pub(super) counts: Counts,
-    /// Version and title of each document in the end.
+    /// Version and title of each document that the index must hold in the end, by number of the product.
     pub(super) held: BTreeMap<u64, (u64, String)>,
-    /// The highest version of each, whatever its outcome.
+    /// The highest version of each product so far, whatever its outcome.
     newest: BTreeMap<u64, u64>,
 }
 
@@ -45,15 +49,17 @@ impl Plan {
         plan
     }
 
+    /// A random number below a limit.
     fn below(&mut self, limit: u64) -> u64 {
         next_random(&mut self.random) % limit
     }
 
-    /// A chunk of distinct documents of one lane.
+    /// Adds a chunk of distinct products of one lane.
     fn chunk(&mut self, is_removal: bool, items: usize) {
         let lane = self.below(LANES);
         let mut products = BTreeSet::new();
         while products.len() < items {
+            // 1,200 products a lane, so that each gets several versions.
             products.insert(lane + LANES * self.below(1200));
         }
         let operation = if is_removal { Operation::DeleteDocuments } else { Operation::AddDocuments };
@@ -62,38 +68,42 @@ impl Plan {
         self.chunks.push(Chunk { lane: lane as u16, operation, lines });
     }
 
-    /// A line, whose outcome is counted.
+    /// A line to add the product, with an outcome drawn at random, which is counted.
     fn document(&mut self, product: u64) -> String {
         let stored = self.held.get(&product).cloned();
         let newest = self.newest.entry(product).or_default();
         *newest += 1;
-        let newer = *newest;
-        let (mut version, mut title) = (newer, format!("Mug {product} of {newer}"));
-        let mut more = json!({});
+        let next = *newest;
+        let (mut version, mut title) = (next, format!("Mug {product} of {next}"));
+        let mut extra = json!({});
         match (self.below(100), stored) {
             (0, _) => {
+                // Not JSON: the rest of the line is missing.
                 self.counts.skipped += 1;
                 return format!("{{\"_id\":\"p{product}\",");
             }
             (1..4, _) => {
+                // The validator refuses it.
                 self.counts.failed += 1;
-                more = json!({ "bad": true });
+                extra = json!({ "bad": true });
             }
             (4..7, _) => {
-                // No server takes it.
+                // No Marqo server accepts an array of numbers.
                 self.counts.failed += 1;
-                more = json!({ "sizes": [1, 2] });
+                extra = json!({ "sizes": [1, 2] });
             }
             (7..15, Some((stored, _))) if stored > 1 => {
+                // Older than what the index holds.
                 self.counts.conflict += 1;
                 version = stored - 1;
             }
             (15..22, Some((stored, _))) => {
+                // The same version with other content.
                 self.counts.conflict += 1;
                 version = stored;
             }
             (22..28, Some((stored, same))) => {
-                // Sent twice in one job: it is as this job wants it.
+                // The same version and content again: as this job itself wrote it, it counts as processed.
                 self.counts.processed += 1;
                 (version, title) = (stored, same);
             }
@@ -103,15 +113,17 @@ impl Plan {
             }
         }
         let mut fields = json!({ "_id": format!("p{product}"), "v": version, "title": title });
-        fields.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        fields.as_object_mut().unwrap().extend(extra.as_object().cloned().unwrap());
         fields.to_string()
     }
 
+    /// A line to remove the product; its outcome is counted.
     fn removal(&mut self, product: u64) -> String {
         let newest = self.newest.entry(product).or_default();
         *newest += 1;
         let mut version = *newest;
         match self.held.get(&product) {
+            // Older than what the index holds.
             Some((stored, _)) if *stored > 1 && *stored % 3 == 0 => {
                 self.counts.conflict += 1;
                 version = stored - 1;
