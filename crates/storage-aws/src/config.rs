@@ -1,4 +1,4 @@
-//! The settings of this backend.
+//! The settings of the storage on AWS, the section `[aws]` of `host.toml`.
 
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
@@ -45,17 +45,17 @@ impl Default for AwsConfig {
     }
 }
 
-/// A chunk must be there when its message is read, which may wait for 14 days in the queue and, redriven or not, for 14 more among the
-/// dead letters.
+/// SQS keeps a message for up to 14 days in the queue and 14 more in the dead-letter queue. The chunk that the message
+/// names must exist for longer.
 const LONGER_THAN_MESSAGES: Duration = Duration::from_secs(29 * 86_400);
 
-/// How long jobs, chunks and reports are kept, where the settings ask for `retention`: nothing here looks whether a message still needs
-/// them before they expire.
+/// How long jobs, chunks and reports are kept if the settings ask for `retention`. It is never shorter than the life of
+/// a message, because S3 and DynamoDB remove what has expired without asking whether a message still needs it.
 pub(crate) fn kept(retention: Duration) -> Duration {
     retention.max(LONGER_THAN_MESSAGES)
 }
 
-/// Characters of the longest `env`, with which the names of bucket and queues fit.
+/// Characters of the longest `env`: the name of the bucket, which adds 25, may have 63.
 const MAX_ENV: usize = 38;
 
 impl AwsConfig {
