@@ -11,19 +11,19 @@ pub struct AwsConfig {
     pub env: String,
     /// Region; without one, that of AWS_REGION or the profile.
     pub region: Option<String>,
-    /// One endpoint for all services, for a stand-in.
+    /// URL of a server that answers in place of AWS, for all services: for tests and demos.
     pub endpoint_url: Option<String>,
     /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
-    /// Other buckets from which the chunks of other programs' messages are read; `bucket` always is.
+    /// Buckets besides `bucket` from which chunks are read if messages of programs other than host name them.
     pub source_buckets: Vec<String>,
     /// Ingest lease in seconds; another process may take over once it expires.
     pub ingest_lease_seconds: NonZeroU32,
-    /// Interval of the recovery sweep of `host work`, in minutes, however many of them work; 0 for never, where `host aws sweep` does
-    /// it.
+    /// Interval of the recovery sweep in minutes, one sweep for all `host work` processes together; 0 for never, where
+    /// `host aws sweep` does it.
     pub sweep_minutes: u32,
-    /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a message that
-    /// it saw within the last 5.
+    /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a
+    /// message that it saw within the last 5.
     pub resend_minutes: NonZeroU32,
     /// A Lambda function begins no chunk when less than this time is left, in seconds.
     pub lambda_reserve_seconds: u32,

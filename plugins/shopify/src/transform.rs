@@ -121,7 +121,7 @@ fn is_removed(root: &Record<'_>, config: &Config, diagnostics: &mut Diagnostics<
         || (config.gift_cards == ListingPolicy::Remove && root.gift_card.0 == Some(true))
 }
 
-/// The fields of a product, as JSON, by which the version role compares its removal with what the index has.
+/// The fields of a product, as JSON, by which a plug-in decides whether its removal is newer than what the index has.
 fn version_of(root: &Record<'_>) -> String {
     let mut json = String::from("{");
     let updated_at = sanitize(root.updated_at.get().unwrap_or_default());

@@ -92,7 +92,7 @@ impl DynamoJobs {
 pub(super) struct Totals {
     /// The counts of all items.
     pub(super) counts: Counts,
-    /// Why the first quarantined chunk was quarantined; none if no chunk was.
+    /// Why the first quarantined chunk was quarantined; none if no chunk was, or this version cannot read the reason.
     pub(super) quarantined: Option<QuarantineReason>,
 }
 

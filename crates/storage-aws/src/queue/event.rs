@@ -14,7 +14,8 @@ use std::{collections::HashMap, time::Duration};
 pub struct EventBatch {
     /// The messages that can be handled, each with its id, in the order of their groups.
     pub deliveries: Vec<(String, Delivery)>,
-    /// Ids of the others, and of all that follow one of them in its group: they are redelivered together.
+    /// Ids of the messages that cannot be handled, and of all that follow one of them in its SQS message group: they
+    /// are redelivered together.
     pub held: Vec<String>,
 }
 

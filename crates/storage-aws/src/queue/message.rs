@@ -149,7 +149,7 @@ pub(super) struct DeadLetterMessage {
     pub(super) context: FailureContext,
 }
 
-/// A message of a dead-letter queue: ours, or one that SQS itself moved there.
+/// A message of a dead-letter queue: one that host put there, or one that SQS itself moved there.
 pub(super) enum DeadLetterBody {
     /// Of a chunk.
     Chunk(Box<DeadLetterMessage>),

@@ -54,9 +54,9 @@ impl Sqs {
             (Name::VisibilityTimeout, "960".to_owned()),
             (Name::SqsManagedSseEnabled, "true".to_owned()),
         ]);
-        let Some(dead) = &spec.dead_letters else { return Ok(attributes) };
-        let during = || format!("looking at queue {dead}");
-        let url = self.find(dead).await?.ok_or_else(|| not_there_yet(during()))?;
+        let Some(dead_letters) = &spec.dead_letters else { return Ok(attributes) };
+        let during = || format!("looking at queue {dead_letters}");
+        let url = self.find(dead_letters).await?.ok_or_else(|| not_there_yet(during()))?;
         let arn = match self.attribute(&url, Name::QueueArn).await {
             Err(error) if is_gone(&error) => Err(not_there_yet(during())),
             found => found.map_err(|error| error.during(during())),

@@ -128,6 +128,7 @@ async fn the_last_error_is_shown_until_the_job_has_recovered() {
 
 #[tokio::test(start_paused = true)]
 async fn the_record_of_a_large_job_stays_small() {
+    // Of 500 counted chunks, the record lists those among the first 250: all but chunk 3.
     let harness = Harness::new(600).await;
     for seq in (0..501).filter(|seq| *seq != 3) {
         let samples = vec![entry(EntryClass::Conflict, "older".repeat(20))];

@@ -172,6 +172,7 @@ struct Coverage {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Coverage) {
+    // The multiplication makes neighbouring seeds differ in most of their bits.
     let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
@@ -282,6 +283,7 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
             |line: &&[u8]| serde_json::from_slice::<Value>(line).unwrap()["class"] == "conflict";
         reported += lines.filter(is_conflict).count() as u64;
     }
+    // Without redrives no document is overtaken.
     assert!(plan.redrives || reported == 0, "seed {seed}: {reported} conflicts");
     let counts =
         Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };

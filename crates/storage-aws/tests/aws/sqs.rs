@@ -239,6 +239,7 @@ impl QueueService for Model {
         url: &str,
         request: &ReceiveRequest,
     ) -> Result<Option<Vec<Incoming>>, StoreError> {
+        // Counts as abandoned if this future is dropped before it has an answer.
         let until = self.clock.now() + request.wait_time;
         let mut call = Call { model: self, url, request, until, is_answered: false };
         loop {
@@ -249,6 +250,7 @@ impl QueueService for Model {
                 self.redeliveries.fetch_add(again.count() as u64, Relaxed);
                 return Ok(received);
             }
+            // A long poll looks for messages every four seconds.
             self.clock.sleep(Duration::from_secs(4).min(request.wait_time)).await;
         }
     }

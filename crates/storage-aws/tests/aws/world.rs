@@ -194,6 +194,7 @@ async fn a_year_of_syncs_keeps_what_is_needed_and_stays_as_large_as_a_month() {
         Size { items, bytes }
     };
     let figures = run_year(&environment, &clock, plan, size).await;
+    // Two syncs a day and a retention of 30 days: about 60 jobs are kept.
     let Figures { first, largest, jobs, reports, redriven, replayable } = figures;
     assert!(largest.bytes < first.bytes * 11 / 10 && largest.items < first.items * 11 / 10, "{figures:?}");
     assert!((55..70).contains(&jobs) && reports >= jobs && redriven > 30, "{figures:?}");
