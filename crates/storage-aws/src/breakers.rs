@@ -1,5 +1,6 @@
-//! Circuit breakers, one item each in the table of jobs: the open ones, and which was cleared last of each index. These have keys of
-//! their own, so that a worker, of whatever version, reads only open ones.
+//! Circuit breakers in the table of jobs, one item each. An open breaker stops the work on one index of one shop after
+//! repeated failures. Of each index, the breaker that was cleared (closed) last is kept too, under a key of its own, so
+//! that workers of all versions read open ones only.
 
 use super::table::{Condition, Item, Key, Table, TableError, Update, Updated};
 use async_trait::async_trait;
@@ -10,11 +11,12 @@ use host_core::storage::{
 };
 use std::sync::Arc;
 
-/// All breakers are in one partition, so that they can be listed. They are few, and each chunk reads one item, which need not be there.
+/// All breakers are in one partition, so that one query lists them. They are few, and a worker reads one item for each
+/// chunk.
 const PARTITION: &str = "BREAKERS";
-/// What the sort keys of all open ones begin with.
+/// Prefix of the sort keys of open breakers.
 const SHOPS: &str = "SHOP#";
-/// What comes before that in the keys of those that were cleared.
+/// Prefix of the sort keys of cleared breakers, before `SHOPS`.
 const CLEARED: &str = "CLEARED#";
 
 /// The breakers of all shops.
@@ -32,7 +34,7 @@ impl DynamoBreakers {
         item.as_ref().map(parse).transpose().map_err(TableError::unsupported)
     }
 
-    /// By shop and index.
+    /// The breakers whose sort keys begin with `prefix`, ordered by shop and index.
     async fn list_by_prefix(&self, prefix: &str) -> Result<Vec<Breaker>, TableError> {
         let items = self.table.query(PARTITION, prefix, false, None).await?;
         let mut breakers: Vec<Breaker> = items.iter().filter_map(parse_listed).collect();
@@ -41,7 +43,7 @@ impl DynamoBreakers {
     }
 }
 
-/// What the sort keys of a shop's open breakers begin with.
+/// Prefix of the sort keys of a shop's open breakers.
 fn of_shop(shop_id: &str) -> String {
     format!("{SHOPS}{shop_id}#INDEX#")
 }
@@ -59,7 +61,7 @@ fn parse(item: &Item) -> Result<Breaker, UnsupportedFormat> {
     from_envelope(item.text("breaker").unwrap_or_default())
 }
 
-/// The breaker of an item; none, with a warning, if a newer version or another program wrote it.
+/// The breaker of an item; none, with a warning, if a newer version of host or another program wrote it.
 fn parse_listed(item: &Item) -> Option<Breaker> {
     let parsed = parse(item);
     parsed
@@ -70,6 +72,7 @@ fn parse_listed(item: &Item) -> Option<Breaker> {
         .ok()
 }
 
+/// The conditions that the stored breaker has not changed since `breaker` was read: each change alters one of the two.
 fn is_version(breaker: &Breaker) -> [Condition; 2] {
     [
         Condition::Equals("since", breaker.since.as_microsecond().into()),
@@ -111,7 +114,7 @@ impl Breakers for DynamoBreakers {
             let update = Update::new(cleared_key(scope))
                 .set("breaker", text)
                 .set("expires_at", expires_at.as_second());
-            // The breaker is closed, whether that is remembered or not.
+            // The breaker is closed even if its history cannot be stored.
             if let Err(error) = self.table.update(&update).await {
                 let cause = error.source.to_string();
                 tracing::warn!(%scope, cause, "could not remember what cleared a circuit breaker");

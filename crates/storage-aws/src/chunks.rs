@@ -1,4 +1,5 @@
-//! Chunks and reports in S3.
+//! Chunks (files of documents that a worker writes at once) and reports (files of refused items) as objects in S3, and
+//! the objects of other programs, which host only reads.
 
 use super::failure::{AwsError, failure};
 use async_trait::async_trait;
@@ -12,10 +13,10 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 
-/// Objects of one request to remove them.
+/// Most objects that one request removes, as S3 allows.
 const MAX_DELETE: usize = 1_000;
 
-/// Attempts to put an object that appears and vanishes meanwhile.
+/// Attempts to put an object that other processes keep writing and removing.
 const MAX_PUT_ATTEMPTS: usize = 4;
 
 /// The objects of one bucket.
@@ -24,7 +25,7 @@ pub(super) struct Bucket {
     name: String,
 }
 
-/// The object is not what was written.
+/// The content of an object is not what ingest wrote.
 #[derive(Debug, thiserror::Error)]
 #[error("s3://{bucket}/{key} has the digest {found} instead of {expected}; remove it and ingest again")]
 struct ObjectDigestMismatch {
@@ -40,11 +41,12 @@ impl Bucket {
     }
 
     fn error(&self, error: AwsError, action: &str, key: &str) -> StoreError {
-        let mut made = error.during(format!("{action} s3://{}/{key}", self.name));
-        if made.source.to_string().starts_with("NoSuchBucket") {
-            made.source = format!("there is no bucket {}; `host aws bootstrap` creates it", self.name).into();
+        let mut failed = error.during(format!("{action} s3://{}/{key}", self.name));
+        if failed.source.to_string().starts_with("NoSuchBucket") {
+            failed.source =
+                format!("there is no bucket {}; `host aws bootstrap` creates it", self.name).into();
         }
-        made
+        failed
     }
 
     /// Puts an object; false if there is one and it must not be replaced.
@@ -56,7 +58,7 @@ impl Bucket {
             .key(key)
             .set_if_none_match((!replace).then(|| "*".to_owned()))
             .content_type("application/x-ndjson")
-            // The server refuses what it did not receive as it was sent.
+            // S3 refuses a body that was damaged on its way.
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes.to_vec()))
             .send()
@@ -80,23 +82,23 @@ impl Bucket {
     }
 }
 
-/// An object of another program.
+/// The result of reading an object that a program other than host has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForeignObject {
     /// Its bytes.
     Found(Vec<u8>),
-    /// There is none.
+    /// No object has this key.
     Missing,
-    /// It is larger than was asked for.
+    /// It is larger than the caller accepts.
     TooLarge,
-    /// The service refuses it, for this reason.
+    /// S3 refuses the request, for this reason.
     Refused(String),
 }
 
-/// A bucket that other programs write to.
+/// A bucket that programs other than host write to.
 #[async_trait]
 pub trait ForeignBucket: Send + Sync {
-    /// Reads an object of at most `max_bytes`; of a larger one no more than that. Reads only.
+    /// Reads an object of at most `max_bytes`; stops reading a larger one there. Changes nothing in the bucket.
     async fn read(&self, key: &str, max_bytes: u64) -> Result<ForeignObject, StoreError>;
 }
 
@@ -136,7 +138,7 @@ impl Bucket {
         }
     }
 
-    /// The first parts of keys, with their slashes: the platforms of shops.
+    /// The first parts of all keys, such as `shopify/`: the platforms of shops.
     async fn platforms(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.client.list_objects_v2().bucket(&self.name).delimiter("/");
         let (mut pages, mut platforms) = (listed.into_paginator().send(), Vec::new());
@@ -148,7 +150,7 @@ impl Bucket {
         Ok(platforms)
     }
 
-    /// Counts the objects whose keys begin so, and removes them unless `dry_run`.
+    /// Counts the objects whose keys begin with `prefix`, and removes them unless `dry_run`.
     async fn remove_prefix(&self, prefix: &str, dry_run: bool) -> Result<u64, StoreError> {
         let listed = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         let (mut pages, mut objects) = (listed.into_paginator().send(), 0);
@@ -171,19 +173,19 @@ impl Bucket {
             kind,
             source,
         };
-        let named = keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build());
-        let named = named
+        let objects = keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let request = objects
             .collect::<Result<Vec<_>, _>>()
             .and_then(|keys| Delete::builder().set_objects(Some(keys)).quiet(true).build());
-        let named = named.map_err(|error| failed(Box::new(error), StoreErrorKind::Permanent))?;
-        let sent = self.client.delete_objects().bucket(&self.name).delete(named).send().await;
+        let request = request.map_err(|error| failed(Box::new(error), StoreErrorKind::Permanent))?;
+        let sent = self.client.delete_objects().bucket(&self.name).delete(request).send().await;
         let done = sent.map_err(|error| self.error(failure(error), "removing", prefix))?;
         match done.errors.unwrap_or_default().into_iter().next() {
             None => Ok(()),
             Some(error) => {
-                let said: Vec<String> =
+                let parts: Vec<String> =
                     [error.key, error.code, error.message].into_iter().flatten().collect();
-                Err(failed(said.join(": ").into(), StoreErrorKind::Transient))
+                Err(failed(parts.join(": ").into(), StoreErrorKind::Transient))
             }
         }
     }
@@ -240,7 +242,7 @@ impl Chunks for Bucket {
     }
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
-        // The first one last, with the others of its batch.
+        // The batch with the first key comes last: while that object exists, others may.
         for keys in keys.chunks(MAX_DELETE).rev() {
             self.remove_objects(&keys[0], keys.to_vec()).await?;
         }
@@ -266,7 +268,7 @@ mod tests {
         thread,
     };
 
-    /// The address of a server that answers each request so, and leaves the connection open.
+    /// The address of a server that gives each request this answer, and leaves the connection open.
     fn server(answer: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_an_object_that_is_too_large_no_more_is_read_than_asked_for() {
+    async fn a_foreign_object_is_read_up_to_the_limit_and_each_refusal_has_its_answer() {
         let found = |bytes: &str| ForeignObject::Found(bytes.as_bytes().to_vec());
         let in_parts =
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
@@ -295,7 +297,7 @@ mod tests {
         for (answer, max_bytes, expected) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 5, found("abcde")),
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde", 4, ForeignObject::TooLarge),
-            // Its body never comes.
+            // The server announces a body that it never sends.
             ("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n", 1_000, ForeignObject::TooLarge),
             (in_parts, 10, found("abcdefghij")),
             (in_parts, 9, ForeignObject::TooLarge),

@@ -1,4 +1,4 @@
-//! The settings of this backend.
+//! The settings of the storage on AWS, the section `[aws]` of `host.toml`.
 
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
@@ -11,19 +11,19 @@ pub struct AwsConfig {
     pub env: String,
     /// Region; without one, that of AWS_REGION or the profile.
     pub region: Option<String>,
-    /// One endpoint for all services, for a stand-in.
+    /// URL of a server that answers in place of AWS, for all services: for tests and demos.
     pub endpoint_url: Option<String>,
     /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
-    /// Other buckets from which the chunks of other programs' messages are read; `bucket` always is.
+    /// Buckets besides `bucket` from which chunks are read if messages of programs other than host name them.
     pub source_buckets: Vec<String>,
     /// Ingest lease in seconds; another process may take over once it expires.
     pub ingest_lease_seconds: NonZeroU32,
-    /// Interval of the recovery sweep of `host work`, in minutes, however many of them work; 0 for never, where `host aws sweep` does
-    /// it.
+    /// Interval of the recovery sweep in minutes, one sweep for all `host work` processes together; 0 for never, where
+    /// `host aws sweep` does it.
     pub sweep_minutes: u32,
-    /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a message that
-    /// it saw within the last 5.
+    /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a
+    /// message that it saw within the last 5.
     pub resend_minutes: NonZeroU32,
     /// A Lambda function begins no chunk when less than this time is left, in seconds.
     pub lambda_reserve_seconds: u32,
@@ -45,17 +45,17 @@ impl Default for AwsConfig {
     }
 }
 
-/// A chunk must be there when its message is read, which may wait for 14 days in the queue and, redriven or not, for 14 more among the
-/// dead letters.
+/// SQS keeps a message for up to 14 days in the queue and 14 more in the dead-letter queue. The chunk that the message
+/// names must exist for longer.
 const LONGER_THAN_MESSAGES: Duration = Duration::from_secs(29 * 86_400);
 
-/// How long jobs, chunks and reports are kept, where the settings ask for `retention`: nothing here looks whether a message still needs
-/// them before they expire.
+/// How long jobs, chunks and reports are kept if the settings ask for `retention`. It is never shorter than the life of
+/// a message, because S3 and DynamoDB remove what has expired without asking whether a message still needs it.
 pub(crate) fn kept(retention: Duration) -> Duration {
     retention.max(LONGER_THAN_MESSAGES)
 }
 
-/// Characters of the longest `env`, with which the names of bucket and queues fit.
+/// Characters of the longest `env`: the name of the bucket, which adds 25, may have 63.
 const MAX_ENV: usize = 38;
 
 impl AwsConfig {

@@ -1,8 +1,9 @@
-//! Jobs of the messages of other programs, which name an object and what is to be done with its documents.
+//! Makes jobs and chunks out of queue messages that programs other than host have sent. Such a message names an S3
+//! object with documents, and whether to add or to delete them.
 //!
-//! A chunk is worked from the folder of its shop in our own bucket, `{platform}/{shop}/`, where the removal of the shop finds it. An
-//! object that is elsewhere in our bucket may be another shop's, and is refused; one of another bucket is copied, under the same key
-//! if that is in the shop's folder.
+//! A worker reads a chunk from the folder of its shop in host's own bucket, `{platform}/{shop}/`, where the removal of
+//! the shop finds it. An object elsewhere in host's bucket may be another shop's, and is refused. An object of another
+//! bucket is copied, under the same key if that key is in the shop's folder.
 
 use super::{
     chunks::{ForeignBucket, ForeignObject},
@@ -19,15 +20,15 @@ use std::sync::Arc;
 /// Why a message cannot be handled now.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// This version does not read it: it is left for a newer one, or for another program.
+    /// This version cannot read it. The message is left for a newer version or another program.
     Unreadable(String),
-    /// It names what cannot be worked.
+    /// It names an object that host cannot or may not use.
     Rejected(Box<RejectedMessage>),
-    /// A call failed.
+    /// A call of the storage failed; the message can be tried again.
     Store(StoreError),
 }
 
-/// A message that names what cannot be worked, which a person may change.
+/// A message that names an object that host cannot or may not use. A person can correct the cause.
 #[derive(Debug)]
 pub(super) struct RejectedMessage {
     pub(super) message: ExternalMessage,
@@ -52,26 +53,28 @@ impl From<StoreError> for Unusable {
 /// Opens a bucket by its name.
 pub type OpenBucket = Arc<dyn Fn(&str) -> Arc<dyn ForeignBucket> + Send + Sync>;
 
-/// Makes chunks of jobs out of the objects of other programs.
+/// Makes chunks of the objects that other programs' messages name.
 pub(super) struct ExternalChunks {
     pub(super) jobs: Arc<DynamoJobs>,
     pub(super) clock: SharedClock,
     pub(super) open: OpenBucket,
-    /// The objects of our own bucket, and its name.
+    /// The objects of host's own bucket.
     pub(super) chunks: Arc<dyn Chunks>,
+    /// The name of that bucket.
     pub(super) bucket: String,
     /// Other buckets that messages may name.
     pub(super) allowed: Vec<String>,
 }
 
-/// Bytes of the largest object that is taken for a chunk.
+/// Bytes of the largest object that is accepted as a chunk: it is read into memory.
 const MAX_OBJECT_BYTES: u64 = 256 << 20;
 
-/// The platform of objects whose keys name none.
+/// The platform of objects whose keys are not `{platform}/{shop}/…`.
 const DEFAULT_PLATFORM: &str = "shopify";
 
 impl ExternalChunks {
-    /// The message of the chunk that an object becomes. Idempotent: the chunk keeps its job and number.
+    /// Makes a chunk of the object that a message names, and returns host's own message of that chunk. Idempotent: a
+    /// second call finds the same job and number.
     pub(super) async fn message_of(&self, external: ExternalMessage) -> Result<Message, Unusable> {
         let rejected = |code, reason| Unusable::rejected(external.clone(), code, reason);
         let ExternalMessage { job_id, shop_id, s3_bucket, s3_key, .. } = &external;
@@ -112,9 +115,9 @@ impl ExternalChunks {
             let reason = format!("another object is stored under {key} in {}", self.bucket);
             return Err(rejected("object-replaced", reason));
         }
-        // A job that is complete takes no more chunks: then each further object is a job of its own.
-        let own = format!("{job_id}.{}", &Digest::of(key.as_bytes()).hex()[..16]);
-        for id in [Some(job_id.clone()), JobId::new(own)].into_iter().flatten() {
+        // A job that is complete takes no more chunks: then each further object becomes a job of its own.
+        let own_job = format!("{job_id}.{}", &Digest::of(key.as_bytes()).hex()[..16]);
+        for id in [Some(job_id.clone()), JobId::new(own_job)].into_iter().flatten() {
             let job = self.job(&id, &external, platform.unwrap_or(DEFAULT_PLATFORM));
             let created = self.jobs.create_external(&job).await;
             let job = created.map_err(|error| error.during(format!("creating job {id}")))?;
@@ -126,6 +129,7 @@ impl ExternalChunks {
         Err(rejected("job-has-ended", format!("its job {job_id} has ended and takes no more chunks")))
     }
 
+    /// A job for which host has made no documents: its plug-in and fingerprint are placeholders.
     fn job(&self, id: &JobId, external: &ExternalMessage, platform: &str) -> Job {
         let ExternalMessage { shop_id, index_name, operation, s3_bucket, s3_key, .. } = external;
         Job {
@@ -161,6 +165,7 @@ fn platform_of<'a>(key: &'a str, shop_id: &str) -> Option<&'a str> {
     (!platform.is_empty() && shop == shop_id && !object.is_empty()).then_some(platform)
 }
 
+/// The chunk of an object with one document per line; its number is set when it is added to the job.
 fn chunk(id: &JobId, external: &ExternalMessage, key: String, bytes: &[u8]) -> ChunkRef {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
     ChunkRef {

@@ -1,4 +1,5 @@
-//! The ledger of products, one item each.
+//! The ledger: for each product of an index, what host knows of its document (there, refused or removed, and in which
+//! version). One item for each product:
 //!
 //! | partition | sort key | what |
 //! | --- | --- | --- |
@@ -19,12 +20,12 @@ use host_core::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Partitions of a ledger.
+/// Partitions of the ledger of one index.
 const BUCKETS: u64 = 16;
 
 /// Concurrent queries.
 const QUERIES_AT_ONCE: usize = 8;
-/// Concurrent updates of single items: the records of a chunk are written within half a second.
+/// Concurrent updates of single items, so many that the records of a chunk are written within half a second.
 const UPDATES_AT_ONCE: usize = 16;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -32,7 +33,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// How long SQS keeps a message, once in the queue and once more among the dead letters.
 const MESSAGE_RETENTION: Duration = Duration::from_secs(14 * DAY.as_secs());
 
-/// Names of attributes as they are stored. `product`, `shop_id`, `index_name` and `state` are there for people who browse the table.
+/// Names of attributes as they are stored. `shop_id` finds what to remove with a shop; `index_name` and `state` are there
+/// for people who browse the table.
 mod name {
     pub(super) const EXPIRES_AT: &str = "expires_at";
     pub(super) const INDEX_NAME: &str = "index_name";
@@ -46,19 +48,21 @@ mod name {
 pub(super) struct DynamoLedger {
     table: Arc<dyn Table>,
     clock: SharedClock,
+    /// How long tombstones are kept: the records of products that were removed, or were absent from the last export.
     tombstones: Duration,
 }
 
 impl DynamoLedger {
-    /// Tombstones stay for as long as an older version of their product may still arrive: from a message that was redriven on its
-    /// last day among the dead letters, or from an object that a replay reads; two days more, for clocks that differ.
+    /// Tombstones are kept for as long as an older version of their product may still arrive: from a message that was
+    /// sent back to the queue on its last day among the dead letters, or from an object that a replay reads. Two days
+    /// more allow for clocks that differ.
     pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
         let tombstones = retention.max(2 * MESSAGE_RETENTION) + MAX_CLOCK_DIFFERENCE;
         Self { table, clock, tombstones }
     }
 
-    /// Changes one record, if the stored one is as it was read. Usually one request: a text that says the same in another version's
-    /// words takes a second one.
+    /// Changes one record, if the stored one is as it was read. Usually this takes one request, and a second one if
+    /// another version of host has stored the same record as a different text.
     async fn replace_one(&self, scope: &LedgerScope, change: &RecordChange) -> Result<bool, TableError> {
         let before = change.before.as_ref().and_then(LedgerRecord::without_refusal);
         let mut before = before.map(|before| to_text(&before));
@@ -69,7 +73,7 @@ impl DynamoLedger {
             };
             let update = self.update_of(scope, change).when(unchanged);
             let Updated::ConditionFailed(item) = self.table.update(&update).await? else { return Ok(true) };
-            // What cannot be read is not what was read.
+            // A record that this version cannot read is not the one that the caller has read.
             let Ok(stored) = item.as_ref().map(parse).transpose() else { return Ok(false) };
             match change.decide(stored.as_ref()) {
                 ChangeDecision::Apply => {
@@ -104,8 +108,9 @@ impl DynamoLedger {
         }
     }
 
-    /// The items of a ledger after a product, in order. Queries each bucket for its share. After the last record of a bucket that has
-    /// more, nothing of the others is in order yet.
+    /// At most `limit` items of a ledger that come after a product, in order. Queries each bucket for its share. Where
+    /// a bucket has more than its share, the result ends with the last item of that bucket's share: the next one may be
+    /// anywhere after it.
     async fn items_after(
         &self,
         scope: &LedgerScope,
@@ -152,7 +157,7 @@ fn parse(item: &Item) -> Result<LedgerRecord, UnsupportedFormat> {
     LedgerRecord::from_stored(product_of(item), item.text(name::RECORD), item.text(name::REFUSAL))
 }
 
-/// The record of an item; none, with a warning, if a newer version or another program wrote it.
+/// The record of an item; none, with a warning, if a newer version of host or another program wrote it.
 fn parse_listed(scope: &LedgerScope, item: &Item) -> Option<LedgerRecord> {
     let warn = |error: &UnsupportedFormat| {
         let LedgerScope { shop_id, index_name, .. } = scope;
@@ -202,7 +207,8 @@ impl Ledger for DynamoLedger {
         let changed = refusals.iter().zip(items).zip(keys).filter(|((refusal, item), _)| {
             !refusal.1.repeats_stored(item.as_ref().and_then(|item| item.text(name::REFUSAL)))
         });
-        // One by one, because a worker may write the record meanwhile, of which a batch would replace all.
+        // One by one: a batch of DynamoDB replaces whole items, and a worker may have written the product's record
+        // meanwhile.
         let updates = changed.map(|(((_, refusal), _), key)| {
             Update::new(key)
                 .set(name::SHOP_ID, scope.shop_id.as_str())
@@ -226,7 +232,7 @@ impl Ledger for DynamoLedger {
             let items = self.items_after(scope, &after, limit).await;
             let items = items.map_err(|error| error.during(reading(scope)))?;
             let records: Vec<_> = items.iter().filter_map(|item| parse_listed(scope, item)).collect();
-            // An empty page would be the end.
+            // The caller takes an empty page for the end of the ledger.
             match items.last() {
                 Some(last) if records.is_empty() => after = product_of(last).to_owned(),
                 _ => return Ok(records),
@@ -234,7 +240,8 @@ impl Ledger for DynamoLedger {
         }
     }
 
-    /// Of all indexes, also those whose jobs have expired: only the records themselves name them.
+    /// Removes the shop's records of all indexes. Reads the whole table, because of an index whose jobs have expired
+    /// only the records themselves tell.
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
         let during = |error: TableError| error.during(format!("removing the ledger of {shop_id}"));
         let (mut records, mut after) = (0, None);

@@ -1,4 +1,6 @@
-//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages that docs/aws.md lists.
+//! Storage on AWS, for many processes on many machines: chunks (files of documents that a worker writes at once) and
+//! reports in S3, an SQS FIFO queue per shop, jobs, settings and the ledger of products in DynamoDB. docs/aws.md lists
+//! the names, keys and messages. An "environment" is one set of bucket, tables and queues, such as `dev`.
 
 use async_trait::async_trait;
 use aws_config::{
@@ -45,25 +47,26 @@ pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated
 /// A client of each service.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    /// Objects.
+    /// For chunks and reports.
     pub s3: aws_sdk_s3::Client,
-    /// Queues.
+    /// For messages and dead letters.
     pub sqs: aws_sdk_sqs::Client,
-    /// Tables.
+    /// For jobs, settings and the ledger.
     pub dynamodb: aws_sdk_dynamodb::Client,
 }
 
-/// What the clients talk through: rustls with ring, like everything else here.
+/// HTTPS through rustls with ring, as for all other connections of the program.
 fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long one attempt at a call may take. A chunk is some megabytes; receiving has its own limit.
-const ATTEMPT: Duration = Duration::from_secs(60);
-/// Attempts at a call; beyond them, the worker's failure policy decides.
-const ATTEMPTS: u32 = 5;
+/// Time limit for opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for one attempt at a call, enough for a chunk of some megabytes. Receiving from SQS has a limit of its
+/// own.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Attempts of the SDK at a call. After the last one, the worker's failure policy decides.
+const MAX_ATTEMPTS: u32 = 5;
 
 impl Clients {
     /// Clients with the credentials of the environment: variables, profile, container or machine.
@@ -71,18 +74,18 @@ impl Clients {
         Self::of(&loader(config).load().await, config)
     }
 
-    /// The same with these credentials, for tests on a stand-in.
+    /// Clients with these credentials, for tests against a stand-in: a local server that answers as AWS does.
     pub async fn connect_with_keys(config: &AwsConfig, access_key_id: &str, secret_access_key: &str) -> Self {
         let keys = Credentials::new(access_key_id, secret_access_key, None, None, "fixed keys");
         Self::of(&loader(config).credentials_provider(keys).load().await, config)
     }
 
     fn of(shared: &SdkConfig, config: &AwsConfig) -> Self {
-        // A stand-in has one name, not one a bucket.
+        // AWS has a host name for each bucket; a stand-in has one for all.
         let path_style = config.endpoint_url.is_some();
         let s3 = aws_sdk_s3::config::Builder::from(shared).force_path_style(path_style).build();
-        // Long polling is silent for long: stalled-stream protection would wake the process for each queue many times a second.
-        // The attempt's timeout ends a call that hangs.
+        // A long poll receives nothing for many seconds. Stalled-stream protection would wake the process many times a
+        // second for each queue. The attempt's timeout ends a call that hangs.
         let sqs = aws_sdk_sqs::config::Builder::from(shared)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
@@ -94,14 +97,16 @@ impl Clients {
     }
 }
 
-/// What all clients share.
+/// The configuration that all clients share.
 fn loader(config: &AwsConfig) -> ConfigLoader {
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -126,8 +131,8 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made. Jobs, chunks and reports are kept for `retention`, and
-    /// at least for as long as a message may lead to them.
+    /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made. Jobs, chunks and reports are kept for
+    /// `retention`, and at least for as long as SQS keeps a message that needs them.
     pub fn new(clients: Clients, config: &AwsConfig, retention: Duration, clock: SharedClock) -> Self {
         let retention = config::kept(retention);
         let names = Names::new(&config.env, config.bucket.as_deref());
@@ -163,32 +168,33 @@ impl Aws {
         Self { names, config: config.clone(), retention, clock, clients, jobs, queues, stores }
     }
 
-    /// The settings that it was made with.
+    /// The settings that these stores were made with.
     pub fn config(&self) -> &AwsConfig {
         &self.config
     }
 
-    /// Names of everything.
+    /// The names of bucket, tables and queues.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// What bucket and tables there are, and what [`bootstrap`](Self::bootstrap) would change.
+    /// Which of bucket and tables exist, and what [`bootstrap`](Self::bootstrap) would change.
     pub async fn plan_bootstrap(&self, options: &BootstrapOptions) -> Result<BootstrapPlan, StoreError> {
         bootstrap::plan(&self.clients, &self.names, self.retention, options).await
     }
 
-    /// Makes the changes of a plan. An error if it has a refusal; nothing is changed then.
+    /// Makes the changes of a plan. If the plan refuses a resource, this is an error, and nothing is changed.
     pub async fn bootstrap(&self, plan: &BootstrapPlan) -> Result<(), StoreError> {
         bootstrap::apply(&self.clients, &self.names, plan).await
     }
 
-    /// The deliveries of a batch that the Lambda service has received.
+    /// The deliveries of a batch of messages that the Lambda service has received, invisible to others for
+    /// `visibility`.
     pub async fn deliveries_of_event(&self, records: &[SqsMessage], visibility: Duration) -> EventBatch {
         self.queues.deliveries_of_event(records, self.config.endpoint_url.as_deref(), visibility).await
     }
 
-    /// The recovery sweep.
+    /// The recovery sweep: repairs what crashed processes have left.
     pub fn sweeper(&self) -> Sweeper {
         Sweeper {
             jobs: self.jobs.clone(),
@@ -199,7 +205,7 @@ impl Aws {
     }
 }
 
-/// Receiving from an empty queue costs money.
+/// How often a worker polls an empty queue: AWS bills each request.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 #[async_trait]
@@ -208,12 +214,12 @@ impl Storage for Aws {
         self.stores.clone()
     }
 
-    /// Expired leases show which processes have crashed.
+    /// Does nothing: leases that expire show which processes have crashed.
     async fn register(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Workers may be anywhere.
+    /// Always true: workers may run on machines that this process does not know.
     fn has_active_worker(&self) -> bool {
         true
     }
@@ -244,32 +250,32 @@ impl Storage for Aws {
     }
 }
 
-/// Jobs on any table, for tests of what the table must promise.
+/// Jobs on any table, for tests that replace DynamoDB.
 pub fn jobs_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Jobs> {
     Arc::new(jobs::DynamoJobs::new(table, clock, retention))
 }
 
-/// Settings on any table, for the same.
+/// Settings on any table, for tests.
 pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
     Arc::new(settings::DynamoSettings::new(table))
 }
 
-/// The ledger on any table, for the same.
+/// The ledger of products on any table, for tests.
 pub fn ledger_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Ledger> {
     Arc::new(ledger::DynamoLedger::new(table, clock, retention))
 }
 
-/// Circuit breakers on any table, for the same.
+/// Circuit breakers on any table, for tests.
 pub fn breakers_on(table: Arc<dyn Table>) -> Arc<dyn Breakers> {
     Arc::new(breakers::DynamoBreakers::new(table))
 }
 
-/// Queues on any service, for the same.
+/// Queues on any service, for tests that replace SQS.
 pub fn queue_on(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> Arc<dyn Queue> {
     Arc::new(queue::Queues::new(service, names, clock))
 }
 
-/// Queues on any service that know the open jobs on any table, for the same.
+/// Queues on any service that find shops by the open jobs on any table, for tests.
 pub fn queue_with_jobs_on(
     service: Arc<dyn QueueService>,
     table: Arc<dyn Table>,
@@ -281,7 +287,8 @@ pub fn queue_with_jobs_on(
     Arc::new(queue::Queues::new(service, names, clock).with_jobs(jobs))
 }
 
-/// A sweeper on any table and queue, for the same.
+/// A recovery sweep on any table and queue, for tests. It sends the message of a chunk again that has waited for
+/// `bound`.
 pub fn sweeper_on(
     table: Arc<dyn Table>,
     queue: Arc<dyn Queue>,
@@ -293,7 +300,7 @@ pub fn sweeper_on(
     Sweeper { jobs: Arc::new(jobs::DynamoJobs::new(table, clock, retention)), queue, breakers, bound }
 }
 
-/// The right to ingest, on any table, for the same.
+/// The exclusive right to ingest for the job's shop and index, on any table, for tests.
 pub async fn acquire_ingest_on(
     table: Arc<dyn Table>,
     clock: SharedClock,
@@ -304,7 +311,7 @@ pub async fn acquire_ingest_on(
     Arc::new(jobs::DynamoJobs::new(table, clock, retention)).acquire_ingest(job, lease).await
 }
 
-/// Queues of a function that a service invokes, for the same.
+/// The queues as a Lambda function uses them, for tests.
 #[derive(Clone)]
 pub struct EventQueues(Arc<queue::Queues>);
 
@@ -314,18 +321,18 @@ impl EventQueues {
         self.0.clone()
     }
 
-    /// The deliveries of an event. `endpoint` is that of a stand-in.
+    /// The deliveries of a Lambda event. `endpoint` is the URL of the stand-in that has the queues.
     pub async fn deliveries_of_event(&self, records: &[SqsMessage], endpoint: &str) -> EventBatch {
         self.0.deliveries_of_event(records, Some(endpoint), Duration::from_secs(60)).await
     }
 }
 
-/// Queues of a function on any service, for the same.
+/// The queues of a Lambda function on any service, for tests.
 pub fn event_queues_on(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> EventQueues {
     EventQueues(Arc::new(queue::Queues::new(service, names, clock)))
 }
 
-/// Queues that accept chunks of other programs, on any service, table and buckets, for the same.
+/// Queues that accept the chunks of programs other than host, on any service, table and buckets, for tests.
 #[expect(clippy::too_many_arguments, reason = "each is what a test replaces")]
 pub fn external_queue_on(
     service: Arc<dyn QueueService>,

@@ -1,9 +1,10 @@
-//! Names of the things in AWS, as docs/aws.md lists them: `{env}-ecom-product-data-bucket`, `{env}-EcomIndexerJobsTable`,
-//! `{env}-EcomIndexSettingsTable`, `{env}-EcomIndexerProductsTable`, `{env}-ecom-indexer-{shop_id}.fifo`.
+//! Names of the things in AWS, as docs/aws.md lists them: `{env}-ecom-product-data-bucket`,
+//! `{env}-EcomIndexerJobsTable`, `{env}-EcomIndexSettingsTable`, `{env}-EcomIndexerProductsTable`,
+//! `{env}-ecom-indexer-{shop_id}.fifo`.
 
 use host_core::model::Digest;
 
-/// Longest name of a queue.
+/// Characters of the longest name that SQS allows for a queue.
 const MAX_QUEUE_NAME: usize = 80;
 
 /// Names of everything in one environment.
@@ -14,7 +15,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of an environment such as `dev`; buckets, whose names are taken all over the world, may have another one.
+    /// The names of an environment such as `dev`. `bucket` replaces the name of the bucket, which must be unique in all
+    /// of AWS.
     pub fn new(env: &str, bucket: Option<&str>) -> Self {
         Self { env: env.to_owned(), bucket: bucket.map(str::to_owned) }
     }
@@ -59,17 +61,18 @@ impl Names {
         format!("{}{DEAD_LETTERS}", self.stem(shop_id))
     }
 
-    /// The queue of the dead letters of a queue.
+    /// The queue of the dead letters of the queue with this name.
     pub fn dead_letters_of(&self, queue: &str) -> String {
         format!("{}{DEAD_LETTERS}", queue.strip_suffix(".fifo").unwrap_or(queue))
     }
 
-    /// The shop of a queue, if its name says that. One with a digest does not; nor do dead letters.
+    /// The shop of a queue, read from its name; none if the name has a digest in place of the shop, or is of a
+    /// dead-letter queue.
     pub fn shop_of(&self, queue: &str) -> Option<String> {
         let plain = queue.strip_prefix(&self.queue_prefix())?.strip_suffix(".fifo")?;
         let has_digest = plain
             .rsplit_once("__")
-            .is_some_and(|(_, end)| end.len() == DIGITS && end.chars().all(|c| c.is_ascii_hexdigit()));
+            .is_some_and(|(_, end)| end.len() == DIGEST_DIGITS && end.chars().all(|c| c.is_ascii_hexdigit()));
         if has_digest {
             return None;
         }
@@ -77,8 +80,8 @@ impl Names {
         (!queue.ends_with(DEAD_LETTERS) && self.queue(&shop_id) == queue).then_some(shop_id)
     }
 
-    /// Queues take letters, digits, `-` and `_`, but no dots, which become `_`. A shop whose name would then be another's,
-    /// or too long, gets a digest as suffix.
+    /// The name of a shop's queue without its ending. SQS allows letters, digits, `-` and `_`; dots become `_`. If the
+    /// name would then be that of another shop, or too long, it ends with a digest of the shop.
     fn stem(&self, shop_id: &str) -> String {
         let prefix = self.queue_prefix();
         let plain: String = shop_id.chars().map(|c| if c == '.' { '_' } else { c }).collect();
@@ -91,13 +94,13 @@ impl Names {
             return format!("{prefix}{plain}");
         }
         let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let short: String = plain.chars().map(fits).take(budget.saturating_sub(DIGITS + 2)).collect();
-        format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..DIGITS])
+        let short: String = plain.chars().map(fits).take(budget.saturating_sub(DIGEST_DIGITS + 2)).collect();
+        format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..DIGEST_DIGITS])
     }
 }
 
-/// Digits of a digest in the name of a queue.
-const DIGITS: usize = 16;
+/// Hexadecimal digits of a shop's digest in the name of its queue.
+const DIGEST_DIGITS: usize = 16;
 
 /// What the names of all queues of dead letters end with.
 pub(super) const DEAD_LETTERS: &str = "-dlq.fifo";

@@ -1,11 +1,11 @@
-//! Settings of indexes, one item each.
+//! The settings of indexes, a JSON document each, as one item in a table of their own.
 
 use super::table::{Item, Key, Table, TableError, Update};
 use async_trait::async_trait;
 use host_core::storage::{IndexDocument, Settings, StoreError};
 use std::sync::Arc;
 
-/// All settings are in one partition, so that they are listed in their order.
+/// All settings are in one partition, so that one query lists them, ordered by name.
 const PARTITION: &str = "INDEX_SETTINGS";
 const PREFIX: &str = "INDEX#";
 

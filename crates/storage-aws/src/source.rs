@@ -1,4 +1,5 @@
-//! Objects in S3 as sources: `s3://bucket/key`, read in ranges, so that a broken connection costs one range.
+//! Exports that an ingest reads from S3, as `s3://bucket/key`. Objects are read in ranges, so that a broken connection
+//! costs one range.
 
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 use host_core::error::chain;
@@ -23,7 +24,7 @@ pub struct S3Objects {
 }
 
 impl S3Objects {
-    /// Objects that this client reaches, read by the runtime that this is called in.
+    /// Objects that this client reaches. Must be called within a Tokio runtime, which then does the reading.
     pub fn new(client: Client) -> Self {
         Self { client, runtime: Handle::current() }
     }
@@ -36,8 +37,8 @@ impl S3Objects {
             io::Error::new(kind, error_text(&error))
         })?;
         let length = head.content_length.and_then(|length| u64::try_from(length).ok());
-        // An object of unknown length would be read as empty, and one without an ETag could be replaced while it is read: either
-        // would lose products.
+        // An object of unknown length would be read as empty, and one without an ETag could be replaced while it is
+        // read: either would lose products.
         let (Some(length), Some(etag)) = (length, head.e_tag) else {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
@@ -89,7 +90,9 @@ struct Object {
     etag: String,
     length: u64,
     modified_at: Option<SystemTime>,
+    /// Offset of the range to read next.
     next: u64,
+    /// The range that was read last, and how much of it is used.
     range: io::Cursor<Vec<u8>>,
 }
 

@@ -1,5 +1,5 @@
-//! The recovery sweep: repairs orphaned work that no message leads to any more. A message may be lost
-//! because its sender crashed, or because SQS dropped it after 14 days.
+//! The recovery sweep: repairs jobs and chunks that no queue message leads to any more. A message may be lost because
+//! its sender crashed, or because SQS dropped it after 14 days.
 
 use super::jobs::{DynamoJobs, OpenJob};
 use host_core::{
@@ -25,20 +25,22 @@ pub struct Sweeper {
     pub(super) bound: Duration,
 }
 
-/// How much longer a chunk may wait where the queue has as many messages as chunks wait: a foreign one may be among them.
+/// How many times longer a chunk may wait if the shop's queue has at least as many messages as chunks are waiting. Its
+/// message is then probably in the queue; but one of another program may be among them, so the chunk does not wait for
+/// ever.
 const QUEUED_FACTOR: u32 = 24;
 
-/// Where chunks wait although they have their messages. Another one for each would only multiply them.
+/// Where chunks wait although their messages are in the queue. Sending them again would only multiply them.
 #[derive(Default)]
 struct Waits {
-    /// Indexes on which work is stopped.
+    /// Indexes whose work a circuit breaker has stopped.
     stopped: HashSet<BreakerScope>,
     /// Shops whose queues have at least as many messages as chunks wait.
     queued: HashSet<String>,
 }
 
 impl Waits {
-    /// How long a chunk of a job may wait before its message is sent again; none if it is not.
+    /// How long a chunk of a job may wait before its message is sent again; none if it is not sent again.
     fn bound_of(&self, job: &Job, bound: Duration) -> Option<Duration> {
         let scope = BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() };
         match (self.stopped.contains(&scope), self.queued.contains(&job.shop_id)) {
@@ -57,7 +59,7 @@ pub struct Swept {
     /// Chunks whose outcome was stored, but not counted.
     #[serde(rename = "settled")]
     pub completed: u32,
-    /// Jobs that ended by it.
+    /// Jobs that ended because their last chunk was counted.
     pub ended: Vec<JobId>,
     /// Jobs that were never sealed and that no process ingests for: the same `host ingest` resumes them.
     pub abandoned: Vec<JobId>,
@@ -71,7 +73,8 @@ impl Swept {
 }
 
 impl Sweeper {
-    /// Whether no process has swept for so long; then the caller sweeps. Not idempotent: one call an interval gets true.
+    /// Whether no process has swept for `interval`; then the caller must sweep. Not idempotent: one call per interval
+    /// gets true.
     pub async fn is_due(&self, interval: Duration) -> Result<bool, StoreError> {
         self.jobs.begin_sweep(interval).await
     }
@@ -84,7 +87,7 @@ impl Sweeper {
         for OpenJob { job, is_unsealed, .. } in open {
             let bound = waits.bound_of(&job, self.bound);
             let found = match self.jobs.sweep(&job.id, bound).await {
-                // It is for a newer version, and no reason to leave the other jobs.
+                // A newer version of host wrote it, and will sweep it. The other jobs are swept all the same.
                 Err(error) if error.is_unsupported() => {
                     tracing::warn!(job_id = %job.id, cause = chain(&error), "a job was left out of the sweep");
                     continue;
@@ -128,7 +131,7 @@ impl Sweeper {
         Ok(waits)
     }
 
-    /// Sweeps at an interval, for as long as it is polled; of many processes one at a time.
+    /// Sweeps once per interval, whatever the number of processes, until the future is dropped.
     pub(crate) async fn run(&self, interval: Duration, clock: &SharedClock) -> Infallible {
         loop {
             clock.sleep(interval).await;

@@ -1,4 +1,5 @@
-//! The plug-in as a WebAssembly component: conversions, and nothing else.
+//! The exports of the WebAssembly component: they convert between the types of the contract in `wit/` and those of the
+//! library.
 
 use std::cmp::Ordering;
 use std::sync::{Once, OnceLock};
@@ -19,7 +20,7 @@ use bindings::product_indexer::plugin::types::{self, Document, Failure};
 
 static VALIDATOR: OnceLock<Validator> = OnceLock::new();
 
-/// Allocating with the standard library's allocator for this target costs a fifth of the time of a batch more.
+/// With the standard library's allocator for this target, a batch takes a fifth more time.
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 

@@ -106,6 +106,7 @@ impl Config {
     }
 }
 
+/// Reads the value of a key and checks it. `rule` says what a right value is, after the word "it".
 fn read<'a, T: Deserialize<'a>>(
     key: &str,
     raw: &'a str,
@@ -138,12 +139,12 @@ fn are_vectors(vectors: &BTreeMap<String, u32>) -> bool {
 
 #[expect(clippy::ptr_arg, reason = "called with the field's own type")]
 fn are_patterns(patterns: &Vec<String>) -> bool {
-    let rest = |pattern: &String| {
+    let is_right = |pattern: &String| {
         let rest =
             pattern.strip_prefix('*').or_else(|| pattern.strip_suffix('*')).unwrap_or(pattern).to_owned();
         !rest.contains('*')
     };
-    patterns.iter().all(rest)
+    patterns.iter().all(is_right)
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ impl Validator {
         walk.len += JSON_DUMPS_SEPARATOR_LEN + json_dumps_len(&field) + JSON_DUMPS_SEPARATOR_LEN + len;
     }
 
+    /// Notes in `required`, which is in the order of the configuration, how a field was found.
     fn note(&self, field: &str, raw: &str, required: &mut [Presence]) {
         for (name, presence) in self.config.required.iter().zip(required) {
             if name == field {
@@ -123,6 +124,7 @@ impl Validator {
 
 /// What is known of a document while its fields are walked.
 struct Walk<'a> {
+    /// How many characters `json.dumps` writes for the fields so far.
     len: usize,
     keys: Keys<'a>,
     required: Vec<Presence>,

@@ -5,7 +5,7 @@ use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-/// Longer strings are not times and are not parsed.
+/// Bytes of the longest string that is parsed; longer ones are not times.
 const MAX_LEN: usize = 64;
 
 static PARSER: DateTimeParser = DateTimeParser::new();
@@ -49,6 +49,7 @@ fn respelled(text: &str) -> Option<String> {
 
 /// Whether the seconds are 60, which the parser reads as 59.
 fn is_leap_second(text: &str) -> bool {
+    // After `YYYY-MM-DDTHH:MM`.
     text.get(16..19) == Some(":60")
 }
 

@@ -3,7 +3,7 @@
 /// The most issues reported for one document; a person has to read them.
 const MAX_ISSUES: usize = 16;
 
-/// A JSON Pointer longer than this is omitted; the message still starts with the name that it would hold.
+/// A JSON Pointer whose keys have more bytes than this is omitted; the message still names the beginning of the key.
 const MAX_PATH_LEN: usize = 512;
 
 /// Values longer than this many characters are cut in messages.
@@ -45,6 +45,7 @@ pub(crate) enum Step<'a> {
 pub(crate) struct Report {
     errors: Vec<Issue>,
     warnings: Vec<Issue>,
+    /// Number of issues that were not kept.
     left_out: usize,
 }
 

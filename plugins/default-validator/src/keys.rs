@@ -1,9 +1,10 @@
-//! The keys of one object, to find those that come twice. An object has few keys, unless it is made to hurt.
+//! The keys of one object, to find those that come twice. An object has few keys, unless it was made to slow the
+//! validator down.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Up to so many keys a look at each is faster than a tree.
+/// Up to this many keys, comparing with each is faster than a tree.
 const FEW: usize = 32;
 
 /// A set of strings.
@@ -14,7 +15,7 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Adds a key; answers whether it was not there before.
+    /// Adds a key; returns whether it is new.
     #[expect(clippy::ptr_arg, reason = "a borrowed key stays borrowed")]
     pub(crate) fn insert(&mut self, key: &Cow<'a, str>) -> bool {
         if self.few.contains(key) {

@@ -1,9 +1,9 @@
 //! The plug-in that `host` brings along: it judges documents by the rules of a Marqo index, so that a bad one is
 //! refused by name before anything is sent, and it decides which of two versions of a document is newer.
 //!
-//! Everything is plain Rust and runs natively; `component` alone knows that it is a WebAssembly component.
-//! A judgement depends on one document and the configuration, never on the neighbours in the batch: that two
-//! documents share an id is the host's business.
+//! Everything is plain Rust and runs natively; `component` alone knows that it is a WebAssembly component. A judgement
+//! depends on one document and the configuration, never on the other documents of the batch: host itself finds two
+//! documents with one id.
 
 mod compare;
 #[cfg(target_arch = "wasm32")]

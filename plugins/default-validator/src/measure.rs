@@ -1,4 +1,4 @@
-//! How long Python's `json.dumps` writes a value: the measure by which Marqo limits a document.
+//! How many characters Python's `json.dumps` writes for a value: the measure by which Marqo limits a document.
 
 use host_index_rules::JSON_DUMPS_SEPARATOR_LEN;
 

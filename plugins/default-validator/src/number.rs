@@ -53,6 +53,7 @@ pub(crate) fn json_dumps_len(raw: &str) -> usize {
 
 /// Whether the number is too large for a float, found out without reading it where possible.
 pub(crate) fn is_infinite(raw: &str) -> bool {
+    // Without an exponent, 300 digits and signs always fit a float, whose largest value has 309 digits.
     const MAX_FINITE_LEN: usize = 300;
     (raw.len() > MAX_FINITE_LEN || raw.contains(['e', 'E'])) && Number::read(raw) == Number::Infinite
 }

@@ -1,4 +1,4 @@
-//! Sanity of prices. Nothing here refuses a document: an odd price is still a price.
+//! Warnings about prices. Nothing here refuses a document: an odd price is still a price.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ impl Prices {
         Self { fields, former, ranges }
     }
 
-    /// What is seen of a document before its first field.
+    /// The prices of a document before its first field is seen: none.
     pub(crate) fn unseen(&self) -> PriceValues {
         vec![None; self.fields.len()]
     }

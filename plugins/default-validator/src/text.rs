@@ -1,4 +1,5 @@
-//! JSON strings: how long Python writes them, and what in them an index refuses. One pass, nothing allocated.
+//! JSON strings: how many characters Python's `json.dumps` writes for them, and what in them an index refuses. One
+//! pass, nothing allocated.
 
 use host_index_rules::{is_storable, json_dumps_char_len};
 
@@ -47,7 +48,7 @@ impl Text {
         }
     }
 
-    /// Takes the escape sequence whose backslash is already read; answers what follows it.
+    /// Takes the escape sequence whose backslash is already read; returns what follows it.
     fn take_escape<'a>(&mut self, rest: &'a str) -> &'a str {
         let mut characters = rest.chars();
         let character = match characters.next() {
@@ -101,7 +102,8 @@ fn plain_length(bytes: &[u8]) -> usize {
 fn is_plain_word(word: u64) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
-    // The high bit of a byte of these is set if the byte is 0, and, above such a byte only, perhaps if it is not.
+    // In each of these words, the high bit of a byte is set if the condition holds for it. It may also be set wrongly
+    // in bytes above such a byte; that does not matter, because only words without any set bit are plain.
     let zero = |bytes: u64| bytes.wrapping_sub(EACH) & !bytes;
     let control = word.wrapping_sub(EACH * 0x20) & !word;
     let backslash = zero(word ^ (EACH * 0x5c));

@@ -1,4 +1,5 @@
-//! Sanity of links and pictures. A wrong one does not refuse the document: the product can still be found.
+//! Warnings about the URLs of pages and pictures. A wrong one does not refuse the document: the product can still be
+//! found.
 
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
@@ -54,11 +55,11 @@ impl Urls {
     }
 }
 
-fn check(way: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
+fn check(path: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
     // A text that cannot be decoded is an error already.
     let Some(url) = json::decode(raw) else { return };
     if !is_absolute(&url) {
-        report.warning("invalid-url", way, || {
+        report.warning("invalid-url", path, || {
             let (url, field) = (quoted(&url), quoted(field));
             format!("{url} in {field} is not an absolute http or https URL; complete it, or leave it out.")
         });

@@ -8,7 +8,7 @@ use crate::measure::measure;
 use crate::number::{self, Number};
 use crate::text;
 
-/// Checks the value of a field that is nothing special; returns how many characters `json.dumps` writes for it.
+/// Checks the value of a field without rules of its own; returns how many characters `json.dumps` writes for it.
 pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> usize {
     match Kind::of(raw) {
         Kind::Text => {
@@ -34,18 +34,18 @@ pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> usize {
 
 /// Reports what is wrong with the characters of a string or key.
 pub(crate) fn check_characters(
-    way: &[Step<'_>],
+    path: &[Step<'_>],
     illegal: Option<char>,
     lone_surrogate: Option<u16>,
     report: &mut Report,
 ) {
     if let Some(illegal) = illegal {
-        report.error("illegal-character", way, || {
+        report.error("illegal-character", path, || {
             format!("The text contains U+{:04X}, which an index refuses; remove it.", u32::from(illegal))
         });
     }
     if let Some(unit) = lone_surrogate {
-        report.error("lone-surrogate", way, || {
+        report.error("lone-surrogate", path, || {
             format!(
                 "The text contains \\u{unit:04x}, half of a surrogate pair; write both halves or remove it."
             )
@@ -53,14 +53,14 @@ pub(crate) fn check_characters(
     }
 }
 
-fn check_number(way: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
+fn check_number(path: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
     match Number::read(raw) {
         Number::Integer(_) | Number::Float(_) => {}
-        Number::LargeInteger => report.error("integer-out-of-range", way, || {
+        Number::LargeInteger => report.error("integer-out-of-range", path, || {
             let (field, raw) = (quoted(field), quoted(raw));
             format!("The integer {raw} in the field {field} does not fit 64 bits; send it as a string.")
         }),
-        Number::Infinite => report.error("number-out-of-range", way, || {
+        Number::Infinite => report.error("number-out-of-range", path, || {
             let (field, raw) = (quoted(field), quoted(raw));
             format!("The number {raw} in the field {field} is too large for a float; send it as a string.")
         }),
@@ -126,19 +126,19 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> usize {
     let mut keys = Keys::default();
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
     let walked = json::entries(raw, |key, value| {
-        let way = [Step::Key(field), Step::Key(&key)];
+        let path = [Step::Key(field), Step::Key(&key)];
         match Kind::of(value) {
-            Kind::Number => check_number(&way, field, value, report),
-            Kind::Object | Kind::Array => report.error("nested-map", &way, || {
+            Kind::Number => check_number(&path, field, value, report),
+            Kind::Object | Kind::Array => report.error("nested-map", &path, || {
                 let (field, key) = (quoted(field), quoted(&key));
                 format!(
                     "The map {field} has another level at {key}; flatten it to a map from string to number."
                 )
             }),
-            Kind::Null => report.error("null-value", &way, || {
+            Kind::Null => report.error("null-value", &path, || {
                 format!("The map {} has null at {}; leave the key out instead.", quoted(field), quoted(&key))
             }),
-            kind @ (Kind::Text | Kind::Boolean) => report.error("map-of-other-values", &way, || {
+            kind @ (Kind::Text | Kind::Boolean) => report.error("map-of-other-values", &path, || {
                 let (field, key, noun) = (quoted(field), quoted(&key), kind.noun());
                 format!(
                     "The map {field} has {noun} at {key}; a map holds numbers only, so use a separate field."
@@ -146,7 +146,7 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> usize {
             }),
         }
         if !keys.insert(&key) {
-            duplicate_field(&way, &key, report);
+            duplicate_field(&path, &key, report);
         }
     });
     // Only a key with a lone surrogate stops the walk, and that is reported above.
@@ -165,8 +165,8 @@ pub(crate) fn is_empty(raw: &str) -> bool {
 }
 
 /// Reports a key that an object has twice: readers disagree about which value counts.
-pub(crate) fn duplicate_field(way: &[Step<'_>], key: &str, report: &mut Report) {
-    report.error("duplicate-field", way, || {
+pub(crate) fn duplicate_field(path: &[Step<'_>], key: &str, report: &mut Report) {
+    report.error("duplicate-field", path, || {
         format!("The key {} is there more than once; send it once.", quoted(key))
     });
 }

@@ -1,5 +1,6 @@
-//! Rules for the reserved key `variants`: an array of objects, each with its own id. A catalog loads them; they
-//! are never sent to a Marqo index, so neither its rules for values nor its limit of size hold for them.
+//! Rules for the reserved key `variants`: an array of objects, each with its own id. The relational catalog (SQLite or
+//! PostgreSQL) loads them. They are never sent to a Marqo index, so neither its rules for values nor its limit of size
+//! hold for them.
 
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
@@ -10,7 +11,7 @@ use crate::values::duplicate_field;
 /// The reserved key.
 pub(crate) const VARIANTS: &str = "variants";
 
-/// Every reader of JSON takes this much; few take more than twice as much.
+/// Most levels of nesting. Every JSON reader accepts as many; few accept more than twice as many.
 const MAX_DEPTH: usize = 60;
 
 /// Checks the value of `variants`.
@@ -24,9 +25,9 @@ pub(crate) fn check(raw: &str, report: &mut Report) {
     let sound = check_readable(raw, report);
     let mut ids = Keys::default();
     let walked = json::elements(raw, |position, variant| {
-        let way = [Step::Key(VARIANTS), Step::Index(position)];
+        let path = [Step::Key(VARIANTS), Step::Index(position)];
         if Kind::of(variant) != Kind::Object {
-            report.error("invalid-variants", &way, || {
+            report.error("invalid-variants", &path, || {
                 format!("Variant {position} is {}; send an object with an id.", Kind::of(variant).noun())
             });
         } else if sound {
@@ -37,22 +38,22 @@ pub(crate) fn check(raw: &str, report: &mut Report) {
     debug_assert!(walked.is_ok());
 }
 
-/// Whether every reader can take the variants: what is accepted here must not stop a later stage.
+/// Whether every JSON reader can read the variants: what is accepted here must not stop a later stage.
 fn check_readable(raw: &str, report: &mut Report) -> bool {
     let whole = measure(raw);
-    let way = [Step::Key(VARIANTS)];
+    let path = [Step::Key(VARIANTS)];
     if let Some(unit) = whole.lone_surrogate {
-        report.error("lone-surrogate", &way, || {
+        report.error("lone-surrogate", &path, || {
             format!("The variants contain \\u{unit:04x}, half of a surrogate pair; write both halves or remove it.")
         });
     }
     if whole.infinite {
-        report.error("number-out-of-range", &way, || {
+        report.error("number-out-of-range", &path, || {
             "The variants contain a number that is too large for a float; send it as a string.".to_owned()
         });
     }
     if whole.depth > MAX_DEPTH {
-        report.error("too-deep", &way, || {
+        report.error("too-deep", &path, || {
             format!("The variants are nested {} levels deep; use at most {MAX_DEPTH}.", whole.depth)
         });
     }
@@ -72,19 +73,19 @@ fn check_variant<'a>(position: usize, variant: &'a str, ids: &mut Keys<'a>, repo
     });
     // Only a lone surrogate in a key stops the walk, and such variants do not come here.
     debug_assert!(walked.is_ok());
-    let way = [Step::Key(VARIANTS), Step::Index(position), Step::Key("id")];
+    let path = [Step::Key(VARIANTS), Step::Index(position), Step::Key("id")];
     match id.and_then(json::decode) {
-        Some(id) if id.is_empty() => report.error("variant-without-id", &way, || {
+        Some(id) if id.is_empty() => report.error("variant-without-id", &path, || {
             format!("Variant {position} has an empty id; give it one that no other variant has.")
         }),
         Some(id) => {
             if !ids.insert(&id) {
-                report.error("duplicate-variant", &way, || {
+                report.error("duplicate-variant", &path, || {
                     format!("The variant id {} is there more than once; send each variant once.", quoted(&id))
                 });
             }
         }
-        None => report.error("variant-without-id", &way[..2], || {
+        None => report.error("variant-without-id", &path[..2], || {
             format!("Variant {position} has no string as its id; give it one that no other variant has.")
         }),
     }

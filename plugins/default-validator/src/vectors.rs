@@ -1,5 +1,5 @@
-//! Rules for fields with a vector of the sender's own: Marqo refuses a whole batch for one of a wrong length, and does
-//! not say which document it was.
+//! Rules for fields that hold a vector (an embedding) which the sender has made: Marqo refuses a whole batch for one
+//! vector of a wrong length, and does not say which document it was.
 
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
@@ -28,8 +28,8 @@ pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) ->
             duplicate_field(&[Step::Key(field), Step::Key(&key)], &key, report);
         }
     });
-    let shape = |report: &mut Report, way: &[Step<'_>], found: String| {
-        report.error("invalid-vector", way, || {
+    let shape = |report: &mut Report, path: &[Step<'_>], found: String| {
+        report.error("invalid-vector", path, || {
             let field = quoted(field);
             format!("The vector field {field} {found}; send {{\"vector\": [{length} numbers], \"content\": \"text\"}}.")
         });

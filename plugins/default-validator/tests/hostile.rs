@@ -78,29 +78,29 @@ fn right_json() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text(id: String, fields: String) {
+    fn any_text_gets_at_most_16_issues(id: String, fields: String) {
         prop_assert!(everything().validate(&id, &fields).len() <= 16);
     }
 
     #[test]
-    fn almost(fields in almost_json()) {
+    fn text_like_json_gets_at_most_16_issues(fields in almost_json()) {
         prop_assert!(everything().validate("p", &fields).len() <= 16);
     }
 
     #[test]
-    fn right(fields in right_json()) {
+    fn right_json_gets_at_most_16_issues(fields in right_json()) {
         prop_assert!(everything().validate("p", &fields).len() <= 16);
         prop_assert!(Validator::default().validate("p", &fields).len() <= 16);
     }
 
     #[test]
-    fn any_configuration(text in almost_json()) {
+    fn any_configuration_is_read_without_a_panic(text in almost_json()) {
         let _ = Config::parse(&text);
     }
 }
 
 #[test]
-fn deep_nesting() {
+fn deep_nesting_is_answered_with_issues() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let fields = format!("{{\"a\":{}1{}}}", open.repeat(1_000_000), close.repeat(1_000_000));
         assert!(!Validator::default().validate("p", &fields).is_empty());

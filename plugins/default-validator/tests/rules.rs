@@ -1,4 +1,4 @@
-//! Marqo's rules for documents, one named test a rule.
+//! Marqo's rules for documents, one test for each rule.
 
 use default_validator::{Config, Issue, Severity, Validator};
 use insta::assert_snapshot;

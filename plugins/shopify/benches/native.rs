@@ -6,10 +6,10 @@
 use cpu_time::ProcessTime;
 use shopify_plugin::{Config, transform};
 
-/// As in the host's reader.
+/// Products of a batch, as many as host's ingest gives to a plug-in.
 const BATCH: usize = 128;
 
-/// Batches that are made before the clock runs, as many as of those for the component.
+/// Batches that are made before the clock runs, as many as the benchmark of the component makes.
 const SLICE: usize = 64;
 
 fn main() {

@@ -1,13 +1,14 @@
-//! From the records of an export to one product: which child belongs where, in which order, and which of two copies counts.
+//! From the records of an export (its JSON objects) to one product: which child belongs where, in which order, and
+//! which of two copies counts.
 //!
-//! Nothing here depends on the order of lines, except that pictures stay in the order of the export and that the last of two
-//! equally new copies counts.
+//! Nothing here depends on the order of lines, except that pictures stay in the order of the export and that the last
+//! of two equally new copies counts.
 
 use crate::gid::{Gid, numeric_order};
 use crate::instant::instant;
 use crate::record::Record;
 
-/// A product with everything that hangs on it.
+/// A product with the records that belong to it.
 pub(crate) struct Product<'r, 'a> {
     pub(crate) root: &'r Record<'a>,
     pub(crate) id: &'r Gid<'r>,
@@ -15,29 +16,30 @@ pub(crate) struct Product<'r, 'a> {
     pub(crate) variants: Vec<Variant<'r, 'a>>,
     /// Pictures, videos and models in the order of the export.
     pub(crate) media: Vec<&'r Record<'a>>,
-    /// By namespace, key and id, one a key.
+    /// By namespace, key and id; one for each key.
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// By id.
     pub(crate) collections: Vec<&'r Record<'a>>,
 }
 
-/// A variant with everything that hangs on it.
+/// A variant with the records that belong to it.
 pub(crate) struct Variant<'r, 'a> {
     pub(crate) record: &'r Record<'a>,
     pub(crate) id: &'r Gid<'r>,
     pub(crate) media: Vec<&'r Record<'a>>,
     pub(crate) metafields: Vec<&'r Record<'a>>,
+    /// Inventory levels: its stock at each location.
     levels: Vec<&'r Record<'a>>,
 }
 
 impl Variant<'_, '_> {
-    /// The stock: its own figure, else what its inventory levels say is available, all together.
+    /// The stock: the variant's own figure, else the sum of what its inventory levels say is available.
     pub(crate) fn stock(&self) -> Option<i64> {
         let levels = || self.levels.iter().filter_map(|level| stock_of(level)).reduce(i64::saturating_add);
         self.record.inventory_quantity.0.or_else(levels)
     }
 
-    /// The id by which index and catalog know the variant.
+    /// The id of the variant's document, and of its row in the relational catalog.
     pub(crate) fn document_id(&self) -> Option<&str> {
         document_id(self.record, self.id)
     }
@@ -129,8 +131,8 @@ fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
     record.parent_id.get().or_else(product).or_else(owner).or_else(|| record.product_id.get())
 }
 
-/// Chooses the record that speaks for the product: the newest copy, the last one of equally new copies. Copies are not mixed,
-/// because what the newest copy leaves out may have been deleted.
+/// Chooses the record that speaks for the product: the newest copy, the last one of equally new copies. Copies are not
+/// mixed, because what the newest copy leaves out may have been deleted.
 pub(crate) fn root_of<'r, 'a>(records: &'r [Record<'a>]) -> Option<&'r Record<'a>> {
     let roots =
         records.iter().filter(|record| parent_of(record).is_none() && Kind::of(record) == Kind::Product);
@@ -188,7 +190,8 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
     product
 }
 
-/// Adds each child to the product or to its variant. Children of anything else, such as a collection's image, are omitted.
+/// Adds each child to the product or to its variant. Children of anything else, such as a collection's image, are
+/// omitted.
 fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record<'a>)>) {
     let mut owners: Vec<(&'r str, usize)> = Vec::new();
     for (kind, record) in children {
@@ -231,16 +234,16 @@ fn stock_of(level: &Record<'_>) -> Option<i64> {
 /// Up to this many records are compared with each other; more are sorted.
 const FEW: usize = 12;
 
-/// Leaves one record of those with the same id: the newest, else the last, in the place of the first. Records without id stay, even if
-/// they are equal: two inventory levels of five pieces are ten pieces.
+/// Leaves one record of those with the same id: the newest, else the last, in the place of the first. Records without
+/// id stay, even if they are equal: two inventory levels of five pieces are ten pieces.
 fn dedupe_by_id<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
     let records: Vec<&Record<'_>> = records.into_iter().collect();
-    let is_known = |(n, record): (usize, &&Record<'_>)| {
+    let is_known = |(index, record): (usize, &&Record<'_>)| {
         let id = gid_of(record);
         !id.resource_id.is_empty()
-            && records[..n].iter().any(|other| gid_of(other).resource_id == id.resource_id)
+            && records[..index].iter().any(|other| gid_of(other).resource_id == id.resource_id)
     };
-    // Nearly always, and found without asking for memory.
+    // This is so nearly always, and finding it out allocates no memory.
     if records.len() <= FEW && !records.iter().enumerate().any(is_known) {
         return records;
     }

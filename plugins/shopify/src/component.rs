@@ -1,4 +1,5 @@
-//! The component's exports: converts between WIT and library types.
+//! The exports of the WebAssembly component: they convert between the types of the contract in `wit/` and those of the
+//! library.
 
 use std::cell::RefCell;
 
@@ -15,10 +16,12 @@ mod bindings {
     use super::Component;
 }
 
+/// Faster here than the standard library's allocator for this target.
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 thread_local! {
+    /// None until `configure` is called.
     static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! What a merchant can choose.
+//! The configuration of the plug-in: what a merchant can choose.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::fields::is_reserved;
 /// The JSON Schema of [`Config`], as in the manifest.
 pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
 
-/// The configuration. Keys are written with hyphens or underscores; unknown keys are refused, so that a misspelt one is noticed.
+/// The configuration. Keys are written with hyphens or underscores; unknown keys are refused, so that a misspelt one is
+/// noticed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
@@ -38,8 +39,8 @@ pub struct Config {
     /// The longest description, in characters.
     #[serde(alias = "max_description_chars")]
     pub max_description_chars: usize,
-    /// The longest document without its variants, in characters of JSON as Marqo counts them: 6 for most characters outside
-    /// ASCII. Marqo takes 100,000; the difference is for fields that the host adds.
+    /// The longest document without its variants, in characters of JSON as Marqo counts them: 6 for most characters
+    /// outside ASCII. Marqo takes 100,000; the difference is for fields that the host adds.
     #[serde(alias = "max_document_chars")]
     pub max_document_chars: usize,
 }
@@ -99,7 +100,8 @@ pub enum OtherMetafields {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageVersions {
-    /// It is removed. Shopify changes it with every edit, so with it a document would change although nothing in it did.
+    /// It is removed. Shopify changes it with every edit, so with it a document would change although nothing in it
+    /// did.
     #[default]
     Drop,
     /// It stays, so that a picture that was replaced under its old name is noticed.

@@ -94,6 +94,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     }
 
     fn writer(&self) -> DocumentWriter {
+        // The expected size is an estimate that saves growing the buffer.
         DocumentWriter::new(
             self.config.max_document_chars,
             self.description.len() + 1_024 + 256 * self.offers.len(),
@@ -135,15 +136,15 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         }
     }
 
-    /// What is the same at both levels except that a variant shows its own picture and options.
+    /// What is the same at both levels, except that a document of a variant, `own`, shows its picture and options.
     fn shared_middle(
         &self,
         writer: &mut DocumentWriter,
-        of: Option<&Offer<'_, '_, '_>>,
+        own: Option<&Offer<'_, '_, '_>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
         let root = self.product.root;
-        self.write_images(writer, of.and_then(|offer| offer.image.as_ref()));
+        self.write_images(writer, own.and_then(|offer| offer.image.as_ref()));
         writer.list("tags", options::dedupe(root.tags.0.iter().map(|tag| short_text(tag))));
         let collections = &self.product.collections;
         let field = |text: &'p Text<'_>| text.get().map(short_text);
@@ -155,9 +156,9 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             "collection_handles",
             options::dedupe(collections.iter().filter_map(|record| field(&record.handle))),
         );
-        let offers = of.map_or(&*self.offers, std::slice::from_ref);
+        let offers = own.map_or(&*self.offers, std::slice::from_ref);
         options::write_options(writer, offers, self.config);
-        self.write_metafields(writer, of.map(|offer| offer.variant), diagnostics);
+        self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
     }
 
     fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
@@ -265,7 +266,8 @@ fn write_value(writer: &mut DocumentWriter, field: &str, value: FieldValue) {
     }
 }
 
-/// A metafield for the list of those without a field; one whose value is broken is not worth a warning there.
+/// A metafield for the list of those without a field of their own. One with a broken value is left out there without a
+/// warning.
 fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
     let value = metafield::value_of(record, Some(crate::config::FieldKind::Text)).ok()??;
     let FieldValue::Text(text) = value else { return None };
@@ -278,8 +280,8 @@ pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
     [&root.published_at, &root.online_store_url].into_iter().any(Nullable::is_null)
 }
 
-/// The ids whose removal takes a product out of the index: of the documents that it would have, or its own where the export has
-/// none of its variants. From one of them the host gets to all documents that it knows of the product.
+/// The ids whose removal takes a product out of the index: those of the documents that it would have, or its own if the
+/// export has none of its variants. From any of these ids, host finds all documents that it knows of the product.
 pub(crate) fn removed_ids(product: &Product<'_, '_>, product_id: &str, level: Level) -> Vec<String> {
     let own = || vec![product_id.to_owned()];
     let variants = product.variants.iter().filter_map(|variant| variant.document_id().map(str::to_owned));

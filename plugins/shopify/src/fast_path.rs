@@ -1,8 +1,8 @@
 //! The plain part of HTML, read without a tokenizer.
 //!
-//! Nearly all markup of product descriptions is text, tags with quoted attributes and well-known entities. Those are read here at
-//! several times the speed of a tokenizer. Whatever is not plain ends the plain part: the tokenizer reads on from there. A test
-//! holds both ways against each other.
+//! Nearly all markup of product descriptions is text, tags with quoted attributes and well-known entities. Those are
+//! read here at several times the speed of a tokenizer. Whatever is not plain ends the plain part: the tokenizer reads
+//! on from there. A test compares the results of both.
 
 use crate::html::TextEmitter;
 

@@ -215,7 +215,7 @@ pub const FIELDS: &[Field] = &[
     ),
 ];
 
-/// Names that Marqo or the documents themselves take.
+/// Further names that configured fields cannot have, because Marqo or the documents themselves use them.
 const TAKEN: &[&str] = &["query", "id"];
 
 const fn field(

@@ -1,4 +1,4 @@
-//! Shopify's global ids in all the spellings that exports use.
+//! Shopify's global ids (gids) in all the spellings that exports use.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,11 @@ use host_index_rules::check_document_id;
 
 use crate::text::trimmed;
 
-/// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the resource id `1` and the
-/// rest `?inventory_item_id=2`.
+/// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the resource id
+/// `1` and the rest `?inventory_item_id=2`.
 ///
-/// REST writes bare numbers, which leave the type empty. They stay text, because they exceed what JSON readers keep exactly.
+/// REST writes bare numbers, which leave the type empty. They stay text, because they exceed what JSON readers keep
+/// exactly.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Gid<'a> {
     pub(crate) kind: Cow<'a, str>,
@@ -30,6 +31,7 @@ impl<'a> Gid<'a> {
         if let Some(path) = id.strip_prefix("gid://shopify/") {
             return Gid::split(path);
         }
+        // `gid://` in base64.
         if id.starts_with("Z2lkOi8v")
             && let unpadded = id.trim_end_matches('=')
             && let padded = format!("{unpadded}{}", &"==="[..(4 - unpadded.len() % 4) % 4])
@@ -41,7 +43,8 @@ impl<'a> Gid<'a> {
         Gid { resource_id: id.into(), ..Gid::default() }
     }
 
-    /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual gid.
+    /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual
+    /// gid.
     pub(crate) fn parse_escaped(id: &'a str) -> Option<Gid<'a>> {
         let path = id.strip_prefix(r"gid:\/\/shopify\/")?;
         let (kind, resource_id) = path.split_at(memchr::memchr(b'\\', path.as_bytes())?);

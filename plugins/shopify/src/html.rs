@@ -1,8 +1,8 @@
 //! From HTML to searchable text.
 //!
-//! Shopify's own plain `description` glues the words of neighbouring elements together (`dry.The`), so the text is taken from the
-//! HTML, with a space wherever an element breaks the line. The tokenizer follows the HTML standard, which settles unclosed tags,
-//! `<` as text, attributes with `>` in them and comments the way browsers do.
+//! Shopify's own plain `description` glues the words of neighbouring elements together (`dry.The`), so the text is
+//! taken from the HTML, with a space wherever an element breaks the line. The tokenizer follows the HTML standard,
+//! which settles unclosed tags, `<` as text, attributes with `>` in them and comments the way browsers do.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -12,7 +12,8 @@ use html5gum::{Emitter, Error, State, Tokenizer};
 use crate::fast_path::read_plain;
 use crate::text::push_collapsed;
 
-/// How often text is decoded again that was escaped more than once (`&amp;amp;lt;`), as spreadsheets and import tools leave it.
+/// How often text is decoded again that was escaped more than once (`&amp;amp;lt;`), as spreadsheets and import tools
+/// leave it.
 const MAX_ESCAPE_DEPTH: usize = 8;
 
 /// The text of an HTML fragment: words separated by single spaces, no markup, entities decoded.
@@ -68,6 +69,7 @@ pub(crate) struct TextEmitter<'t> {
     text: &'t mut String,
     /// Whether runs of white space become one space.
     collapse: bool,
+    /// Whether white space or the end of a line came after the last word.
     gap: bool,
     /// Bytes of a character whose rest has not come yet.
     partial: Vec<u8>,
@@ -92,7 +94,8 @@ impl<'t> TextEmitter<'t> {
         }
     }
 
-    /// Takes a tag that was read elsewhere; not one that changes how what follows is to be read.
+    /// Takes a tag that the fast path has read. Returns false, and takes nothing, if the tag changes how the text after
+    /// it is read.
     pub(crate) fn plain_tag(&mut self, name: &[u8]) -> bool {
         let mut tag = TagName::default();
         for byte in name {
@@ -267,7 +270,7 @@ impl Emitter for TextEmitter<'_> {
         None
     }
 
-    // What follows has no text in it.
+    // None of these parts of the markup has text for a document.
     fn emit_eof(&mut self) {}
     fn emit_error(&mut self, _: Error) {}
     fn init_comment(&mut self) {}

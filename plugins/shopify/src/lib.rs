@@ -1,28 +1,33 @@
 //! Turns products of a Shopify export into search documents: the plug-in `shopify.wasm`.
 //!
-//! [`transform`] takes complete products, each as JSON Lines text (the product's own record, then everything that hangs on it), and
-//! returns documents, removals and issues. It reads bulk files, GraphQL answers with nested connections and REST or webhook
-//! bodies alike, in any order of lines, and is a pure function: no clock, no randomness, no files. [`Config`] is all that there is
-//! to choose. The library is plain Rust; as a component it is wrapped by the contract's world `transformer`.
+//! [`transform`] takes complete products, each as JSON Lines text (the product's own record and those of its variants,
+//! media, metafields, collections and inventory levels), and returns documents, removals and issues. It reads bulk
+//! files, GraphQL answers with nested connections and REST or webhook bodies alike, in any order of lines, and is a
+//! pure function: no clock, no randomness, no files. [`Config`] is all that there is to choose. The library is plain
+//! Rust; as a WebAssembly component it exports the world `transformer` of the plug-in contract in `wit/`. An "index" is
+//! what host writes documents to: a Marqo index or the relational catalog (SQLite or PostgreSQL).
 //!
 //! # The fields of a document
 //!
-//! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of a document is the
-//! number of its product, or of its variant where variants are documents. A field without value is omitted. The set of names does
-//! not depend on what a shop calls its options and metafields: those become fields only by configuration.
+//! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of
+//! a document is the number of its product, or of its variant where variants are documents. A field without value is
+//! omitted. The set of names does not depend on what a shop calls its options and metafields: those become fields only
+//! by configuration.
 //!
 //! # Rules worth knowing
 //!
-//! - Drafts, archived and unlisted products, and products with a status that this version does not know, are removed from the index.
-//!   Unpublished products and gift cards stay unless configured otherwise.
-//! - Where variants are documents, an active product without any in the export makes none and removes none: in a shop each product has
-//!   one, so the export lacks them. A product that leaves the index does so with all of its documents, whichever variants the export has.
-//! - The URL of an image is returned without the version number that Shopify adds (`?v=…`), because that changes with every edit;
-//!   `image-versions: keep` keeps it.
-//! - Of several copies of a product in one export the newest by `updatedAt` counts, of equally new ones the last. Children of all
-//!   copies are united. Of several metafields with the same key the newest counts.
-//! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened for that is said
-//!   in a warning: a list may take a quarter, everything before the description seven tenths.
+//! - Drafts, archived and unlisted products, and products with a status that this version does not know, are removed
+//!   from the index. Unpublished products and gift cards stay unless configured otherwise.
+//! - Where variants are documents, an active product without variants in the export adds and removes no document: in a
+//!   shop each product has a variant, so the export lacks them. A product that leaves the index does so with all of its
+//!   documents, whichever variants the export has.
+//! - The URL of an image is returned without the version number that Shopify adds (`?v=…`), because that changes with
+//!   every edit; `image-versions: keep` keeps it.
+//! - Of several copies of a product in one export the newest by `updatedAt` counts, of equally new ones the last.
+//!   Children of all copies are united. Of several metafields with the same key the newest counts.
+//! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened
+//!   for that is said in a warning: a list may take a quarter of the limit, everything before the description seven
+//!   tenths.
 //! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere.
 //!
 //! # Issues

@@ -1,4 +1,4 @@
-//! From JSON Lines text to records.
+//! From JSON Lines text to records: a record is a JSON object of an export, such as a product or one of its variants.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,11 @@ pub(crate) struct Lines<'a> {
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
-/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are not records. What is in the scratch
-/// memory does not matter.
+/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are not records. `scratch` is
+/// memory that calls reuse; its content does not matter.
 pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');
-    // Records are large, and lines seldom shorter than this.
+    // Records are large, so that growing the list would cost much; lines are seldom shorter than 256 bytes.
     let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };
     let mut number = 0;
     while !rest.is_empty() {
@@ -48,7 +48,8 @@ pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     lines
 }
 
-/// Replaces `\u` escapes of lone surrogates by U+FFFD: they are valid JSON, but no text can hold them. Borrows if there are none.
+/// Replaces `\u` escapes of lone surrogates by U+FFFD: they are valid JSON, but no text can hold them. Borrows if there
+/// are none.
 pub(crate) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     let mut repaired = String::new();

@@ -1,4 +1,4 @@
-//! What the host must know before the first batch.
+//! The manifest of the plug-in: what host must know of it before the first batch.
 
 use crate::config::CONFIG_SCHEMA;
 

@@ -22,7 +22,7 @@ const NOT_IN_URLS: &AsciiSet = &{
     set
 };
 
-/// The visible ones of them.
+/// The visible characters of [`NOT_IN_URLS`].
 const NOT_GRAPHIC_IN_URLS: &[u8; 9] = b"\"<>\\^`{|}";
 
 /// Characters that a path segment may not hold.
@@ -35,8 +35,8 @@ pub(crate) struct Image {
     pub(crate) alt: String,
 }
 
-/// All pictures of a product, each address once: the featured one, then those of the product in the order of the export, then
-/// those that only variants have.
+/// All pictures of a product, each address once: the featured one, then those of the product in the order of the
+/// export, then those that only variants have.
 pub(crate) fn images_of(product: &Product<'_, '_>, versions: ImageVersions) -> Vec<Image> {
     let root = product.root;
     let featured = root.featured_media.as_deref().and_then(|media| of_record(media, versions));
@@ -86,7 +86,8 @@ fn own_image(variant: &Variant<'_, '_>, versions: ImageVersions) -> Option<Image
     picture.or_else(|| variant.media.iter().find_map(|record| of_record(record, versions)))
 }
 
-/// The picture of a medium, or what is shown for a video or model until it is played. Nothing while Shopify still processes it.
+/// The picture of a medium, or what is shown for a video or model until it is played. Nothing while Shopify still
+/// processes it.
 fn of_record(record: &Record<'_>, versions: ImageVersions) -> Option<Image> {
     if record.status.get().is_some_and(|status| !status.eq_ignore_ascii_case("READY")) {
         return None;

@@ -26,8 +26,8 @@ pub(crate) fn is_named(record: &Record<'_>, name: &str) -> bool {
     name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.')) == Some(key)
 }
 
-/// The value of a metafield as a field of this kind, else of the kind that its own type suggests; nothing if it is blank.
-/// The error says what is wrong with it.
+/// The value of a metafield as a field of this kind, else of the kind that its own type suggests; nothing if it is
+/// blank. The error says what is wrong with it.
 pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result<Option<FieldValue>, String> {
     let Some(text) = record.value.and_then(text_of).or_else(|| record.json_value.and_then(text_of)) else {
         return Ok(None);
@@ -44,6 +44,7 @@ pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result
         Some(FieldKind::List) => FieldValue::List(value.list()),
         Some(FieldKind::Number) => FieldValue::Number(value.number().ok_or_else(|| not_a("number", &text))?),
         Some(FieldKind::Integer) => {
+            // Beyond 9e15, a float cannot hold every whole number.
             let number = value.number().filter(|number| number.fract() == 0.0 && number.abs() < 9e15);
             FieldValue::Integer(number.ok_or_else(|| not_a("whole number", &text))? as i64)
         }
@@ -159,6 +160,7 @@ fn is_measurement(kind: &str) -> bool {
     matches!(kind, "dimension" | "weight" | "volume" | "temperature" | "area" | "length" | "duration")
 }
 
+/// A value that its type writes as a JSON object: an amount, a rating, a link, or a number with a unit.
 fn object(kind: &str, value: &Value) -> Option<Read<'static>> {
     match kind {
         "money" => decimal(&value["amount"]).map(|(number, text)| Read::Number(number, text.into())),

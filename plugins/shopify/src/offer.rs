@@ -19,14 +19,17 @@ use crate::writer::{
 /// A variant with its texts cleaned and its amounts read.
 pub(crate) struct Offer<'p, 'r, 'a> {
     pub(crate) variant: &'p Variant<'r, 'a>,
-    /// Nothing if the export does not say it: such a variant cannot be loaded on its own.
+    /// None if the export does not say it: such a variant cannot be a document or a row of its own.
     pub(crate) id: Option<&'p str>,
     title: Option<Cow<'p, str>>,
     pub(crate) sku: Option<Cow<'p, str>>,
     pub(crate) barcode: Option<Cow<'p, str>>,
     price: Option<Price>,
+    /// The former price; none unless it is above the price.
     compare_at_price: Option<Price>,
+    /// Whether it can be bought; none if the export does not tell.
     available: Option<bool>,
+    /// Pieces in stock, below zero if oversold; none if the export does not tell.
     stock: Option<i64>,
     pub(crate) image: Option<Image>,
     pub(crate) options: Vec<ChosenOption<'p>>,
@@ -145,8 +148,8 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
     }
 }
 
-/// Whether the platform would sell it. REST has no such field but all that it is computed from: stock counts only if it is managed
-/// and may not go below zero.
+/// Whether the platform would sell it. REST has no such field but all that it is computed from: stock counts only if it
+/// is managed and may not go below zero.
 fn availability(record: &Record<'_>) -> Option<bool> {
     let public = || match record.available.get() {
         Some("true") => Some(true),
@@ -225,7 +228,8 @@ pub(crate) fn write_product_offer(
     }
 }
 
-/// The array that a catalog loads as its SKUs.
+/// The field `variants`: an array of objects that the relational catalog (SQLite or PostgreSQL) loads as its SKUs. A
+/// Marqo index does not get it.
 pub(crate) fn write_variants(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>]) {
     let mut offers = offers.iter().filter_map(|offer| Some((offer, offer.id?))).peekable();
     if offers.peek().is_none() {

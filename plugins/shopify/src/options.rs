@@ -1,4 +1,4 @@
-//! Options: what variants differ in.
+//! Options: what the variants of a product differ in, such as size and color.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,8 +20,8 @@ pub(crate) struct ChosenOption<'p> {
     pub(crate) value: Cow<'p, str>,
 }
 
-/// The options of a variant in their order, each name once. GraphQL writes them with their names; REST numbers them, and the names
-/// are written with the product.
+/// The options of a variant in their order, each name once. GraphQL writes them with their names; REST numbers them,
+/// and the names are written with the product.
 pub(crate) fn of_variant<'p>(
     record: &'p Record<'_>,
     definitions: &'p [OptionDefinition<'_>],
@@ -52,13 +52,14 @@ pub(crate) fn of_variant<'p>(
     options
 }
 
-/// Up to this many texts are compared with each other; more are looked up.
+/// Up to this many texts are compared with each other; more are looked up in a hash set.
 const FEW: usize = 12;
 
 /// Texts without repetitions; texts that differ only in case or in their blanks are repetitions of the first one.
 pub(crate) fn dedupe<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
     let mut kept: Vec<Cow<'t, str>> = Vec::with_capacity(FEW);
-    // Bit n says that text n, one of the few, folds to its lower case; what the others fold to is stored beside it.
+    // The bit of a text, by its index, says that its folded form is its lower case. Folded forms of the others are
+    // stored in `folds`.
     let mut simple = 0_u16;
     let mut folds: Vec<String> = Vec::new();
     let mut known: HashSet<String> = HashSet::new();
@@ -68,7 +69,7 @@ pub(crate) fn dedupe<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<C
         }
         let is_new = if kept.len() < FEW {
             let fold = (!is_single_spaced_ascii(&text)).then(|| folded(&text));
-            let simple_ones = kept.iter().enumerate().filter(|(n, _)| simple >> n & 1 == 1);
+            let simple_ones = kept.iter().enumerate().filter(|(index, _)| simple >> index & 1 == 1);
             let mut others = simple_ones.map(|(_, text)| &**text).chain(folds.iter().map(|fold| &**fold));
             let own = fold.as_deref().unwrap_or(&text);
             let is_new = !others.any(|other| own.eq_ignore_ascii_case(other));
@@ -96,6 +97,7 @@ fn is_single_spaced_ascii(text: &str) -> bool {
         && text.as_bytes().windows(2).fold(true, |all, pair| all & is_right(pair))
 }
 
+/// The form in which texts are compared: lower case, words separated by single blanks.
 fn folded(text: &str) -> String {
     if is_single_spaced_ascii(text) {
         return text.to_ascii_lowercase();

@@ -1,8 +1,8 @@
 //! One object of an export, in whichever of Shopify's dialects it is written.
 //!
-//! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on separate lines, other
-//! answers nest them. One struct with every key of interest, read in one pass and borrowing from the line, serves all of
-//! them; other keys are skipped without being stored. Of a key that occurs twice the last one counts.
+//! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on separate lines,
+//! other answers nest them. One struct with every key of interest, read in one pass and borrowing from the line, serves
+//! all of them; other keys are skipped without being stored. Of a key that occurs twice the last one counts.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -146,7 +146,8 @@ impl<'a> Record<'a> {
 }
 
 objects! {
-    /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not know.
+    /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not
+    /// know.
     Record {
         type_name: Text<'a> = b"__typename",
         id: Id<'a> = b"id",
@@ -163,7 +164,7 @@ objects! {
         created_at: Text<'a> = b"createdAt" | b"created_at",
         updated_at: Text<'a> = b"updatedAt" | b"updated_at",
 
-        // Products. The plain description is read only if the others are missing, hence raw.
+        // Products. The plain description is read only if the others are missing, so it stays unread JSON until then.
         description_html: Text<'a> = b"descriptionHtml",
         body_html: Text<'a> = b"body_html" | b"bodyHtml",
         description: Option<Raw<'a>> = b"description",

@@ -1,7 +1,9 @@
-//! Values as exports really write them: a number where the schema says text, a text where it says number, null anywhere.
+//! Values as exports really write them: a number where the schema says text, a text where it says number, null
+//! anywhere.
 //!
-//! Each type here takes any JSON value and turns what it cannot use into "nothing", so that one odd field never costs the
-//! product. The same field comes as `"tags": ["a"]` or `"tags": "a, b"`, as a connection or as an array, depending on the API.
+//! Each type here takes any JSON value and turns what it cannot use into "nothing", so that one odd field never costs
+//! the product. The same field comes as `"tags": ["a"]` or `"tags": "a, b"`, as a connection or as an array, depending
+//! on the API.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -153,8 +155,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
 /// Text that keeps apart "the export did not ask for it" and "it is null".
 #[derive(Debug, Default, Clone)]
 pub(crate) enum Nullable<'a> {
+    /// The key is not there: the export did not ask for it.
     #[default]
     Absent,
+    /// The key is there, with null.
     Null,
     Value(Cow<'a, str>),
 }

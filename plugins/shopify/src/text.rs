@@ -1,9 +1,9 @@
 //! The characters that documents may hold.
 //!
-//! Vespa, Marqo's document store, refuses control characters and noncharacters, so those are dropped. So are
-//! invisible characters that would only split words for a tokenizer: U+FEFF (byte order mark), U+200B (zero-width space), U+2060
-//! (word joiner) and U+00AD (soft hyphen). Joiners, variation selectors and direction marks stay: emoji and many scripts need
-//! them. Case, accents and Unicode normal form are left alone.
+//! Vespa, Marqo's document store, refuses control characters and noncharacters, so those are dropped. So are invisible
+//! characters that would only split words for a tokenizer: U+FEFF (byte order mark), U+200B (zero-width space), U+2060
+//! (word joiner) and U+00AD (soft hyphen). Joiners, variation selectors and direction marks stay: emoji and many
+//! scripts need them. Case, accents and Unicode normal form are left alone.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ fn is_dropped(char: char) -> bool {
     }
 }
 
-/// The first bytes that a dropped character can have.
+/// For each byte, whether a dropped character can begin with it in UTF-8.
 const SUSPECT: [bool; 256] = {
     let mut suspect = [false; 256];
     let mut byte = 0;
@@ -35,7 +35,7 @@ const SUSPECT: [bool; 256] = {
     suspect
 };
 
-/// Text without white space at its edges, which is what nearly all text has.
+/// Text without white space at its edges, which nearly all text lacks already.
 pub(crate) fn trimmed(text: &str) -> &str {
     match text.as_bytes() {
         [only] | [only, .., _] if !only.is_ascii_graphic() => text.trim(),
@@ -59,8 +59,8 @@ pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(trimmed(text))
 }
 
-/// Appends a text. In the sandbox, a copy whose size is known when compiling is two instructions, and any other a call of the
-/// engine; so short texts are copied as two pieces of fixed size, which may overlap.
+/// Appends a text. In the sandbox, a copy whose size is known when compiling is two instructions, and any other a call
+/// of the engine; so short texts are copied as two pieces of fixed size, which may overlap.
 #[inline(always)]
 pub(crate) fn push(out: &mut String, text: &str) {
     match text.len() {
@@ -87,12 +87,13 @@ fn push_ends<const N: usize>(out: &mut String, text: &str) {
     out.push_str(last);
 }
 
-/// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
+/// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span
+/// pieces.
 ///
 /// `gap` remembers white space at the end of the piece, which is written only when a word follows.
 pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     let bytes = piece.as_bytes();
-    // What is between is copied unchanged: words with single spaces between them.
+    // What is between `start` and `at` is copied unchanged: words with single spaces between them.
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
         let vector = start_of(&bytes[at..]);
@@ -121,7 +122,8 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     push_word(out, gap, &piece[start..]);
 }
 
-/// Whether a byte outside of ASCII is of a character that is neither dropped nor white space.
+/// Whether a byte outside of ASCII is of a character that is neither dropped nor white space. The white space U+1680
+/// begins with the byte 0xE1, and U+3000 with 0xE3.
 fn is_harmless(byte: u8) -> bool {
     byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
 }

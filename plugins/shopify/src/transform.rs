@@ -22,12 +22,13 @@ pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     transformed
 }
 
+/// Transforms the product at position `item` of the batch. `scratch` is memory that the reader reuses.
 fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>, out: &mut Transformed) {
     let lines = lines::read(text, scratch);
     if lines.unreadable.is_empty() {
         return transform_lines(item, &lines, config, out);
     }
-    // Rare, so a copy is cheap enough.
+    // Lone surrogates are rare, so that a repaired copy of the text costs little.
     let repaired = replace_lone_surrogates(text);
     transform_lines(item, &lines::read(&repaired, scratch), config, out);
 }
@@ -120,7 +121,7 @@ fn is_removed(root: &Record<'_>, config: &Config, diagnostics: &mut Diagnostics<
         || (config.gift_cards == ListingPolicy::Remove && root.gift_card.0 == Some(true))
 }
 
-/// The version fields of a product, for its removal.
+/// The fields of a product, as JSON, by which a plug-in decides whether its removal is newer than what the index has.
 fn version_of(root: &Record<'_>) -> String {
     let mut json = String::from("{");
     let updated_at = sanitize(root.updated_at.get().unwrap_or_default());

@@ -11,21 +11,25 @@ use crate::text::{cut_at, push};
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
 
-/// The part of a document, in hundredths, that one list or long text may take …
+/// Percentage of a document's limit that one list or long text may take.
 const MAX_SHARE: usize = 25;
 
-/// … and what all fields before the description may take together, so that the description has its share.
+/// Percentage of the limit that all fields before the description may take together, so that some is left for the
+/// description.
 const MAX_TOGETHER: usize = 70;
 
-/// An object that grows field by field.
+/// A JSON object that grows field by field.
 ///
-/// Marqo measures a document by the characters that Python's `json.dumps` writes for it, so that is what counts here: `", "` and
-/// `": "` between things, and `\uXXXX` for each UTF-16 unit outside ASCII. The braces and quotes around are part of the slack that
-/// the configured limit leaves.
+/// Marqo measures a document by the characters that Python's `json.dumps` writes for it, so that is what counts here:
+/// `", "` and `": "` as separators, and `\uXXXX` for each UTF-16 unit outside ASCII. Where counting exactly would cost
+/// time, the writer counts the most that a value can take.
 pub(crate) struct DocumentWriter {
     json: String,
+    /// Characters so far, as `json.dumps` would write them, or a few more.
     used: usize,
+    /// The most characters that the document may have.
     limit: usize,
+    /// Names of the fields that had to be shortened.
     shortened: Vec<String>,
 }
 
@@ -54,6 +58,7 @@ impl DocumentWriter {
         self.cut_text(name, text, usize::MAX, self.limit);
     }
 
+    /// Writes as much of a text as fits into `max_bytes` and leaves the document below `until` characters.
     fn cut_text(&mut self, name: &str, text: &str, max_bytes: usize, until: usize) {
         if text.is_empty() {
             return;
@@ -73,12 +78,13 @@ impl DocumentWriter {
         }
     }
 
-    /// A number that is always written with a decimal point or exponent: an index keeps whole numbers apart from others.
+    /// A number that is always written with a decimal point or exponent: an index keeps whole numbers apart from
+    /// others.
     pub(crate) fn float(&mut self, name: &str, number: f64) {
         if number.is_finite() {
             self.key(name);
             write_float(&mut self.json, number);
-            self.used += 24;
+            self.used += 24; // the longest float
         }
     }
 
@@ -86,7 +92,7 @@ impl DocumentWriter {
     pub(crate) fn integer(&mut self, name: &str, number: i64) {
         self.key(name);
         write_integer(&mut self.json, number);
-        self.used += 20;
+        self.used += 20; // the longest integer
     }
 
     /// True or false.
@@ -104,6 +110,7 @@ impl DocumentWriter {
         let mut empty = true;
         for item in items.into_iter().filter(|item| !item.is_empty()) {
             let len = json_dumps_escaped_len(&item);
+            // With two quotes and a separator of two characters.
             list_len += len + 4;
             if list_len > budget {
                 self.note_shortened(name);
@@ -125,7 +132,7 @@ impl DocumentWriter {
         }
     }
 
-    /// Starts the value of a field that does not count, because the index does not get it.
+    /// Starts the value of a field that does not count, because a Marqo index does not get it.
     pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
         let used = self.used;
         self.key(name);
@@ -152,6 +159,7 @@ impl DocumentWriter {
 
     fn key(&mut self, name: &str) {
         write_key(&mut self.json, name);
+        // Two quotes and two separators of two characters each.
         self.used += name.len() + 6;
     }
 
@@ -173,7 +181,8 @@ impl DocumentWriter {
     }
 }
 
-/// Writes the key of a field, which nothing needs to be escaped in, with the comma that it needs unless it is the first.
+/// Writes the key of a field, which nothing needs to be escaped in, with the comma that it needs unless it is the
+/// first.
 pub(crate) fn write_key(json: &mut String, name: &str) {
     separate(json);
     json.push('"');
@@ -236,7 +245,7 @@ pub(crate) fn write_integer(json: &mut String, number: i64) {
 }
 
 pub(crate) fn write_boolean(json: &mut String, flag: bool) {
-    // Two copies of a known size.
+    // Each copy has a size that is known when compiling, which is faster in the sandbox.
     if flag { json.push_str("true") } else { json.push_str("false") }
 }
 

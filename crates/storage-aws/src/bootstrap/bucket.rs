@@ -1,4 +1,5 @@
-//! The bucket of chunks and reports.
+//! The bucket of chunks and reports: what is there, and how it is created, tagged, closed to the public, and made to
+//! expire objects.
 
 use super::{BootstrapOptions, Change, Resource, ResourceKind, TAG, failed, foreign};
 use crate::failure::{AwsError, failure};
@@ -13,7 +14,7 @@ use aws_sdk_s3::{
 use host_core::storage::StoreError;
 use std::time::Duration;
 
-/// The id of the rule for Shopify's objects. Earlier versions gave it to one for all objects.
+/// The id of the lifecycle rule for the objects below `shopify/`. Earlier versions gave it to a rule for all objects.
 const RULE: &str = "expire-chunks-and-reports";
 
 pub(super) struct Bucket<'a> {
@@ -21,10 +22,10 @@ pub(super) struct Bucket<'a> {
     pub(super) name: String,
 }
 
-/// The rules of a bucket.
+/// The lifecycle rules of a bucket.
 struct Lifecycle {
     rules: Vec<LifecycleRule>,
-    /// A setting beside the rules, which a new set of rules would reset.
+    /// A setting of the bucket, which a request with new rules would reset if it did not repeat it.
     minimum_size: Option<TransitionDefaultMinimumObjectSize>,
 }
 
@@ -65,7 +66,7 @@ impl Bucket<'_> {
                 if !self.is_closed().await? {
                     changes.push(Change::BlockPublicAccess);
                 }
-                // Last: what was tagged is ours from then on.
+                // The tag comes last: host takes a bucket that has it for its own.
                 if !is_tagged {
                     changes.push(Change::Tag);
                 }
@@ -118,7 +119,7 @@ impl Bucket<'_> {
     }
 
     async fn create(&self) -> Result<(), StoreError> {
-        // The region that is the default takes no name.
+        // S3 refuses the name of its default region as a location.
         let region = self.client.config().region().map(|region| region.to_string());
         let place = region.filter(|region| region != "us-east-1").map(|region| {
             let region = BucketLocationConstraint::from(region.as_str());
@@ -194,8 +195,8 @@ impl Bucket<'_> {
         }
     }
 
-    /// Sets our rules beside the others, with one request, which replaces all. The rule that earlier versions set for all objects
-    /// goes.
+    /// Sets host's rules beside the others, with one request that replaces all rules. Removes the rule that earlier
+    /// versions set for all objects.
     async fn expire_objects(&self, expiring: &[(&str, i32)]) -> Result<(), StoreError> {
         let action = "setting the lifecycle rules of";
         let Lifecycle { mut rules, minimum_size } = self.lifecycle().await?;
@@ -230,7 +231,7 @@ impl Bucket<'_> {
     }
 }
 
-/// What there is of a name.
+/// Whether there is a bucket of a name, and whether host can use it.
 enum State {
     Absent,
     /// In this account and region.
@@ -246,6 +247,7 @@ fn rule_id(prefix: &str) -> String {
     }
 }
 
+/// Whether a rule is the one that host sets for these objects.
 fn is_rule(rule: &LifecycleRule, prefix: &str, days: i32) -> bool {
     rule.id() == Some(&rule_id(prefix))
         && rule.status() == &ExpirationStatus::Enabled
@@ -253,6 +255,7 @@ fn is_rule(rule: &LifecycleRule, prefix: &str, days: i32) -> bool {
         && rule.expiration().and_then(LifecycleExpiration::days) == Some(days)
 }
 
+/// The configuration that blocks all public access.
 fn closed() -> PublicAccessBlockConfiguration {
     PublicAccessBlockConfiguration::builder()
         .block_public_acls(true)

@@ -1,8 +1,8 @@
-//! Bucket and tables of an environment: what is there, what has to change, and the changes. Queues are created with the first
-//! message of a shop.
+//! Bucket and tables of an environment (a set of AWS resources such as `dev`): what exists, what has to change, and the
+//! changes. Queues are created with the first message of a shop.
 //!
-//! What others made is not touched: a bucket or table is used if it is tagged as ours, is empty, was made by an earlier version, or
-//! is adopted on request.
+//! host does not touch what others have made: it uses a bucket or table that has host's tag, is empty, was made by an
+//! earlier version, or is adopted on request.
 
 mod bucket;
 mod table;
@@ -12,7 +12,7 @@ use host_core::storage::{StoreError, StoreErrorKind};
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// The tag of what host made or adopted, as of its queues.
+/// The tag of what host has made or adopted. Its queues have the same one.
 const TAG: (&str, &str) = ("application", "ecom-indexer");
 
 /// What to create, and what may be taken over.
@@ -34,11 +34,11 @@ pub struct BootstrapPlan {
 /// A bucket or a table.
 #[derive(Debug, Serialize)]
 pub struct Resource {
-    /// Which of both.
+    /// Bucket or table.
     pub kind: ResourceKind,
     /// Its name in AWS.
     pub name: String,
-    /// What is done to it, in this order; nothing if it is as it should be.
+    /// What is done to it, in this order; empty if it is as it should be.
     pub changes: Vec<Change>,
     /// Why it cannot be used as it is, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,9 +49,9 @@ pub struct Resource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceKind {
-    /// Of chunks and reports.
+    /// The S3 bucket of chunks and reports.
     Bucket,
-    /// Of DynamoDB.
+    /// A DynamoDB table.
     Table,
 }
 
@@ -59,7 +59,7 @@ pub enum ResourceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
-    /// It does not exist yet.
+    /// It is created.
     Create,
     /// It gets the tag of host's resources, beside its others.
     Tag,
@@ -69,7 +69,7 @@ pub enum Change {
     ExpireObjects {
         /// First part of the objects' keys.
         prefix: String,
-        /// Their age.
+        /// Age at which they are deleted.
         days: i32,
     },
     /// The table removes items by their attribute `expires_at`.
@@ -97,7 +97,7 @@ impl BootstrapPlan {
     }
 }
 
-/// Looks at what is there; changes nothing.
+/// Looks at what exists; changes nothing.
 pub(super) async fn plan(
     clients: &Clients,
     names: &Names,
@@ -106,6 +106,7 @@ pub(super) async fn plan(
 ) -> Result<BootstrapPlan, StoreError> {
     let mut resources =
         vec![bucket::Bucket { client: &clients.s3, name: names.bucket() }.plan(retention, options).await?];
+    // Whether one of the tables so far is known to be host's.
     let mut is_ours = false;
     for table in table::tables(&clients.dynamodb, names) {
         let (resource, is_known) = table.plan(is_ours, options).await?;
@@ -138,7 +139,7 @@ pub(super) async fn apply(clients: &Clients, names: &Names, plan: &BootstrapPlan
     Ok(())
 }
 
-/// The sentence about something with content that host did not make.
+/// Why host refuses a bucket or table with content that it did not make.
 fn foreign(what: &str, name: &str) -> String {
     format!(
         "the {what} {name} has content and was not made by host; choose another name, or, if host may use it, repeat with \

@@ -1,4 +1,4 @@
-//! A table of the environment.
+//! The DynamoDB tables of an environment: what is there, and how they are created, tagged, and made to expire items.
 
 use super::{BootstrapOptions, Change, Resource, ResourceKind, TAG, failed, foreign};
 use crate::{
@@ -17,10 +17,10 @@ use aws_sdk_dynamodb::{
 use host_core::storage::StoreError;
 use std::time::Duration;
 
-/// The index by which a job is found.
+/// The secondary index by which people and programs find a job by its id.
 const JOB_LOOKUP: &str = "GSI_JobLookup";
 
-/// When an item goes, in seconds since 1970.
+/// The attribute that says when DynamoDB removes an item, in seconds since 1970.
 const EXPIRY: &str = "expires_at";
 
 /// How long creating a table may take.
@@ -31,7 +31,7 @@ pub(super) struct Table<'a> {
     pub(super) name: String,
     /// Whether jobs are found in it by their id.
     has_job_lookup: bool,
-    /// Whether it holds what ends.
+    /// Whether its items expire.
     expires: bool,
 }
 
@@ -46,7 +46,8 @@ pub(super) fn tables<'a>(client: &'a Client, names: &Names) -> [Table<'a>; 3] {
 }
 
 impl Table<'_> {
-    /// What to change, and whether the table is known to be ours; `is_ours` says that of the environment's tables before it.
+    /// What to change, and whether the table is known to be host's. `is_ours` says whether one of the environment's
+    /// tables before it is.
     pub(super) async fn plan(
         &self,
         is_ours: bool,
@@ -108,13 +109,13 @@ impl Table<'_> {
         }
     }
 
-    /// What makes a table unusable.
+    /// What makes a table unusable, as the end of a sentence; none if it can be used.
     fn difference(&self, found: &TableDescription, expiry: Option<&str>) -> Option<String> {
         let types = found.attribute_definitions();
         let has_type = |name: &str| {
-            types
-                .iter()
-                .any(|it| it.attribute_name() == name && it.attribute_type() == &ScalarAttributeType::S)
+            types.iter().any(|attribute| {
+                attribute.attribute_name() == name && attribute.attribute_type() == &ScalarAttributeType::S
+            })
         };
         let is_key = |keys: &[KeySchemaElement], expected: &[(&str, KeyType)]| {
             let found: Vec<_> =

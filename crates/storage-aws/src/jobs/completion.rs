@@ -1,19 +1,21 @@
 //! Counting a chunk exactly once, in three steps that may each be repeated, by any process:
 //!
-//! 1. The row is COMPLETING, with the outcome, if its fencing token is still the caller's. No lease can expire any more.
+//! 1. The chunk's row becomes COMPLETING, with the outcome, if its fencing token (a number that grows with each claim)
+//!    is still the caller's. From then on the caller's lease cannot expire.
 //! 2. The outcome is added to the job's counters unless they contain the chunk; the last chunk ends a sealed job.
-//! 3. The row is DONE.
+//! 3. The row becomes DONE.
 //!
 //! A process that crashes in between leaves the rest to the next claim, or to the sweep.
 //!
 //! The counters of a job are split into segments, each of which holds the set of its counted chunks: adding a chunk's
-//! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
+//! counts and its number is one update, rejected if the number is there, or was there until a redrive (a person had the
+//! quarantined chunk tried again) removed it.
 
 use super::{
     DynamoJobs,
     end::is_complete,
     from_envelope, from_json,
-    lease::{is, of_leased},
+    lease::{is_in_state, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
     schema, state, to_envelope, to_json,
@@ -24,15 +26,16 @@ use host_core::{
     storage::{ChunkLease, ChunkOutcome, Completion, QuarantineReason},
 };
 
-/// Most bytes of a chunk's samples on its row, and of these and the outcome together. The report object has all entries.
+/// Most bytes of a chunk's samples (its first refused items) on its row. The report object has all of them.
 const MAX_SAMPLE_BYTES: usize = 40 << 10;
+/// Most bytes of the samples and the outcome together, so that the row stays below the limit of an item, 64 KiB.
 const MAX_OUTCOME_BYTES: usize = 56 << 10;
 
-/// Most bytes of the message of a quarantine.
+/// Most bytes of the message that says why a chunk was quarantined.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
 impl DynamoJobs {
-    /// All steps.
+    /// Takes all three steps for a chunk that the caller has claimed.
     pub(super) async fn complete_row(
         &self,
         lease: &ChunkLease,
@@ -76,15 +79,16 @@ impl DynamoJobs {
             .set(name::SAMPLES, to_json(&within(&outcome.samples, budget)));
         Ok(match self.table.update(&record).await? {
             Updated::Applied(row) => Some(row),
-            // The second call of a holder that did not get the first answer.
+            // The worker repeats a call whose answer was lost.
             Updated::ConditionFailed(row) => row.filter(|row| {
                 let token = lease.fencing_token;
-                is(row, state::COMPLETING, token) || is(row, state::DONE, token)
+                is_in_state(row, state::COMPLETING, token) || is_in_state(row, state::DONE, token)
             }),
         })
     }
 
-    /// Step 2. Returns whether the job ended by it; none if the chunk was counted and has been redriven since: this call is late.
+    /// Step 2. Returns whether the job ended by it; none if this call is late, because the chunk was counted and then
+    /// redriven.
     async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<Option<bool>, TableError> {
         let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
         let number = seq / schema::SEGMENT;
@@ -106,7 +110,7 @@ impl DynamoJobs {
         }
         let (segment, is_new) = match self.table.update(&add).await? {
             Updated::Applied(segment) => (segment, true),
-            // Counted before; what comes after it may not have been done.
+            // The chunk was counted before; a crash may have prevented what follows.
             Updated::ConditionFailed(segment) => (segment.unwrap_or_default(), false),
         };
         if times_redriven(&segment, seq) > redrive_count {
@@ -117,14 +121,15 @@ impl DynamoJobs {
             true => self.record_full_segment(id, number).await?,
             false => None,
         };
-        // The end shows all of it.
+        // When the job ends, its record shows all chunks anyway.
         if is_new && !full.as_ref().is_some_and(|(record, _)| is_complete(record)) {
             self.show_progress(id, seq, &outcome.counts, &samples).await?;
         }
         Ok(Some(full.is_some_and(|(_, has_ended)| has_ended)))
     }
 
-    /// Puts samples and report of a counted chunk where reading a job finds them without its rows; returns the samples.
+    /// Stores the samples and the report key of a counted chunk in items of their own, so that a reader of the job need
+    /// not read all rows. Returns the samples.
     async fn record_samples(
         &self,
         id: &JobId,
@@ -133,7 +138,7 @@ impl DynamoJobs {
         outcome: &ChunkOutcome,
     ) -> Result<Vec<ReportEntry>, TableError> {
         let samples: Vec<ReportEntry> = from_json(row, name::SAMPLES)?;
-        // Those of a later redrive stay.
+        // What was stored after a later redrive stays.
         let redrive_count = redrive_count_of(row);
         let unless_newer = |key| {
             let free = vec![Condition::Absent("pk")];
@@ -158,7 +163,7 @@ impl DynamoJobs {
         Ok(samples)
     }
 
-    /// Step 3. Rejected if another process has taken it.
+    /// Step 3. Changes nothing if another process has taken it.
     async fn mark_done(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let done = of_existing(schema::chunk(id, seq))
             .set(name::STATE, state::DONE)
@@ -169,20 +174,20 @@ impl DynamoJobs {
     }
 }
 
-/// All classes, in the order of samples.
+/// The classes of report entries, in the order in which samples are stored.
 pub(super) const CLASSES: [EntryClass; 4] =
     [EntryClass::Skipped, EntryClass::Failed, EntryClass::Conflict, EntryClass::Warning];
 
 /// Samples of each class that a job keeps.
 pub(super) const PER_CLASS: usize = 20;
 
-/// Whether all chunks of a segment are counted. Only the last one of a sealed job expects fewer than the others.
+/// Whether all chunks of a segment are counted. Only the last segment of a sealed job expects fewer than 250.
 pub(super) fn is_full(segment: &Item) -> bool {
     let expected = segment.number(name::EXPECTED).unwrap_or(schema::SEGMENT.into());
     i64::try_from(segment.numbers(name::COMPLETED).len()).is_ok_and(|counted| counted >= expected)
 }
 
-/// The first entries that fit.
+/// The first entries whose JSON fits into `bytes`.
 pub(super) fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
     let mut budget = bytes;
     let fits = |entry: &&ReportEntry| {
@@ -194,7 +199,7 @@ pub(super) fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry>
     entries.iter().take_while(fits).collect()
 }
 
-/// The beginning of a text.
+/// The beginning of a text, at most `bytes` long.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -1,6 +1,7 @@
-//! When a job ends: all segments are full and it is sealed. The record holds the set of full segments, so that the last
-//! update of it sees that all of them are there, whichever process makes it. The set may name one that a redrive has just
-//! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
+//! The end of a job: it is sealed (ingest has stored its number of chunks), and all its segments (items that count 250
+//! chunks each) are full. The record holds the set of full segments, so that its last update sees that all of them are
+//! there, whichever process makes it. A redrive may just have opened a segment again that the set still names, so the
+//! segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
 use super::{
     DynamoJobs, completion::is_full, from_envelope, micros, name, of_existing, schema, snapshot::counts_of,
@@ -18,8 +19,8 @@ pub(super) fn segments(chunks: u32) -> i64 {
 }
 
 impl DynamoJobs {
-    /// Adds a full segment to the record, and ends the job if it was the last one. Returns the record before that, and whether the job
-    /// ended.
+    /// Adds a full segment to the record, and ends the job if it was the last one. Returns the record before that, and
+    /// whether the job ended.
     pub(super) async fn record_full_segment(
         &self,
         id: &JobId,
@@ -59,7 +60,7 @@ impl DynamoJobs {
         }
     }
 
-    /// What all segments of a job say; none while a chunk is not counted. The process that counts it checks again.
+    /// The sums over all segments of a job; none while a chunk is not counted. The process that counts it checks again.
     pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Totals>, TableError> {
         let found = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
         let are_full = found.iter().filter(|segment| is_full(segment)).count();
@@ -78,8 +79,8 @@ impl DynamoJobs {
         Ok(Some(totals))
     }
 
-    /// Why a chunk is quarantined, as its row says; none if this version does not read it. Where a redrive has just taken it, the end
-    /// is rejected.
+    /// Why a chunk is quarantined, as its row says; none if this version cannot read it, or if a redrive has just
+    /// removed it: the end is then rejected.
     async fn reason_of(&self, id: &JobId, seq: u32) -> Result<Option<QuarantineReason>, TableError> {
         let row = self.table.get(&schema::chunk(id, seq)).await?;
         let outcome = row.and_then(|row| from_envelope::<ChunkOutcome>(&row, name::OUTCOME).ok());
@@ -87,15 +88,15 @@ impl DynamoJobs {
     }
 }
 
-/// What the segments of a job say.
+/// The sums over the segments of a job.
 pub(super) struct Totals {
     /// The counts of all items.
     pub(super) counts: Counts,
-    /// Why the first quarantined chunk is, if one is.
+    /// Why the first quarantined chunk was quarantined; none if no chunk was, or this version cannot read the reason.
     pub(super) quarantined: Option<QuarantineReason>,
 }
 
-/// The record is as it was read, in all that decides about the end.
+/// The condition that the record has not changed since it was read, in anything that decides about the end.
 pub(super) fn unchanged(record: &Item) -> Condition {
     match record.number(name::REVISION) {
         Some(revision) => Condition::Equals(name::REVISION, revision.into()),
@@ -114,7 +115,7 @@ pub(super) fn is_complete(record: &Item) -> bool {
     chunks.is_some_and(|chunks| full(record) >= segments(chunks))
 }
 
-/// The end of a job, once.
+/// Adds the end of a job to an update, which is rejected if the job has ended.
 pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
     with_counts(update, counts, chunks)
         .set(name::STATUS, JobStatus::from_final_counts(counts).as_str())

@@ -1,9 +1,11 @@
-//! Chunks that another program has published: numbered here in the order in which their messages arrive, because a message says
-//! nothing of the others. The job is sealed as soon as its number of items is known and there.
+//! Adds the chunks of programs other than host to their jobs. A chunk gets its number when its message arrives, because
+//! a message says nothing of the others. The job is sealed (takes no more chunks) once it has as many items as its
+//! record announces.
 //!
-//! Messages of several groups arrive at once, at several processes. The next number is the record's number of chunks: the first process
-//! that puts a row there has it, and each process that finds the row counts it in the record, which is refused but the first time. So
-//! each row is counted with its own items, and no row comes after one that is not counted.
+//! Messages of several SQS groups arrive at once, at several processes. The next number is the record's number of
+//! chunks: the first process that creates the row with this number has it. Each process that finds the row counts it in
+//! the record, which is rejected but the first time. So each row is counted with its own items, and no row comes after
+//! one that is not counted.
 
 use super::{DynamoJobs, from_envelope, name, of_existing, schema, seal::of_items};
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
@@ -13,8 +15,8 @@ use host_core::{
 };
 
 impl DynamoJobs {
-    /// Adds the chunk of an object to its job with the next free number; the one that it has if it was added before. None if the
-    /// job takes no more chunks.
+    /// Adds the chunk of an object to its job, with the next free number, or with its own if it was added before. None
+    /// if the job takes no more chunks.
     pub(crate) async fn add_external(&self, chunk: ChunkRef) -> Result<Option<ChunkRef>, StoreError> {
         let added = self.number_object(&chunk).await;
         added.map_err(|error| error.during(format!("numbering {} in job {}", chunk.key, chunk.job_id)))
@@ -24,7 +26,7 @@ impl DynamoJobs {
         let id = &chunk.job_id;
         let object = &Digest::of(chunk.key.as_bytes()).hex()[..32];
         let marker = Key::new(schema::of_job(id), format!("OBJECT#{object}"));
-        // A number that another object has.
+        // The last number that was tried and belongs to another object.
         let mut taken = None;
         loop {
             let Some(record) = self.record(id).await? else { return Ok(None) };
@@ -42,8 +44,8 @@ impl DynamoJobs {
         }
     }
 
-    /// The number that an object has or is about to get, which is kept under its key; another one than `taken`. None if it has none
-    /// and the job takes no more.
+    /// The number that an object has or tries to get, and which its item `marker` holds; never `taken`. None if it has
+    /// none and the job takes no more chunks.
     async fn intended_number(
         &self,
         marker: &Key,
@@ -66,12 +68,12 @@ impl DynamoJobs {
         });
         Ok(match self.table.update(&intend).await? {
             Updated::Applied(_) => Some(next),
-            // Another process has the same message.
+            // Another process handles the same message.
             Updated::ConditionFailed(item) => item.and_then(|item| number(&item, "seq")),
         })
     }
 
-    /// Counts a row in the record, once; false if it is not counted and the job takes no more chunks.
+    /// Counts a row in the record, once. False if it cannot be counted, because the job takes no more chunks.
     async fn count_row(&self, row: &ChunkRef) -> Result<bool, TableError> {
         let Some(record) = self.locate(&row.job_id).await? else { return Ok(false) };
         let count = of_existing(record)
@@ -88,7 +90,7 @@ impl DynamoJobs {
         })
     }
 
-    /// Seals the job if its record says how many items it has and all are there, or if it says nothing.
+    /// Seals the job if all the items are there that its record announces, or if it announces none.
     async fn seal_external(&self, id: &JobId) -> Result<(), TableError> {
         let mut refused = None;
         loop {

@@ -1,4 +1,5 @@
-//! The indexes of shops, in entries that stay when jobs expire. Each is written with the first job of its index, before that job.
+//! Which indexes a shop has, in entries that outlive the jobs, so that the removal of a shop knows them. An entry is
+//! written with the first job of its index, before that job.
 
 use super::{DynamoJobs, from_envelope, name, schema};
 use crate::table::{Item, Key, TableError, Update};
@@ -6,7 +7,8 @@ use host_core::{index::TargetId, model::Job, storage::LedgerScope};
 use std::collections::BTreeSet;
 
 impl DynamoJobs {
-    /// Enters the index of a job, unless the item that numbered the job says that it is entered.
+    /// Enters the index of a job, unless `numbered`, the item that gives the jobs of the index their numbers, says that
+    /// it is entered.
     pub(super) async fn enter_index(&self, job: &Job, numbered: &Item) -> Result<(), TableError> {
         let entered = numbered.text(name::TARGETS).unwrap_or_default();
         let target = job.target.to_string();
@@ -18,13 +20,14 @@ impl DynamoJobs {
             .set("index_name", job.index_name.as_str())
             .set("target", target.as_str());
         self.table.update(&entry).await?;
-        // Of two processes one may lose the other's target, whose entry is then written again.
+        // If two processes write this at once, one target is lost here, and the next job writes its entry again.
         let note = Update::new(schema::sequence(job)).set(name::TARGETS, format!("{entered}{target}\n"));
         self.table.update(&note).await.map(drop)
     }
 
-    /// What jobs of all shops are known to write to. Jobs of older versions that have expired left only the items that numbered them:
-    /// of these, all of the shop, and one of another shop for an index that would be the shop's alone without it.
+    /// The indexes that jobs of all shops are known to write to, complete for this shop. Expired jobs of older versions
+    /// have left only the items that numbered them. Of these, all of the shop are read, and, where an index would seem
+    /// to be the shop's alone, one of another shop that uses it too.
     pub(super) async fn known_indexes(&self, shop_id: &str) -> Result<Vec<LedgerScope>, TableError> {
         let entries = self.table.query(schema::INDEXES, "", false, None).await?;
         let text = |item: &Item, name| item.text(name).unwrap_or_default().to_owned();
@@ -60,7 +63,8 @@ impl DynamoJobs {
         Ok(known)
     }
 
-    /// Another shop for whose index of this name jobs were numbered. Reads the whole table, unless it finds one earlier.
+    /// Another shop for whose index of this name jobs were numbered. Reads the whole table, unless it finds one
+    /// earlier.
     async fn another_shop_of(&self, index_name: &str, shop_id: &str) -> Result<Option<String>, TableError> {
         let (sk, own) = (schema::sequence_of(index_name), schema::shop(shop_id));
         let mut after = None;
@@ -87,7 +91,7 @@ impl DynamoJobs {
     }
 }
 
-/// The index of a shop, of which only the item is known that numbered its jobs.
+/// An index of which only the item is left that numbered its jobs. It does not say the target.
 fn numbered_scope(shop_id: &str, index_name: &str) -> LedgerScope {
     LedgerScope {
         shop_id: shop_id.to_owned(),

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// The right to ingest for an index of a shop, renewed until it is dropped; then it expires.
+/// The exclusive right to ingest for an index of a shop. It is renewed until this value is dropped, and then expires.
 pub struct IngestLease {
-    records: Arc<DynamoJobs>,
+    jobs: Arc<DynamoJobs>,
     job: Job,
     holder: String,
     lost: CancellationToken,
@@ -29,7 +29,7 @@ impl IngestLease {
     /// Releases the right, so that no process waits for it to expire.
     pub async fn end(self) -> Result<(), StoreError> {
         self.heartbeat.abort();
-        let ended = self.records.put_ingest_lease(&self.job, &self.holder, Duration::ZERO).await;
+        let ended = self.jobs.put_ingest_lease(&self.job, &self.holder, Duration::ZERO).await;
         ended.map(drop).map_err(|error| error.during(format!("ending the ingest of job {}", self.job.id)))
     }
 }
@@ -52,7 +52,7 @@ impl Drop for IngestLease {
 }
 
 impl DynamoJobs {
-    /// Takes the lease or renews it; returns the end of another holder's lease otherwise.
+    /// Takes the lease or renews it. If another process holds it, returns when that lease ends.
     async fn put_ingest_lease(
         &self,
         job: &Job,
@@ -69,6 +69,7 @@ impl DynamoJobs {
                 vec![Condition::Absent("pk")],
                 vec![Condition::Equals(name::HOLDER, holder.into())],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+                // A lease that ends so late was written by a clock that is ahead.
                 vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, lease)))],
             ]));
         Ok(match self.table.update(&take).await? {
@@ -81,7 +82,7 @@ impl DynamoJobs {
         })
     }
 
-    /// Whether a process has the lease.
+    /// Whether a process ingests for the job's shop and index now.
     pub(crate) async fn is_ingested_into(&self, job: &Job, lease: Duration) -> Result<bool, StoreError> {
         let item = self.table.get(&schema::ingest(job)).await;
         let item =
@@ -92,7 +93,7 @@ impl DynamoJobs {
         Ok(until.is_some_and(|until| until > micros(now) && until <= latest))
     }
 
-    /// Acquires the ingest of the job's shop and index; waits while another process renews its lease.
+    /// Acquires the ingest lease of the job's shop and index. Waits for as long as another process renews it.
     pub(crate) async fn acquire_ingest(
         self: Arc<Self>,
         job: &Job,
@@ -115,12 +116,13 @@ impl DynamoJobs {
         }
         let lost = CancellationToken::new();
         let heartbeat = {
-            let (records, job, holder, lost) = (self.clone(), job.clone(), holder.clone(), lost.clone());
-            tokio::spawn(async move { records.keep_ingest_lease(&job, &holder, lease, &lost).await })
+            let (jobs, job, holder, lost) = (self.clone(), job.clone(), holder.clone(), lost.clone());
+            tokio::spawn(async move { jobs.keep_ingest_lease(&job, &holder, lease, &lost).await })
         };
-        Ok(IngestLease { records: self, job: job.clone(), holder, lost, heartbeat })
+        Ok(IngestLease { jobs: self, job: job.clone(), holder, lost, heartbeat })
     }
 
+    /// Renews the lease three times in its duration, until it is lost.
     async fn keep_ingest_lease(&self, job: &Job, holder: &str, lease: Duration, lost: &CancellationToken) {
         loop {
             self.clock.sleep(lease / 3).await;

@@ -1,4 +1,4 @@
-//! Leases of chunks: claim, renew, release.
+//! Leases of chunks: a worker claims a chunk, renews its lease while it works, and releases what it could not finish.
 
 use super::{
     CachedJob, DynamoJobs, after, from_envelope, from_json, from_micros, micros, name, of_existing,
@@ -18,7 +18,7 @@ impl DynamoJobs {
         seq: u32,
         duration: Duration,
     ) -> Result<Claim, TableError> {
-        // Distinguishes our own claim, whose response was lost and which the client retried, from another worker's.
+        // If the response is lost, the SDK repeats the request: this tells our own claim from another worker's.
         let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let now = self.clock.now();
         let claim = of_existing(schema::chunk(id, seq))
@@ -33,6 +33,7 @@ impl DynamoJobs {
                     Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::AtMost(name::LEASE_UNTIL, micros(now)),
                 ],
+                // A lease that ends so late was written by a clock that is ahead.
                 vec![
                     Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, duration))),
@@ -75,7 +76,7 @@ impl DynamoJobs {
         Ok(Claim::Done { quarantined: quarantined(row)? })
     }
 
-    /// The job's first claim starts it.
+    /// Sets the status of a job to "in progress" with its first claim.
     async fn start(&self, id: &JobId) -> Result<(), TableError> {
         if self.known(id).is_some_and(|known| known.started) {
             return Ok(());
@@ -84,7 +85,7 @@ impl DynamoJobs {
         let start = of_existing(record.clone())
             .set(name::STATUS, JobStatus::InProgress.as_str())
             .when(Condition::Equals(name::STATUS, JobStatus::Pending.as_str().into()));
-        // Refused, it was started before.
+        // If the condition fails, the job was started before.
         self.table.update(&start).await?;
         self.remember(id, CachedJob { record, started: true });
         Ok(())
@@ -115,23 +116,23 @@ impl DynamoJobs {
         }
         Ok(match self.table.update(&pending).await? {
             Updated::Applied(_) => true,
-            // The second time, because the first answer was lost: no worker has claimed it since.
+            // The worker repeats a call whose answer was lost, and no worker has claimed the chunk since.
             Updated::ConditionFailed(row) => {
-                row.is_some_and(|row| is(&row, state::PENDING, lease.fencing_token))
+                row.is_some_and(|row| is_in_state(&row, state::PENDING, lease.fencing_token))
             }
         })
     }
 }
 
-/// A change of a chunk's row that is rejected unless the lease is still the chunk's.
+/// An update of a chunk's row that is rejected if the lease was lost.
 pub(super) fn of_leased(lease: &ChunkLease) -> Update {
     of_existing(schema::chunk(&lease.job_id, lease.seq))
         .when(Condition::Equals(name::FENCING_TOKEN, lease.fencing_token.into()))
         .when(Condition::Equals(name::STATE, state::RUNNING.into()))
 }
 
-/// Whether a row is in this state and its last claim has this fencing token.
-pub(super) fn is(row: &Item, state: &str, fencing_token: u64) -> bool {
+/// Whether a row is in this state and its last claim has this fencing token (a number that grows with each claim).
+pub(super) fn is_in_state(row: &Item, state: &str, fencing_token: u64) -> bool {
     let last = row.number(name::FENCING_TOKEN).and_then(|number| u64::try_from(number).ok());
     row.text(name::STATE) == Some(state) && last == Some(fencing_token)
 }

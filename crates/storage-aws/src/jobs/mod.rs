@@ -1,5 +1,6 @@
-//! Jobs, chunk rows and counters on single items: each step is one conditional update, or several that can be repeated,
-//! and none costs more the larger the job is.
+//! Jobs in a DynamoDB table. A job is one ingest of a shop's export into an index; its documents are in chunks, each of
+//! which has a row here. Each step is one conditional update of a single item, or several that can be repeated, and
+//! none costs more the larger the job is.
 
 use super::table::{Item, Key, Table, TableError, Update, Value};
 use async_trait::async_trait;
@@ -37,7 +38,7 @@ mod sweep;
 pub use ingest::IngestLease;
 pub(super) use sweep::OpenJob;
 
-/// Names of attributes that several steps use, as they are stored.
+/// Names of attributes that several steps use, as they are stored. Some are older than the words of the code.
 mod name {
     pub(super) const CHUNK: &str = "chunk";
     pub(super) const CHUNKS: &str = "chunks";
@@ -75,25 +76,28 @@ mod name {
 
 /// States of a chunk row.
 mod state {
+    /// It can be claimed.
     pub(super) const PENDING: &str = "PENDING";
+    /// A worker has claimed it; another one may once the lease expires.
     pub(super) const RUNNING: &str = "RUNNING";
     /// Its outcome is stored, but perhaps not counted yet.
     pub(super) const COMPLETING: &str = "SETTLING";
+    /// It is counted.
     pub(super) const DONE: &str = "DONE";
 }
 
-/// Keys of records that a process caches.
+/// Most jobs that a process caches.
 const MAX_KNOWN: usize = 10_000;
 
 /// The jobs of all shops.
 pub(super) struct DynamoJobs {
     table: Arc<dyn Table>,
     clock: SharedClock,
-    /// How long items are kept.
+    /// How long items are kept after they were written.
     retention: Duration,
-    /// Where records are, which never changes, and whether this process has seen them started.
+    /// The keys of records, which never change, and whether this process has seen the jobs start.
     known: Mutex<HashMap<JobId, CachedJob>>,
-    /// Whether this process has seen that there is an index of open jobs.
+    /// Whether this process has seen that the index of open jobs exists.
     has_index: AtomicBool,
 }
 
@@ -126,7 +130,7 @@ impl DynamoJobs {
         all.insert(id.clone(), known);
     }
 
-    /// Where the record of a job is; none if there was never one.
+    /// The key of a job's record; none if no such job was created.
     async fn locate(&self, id: &JobId) -> Result<Option<Key>, TableError> {
         if let Some(known) = self.known(id) {
             return Ok(Some(known.record));
@@ -137,7 +141,7 @@ impl DynamoJobs {
         Ok(Some(record))
     }
 
-    /// The record of a job.
+    /// The record of a job: its main item. None if there is no such job, or it has expired.
     async fn record(&self, id: &JobId) -> Result<Option<Item>, TableError> {
         match self.locate(id).await? {
             Some(key) => self.table.get(&key).await,
@@ -146,7 +150,7 @@ impl DynamoJobs {
     }
 }
 
-/// Where the record of a job is, as its locator says.
+/// The key of a job's record, from the job's locator: the item that is found by the job's id alone.
 fn key_of_record(locator: &Item) -> Result<Key, TableError> {
     match (locator.text("record_pk"), locator.text("record_sk")) {
         (Some(pk), Some(sk)) => Ok(Key::new(pk, sk)),
@@ -159,7 +163,7 @@ fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
 }
 
-/// The instant that comes `duration` after another; a duration beyond all calendars ends with them.
+/// The instant `duration` after another, in microseconds since 1970; at most the last one that a timestamp can hold.
 fn after(at: Timestamp, duration: Duration) -> i64 {
     let duration = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     micros(at).saturating_add(duration).min(Timestamp::MAX.as_microsecond())
@@ -178,12 +182,13 @@ fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("what is stored is plain data")
 }
 
-/// Of what other versions of the program read as well.
+/// Reads JSON with a schema number, by which it recognises what a newer version or another program wrote.
 fn from_envelope<T: serde::de::DeserializeOwned>(item: &Item, name: &str) -> Result<T, TableError> {
     let text = item.text(name).unwrap_or_default();
     storage::from_envelope(text).map_err(TableError::unsupported)
 }
 
+/// JSON with the schema number that [`from_envelope`] checks.
 fn to_envelope(value: &impl serde::Serialize) -> String {
     storage::to_envelope(value).expect("what is stored is plain data")
 }
@@ -196,7 +201,7 @@ fn of_chunk<T>(result: Result<T, TableError>, action: &str, id: &JobId, seq: u32
     result.map_err(|error| error.during(format!("{action} chunk {seq} of job {id}")))
 }
 
-/// A change without which the item stays as it is.
+/// An update that is rejected if the item does not exist.
 fn of_existing(key: Key) -> Update {
     Update::new(key).when(super::table::Condition::Exists("pk"))
 }

@@ -1,10 +1,11 @@
-//! The index of open jobs: an item for each job that has not ended, or that has published chunks which are not counted. It is where
-//! workers, ingests and the sweep look, however many jobs there were.
+//! The index of open jobs: an item for each job that has not ended, or that has published chunks which are not counted.
+//! Workers, ingests and the recovery sweep look here, so that the number of earlier jobs costs them nothing.
 //!
-//! Items of the table rather than an index of DynamoDB's: that lags behind, and a resume or a supersede must see the job that another
-//! process created a moment ago. An entry is written before its job is open and removed after its end, so a crash leaves one too
-//! many, which the sweep removes. All jobs are listed once in an environment that has no such index yet, and once a day, because
-//! processes of older versions create jobs without an entry.
+//! These are items of the table and not a secondary index of DynamoDB, which lags behind: an ingest that resumes a job,
+//! or ends another export's, must see the job that another process created a moment ago. An entry is written before its
+//! job is open and removed after its end, so a crash leaves at most an entry too many, which the sweep removes. All
+//! jobs are listed once in an environment that has no such index yet, and once a day, because processes of older
+//! versions create jobs without an entry.
 
 use super::{DynamoJobs, from_envelope, from_micros, micros, name, schema};
 use crate::table::{Condition, Item, Key, TableError, Update};
@@ -28,9 +29,11 @@ pub(crate) struct OpenJob {
     pub(super) id: JobId,
     pub(super) shop_id: String,
     pub(super) index_name: String,
+    /// Digest of all that determines the job's chunks.
     fingerprint: String,
-    /// Where the job's record is.
+    /// The key of the job's record.
     record: Key,
+    /// When the entry was written.
     pub(super) since: Timestamp,
     entry: Entry,
 }
@@ -39,6 +42,7 @@ pub(crate) struct OpenJob {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     key: Key,
+    /// Its [`TOKEN`], if it has one.
     token: Option<i64>,
 }
 
@@ -59,11 +63,11 @@ impl OpenJob {
     }
 }
 
-/// Differs in all writes of an entry.
+/// Attribute with a random number that each write of an entry changes.
 const TOKEN: &str = "token";
 
 impl DynamoJobs {
-    /// Enters a job, whether it is in the index or not.
+    /// Writes the entry of a job, whether it has one or not.
     pub(super) async fn enter(&self, job: &Job, record: &Key) -> Result<(), TableError> {
         let entry = Update::new(schema::open(&job.shop_id, &job.index_name, &job.id))
             .set("open_job", job.id.as_str())
@@ -78,7 +82,7 @@ impl DynamoJobs {
         self.table.update(&entry).await.map(drop)
     }
 
-    /// Enters the job of a record that is opened again.
+    /// Writes the entry of a job that a redrive opens again.
     pub(super) async fn enter_again(&self, id: &JobId) -> Result<(), TableError> {
         let Some(key) = self.locate(id).await? else { return Ok(()) };
         let Some(record) = self.table.get(&key).await? else { return Ok(()) };
@@ -94,7 +98,8 @@ impl DynamoJobs {
         Ok(found.map(|item| Entry { key, token: item.number(TOKEN) }))
     }
 
-    /// Removes the entry of a job that has ended, unless it was written again meanwhile. Best effort: the sweep finds it otherwise.
+    /// Removes the entry of a job that has ended, unless it was written again meanwhile. Best effort: the sweep removes
+    /// what stays.
     pub(super) async fn leave(&self, entry: Option<Entry>) {
         let Some(Entry { key, token }) = entry else { return };
         let same = match token {
@@ -106,7 +111,7 @@ impl DynamoJobs {
         }
     }
 
-    /// The entries of an index of a shop, of a shop, or all.
+    /// The entries whose sort keys begin with `prefix`.
     async fn entries(&self, prefix: &str) -> Result<Vec<OpenJob>, TableError> {
         self.ensure_index().await?;
         let items = self.table.query(schema::OPEN, prefix, false, None).await?;
@@ -125,20 +130,21 @@ impl DynamoJobs {
         is_wanted: impl Fn(&OpenJob) -> bool,
     ) -> Result<Vec<(Entry, Item)>, TableError> {
         let mut entries = self.entries(&schema::open_of_shop(shop_id)).await?;
-        // A shop's name may begin another one's.
+        // The id of another shop may begin with the same text.
         entries.retain(|open| open.shop_id == shop_id && is_wanted(open));
         let read: Vec<_> = entries.iter().map(|open| self.table.get(&open.record)).collect();
         let records: Vec<_> = futures::stream::iter(read).buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<(Entry, Item)> = Vec::new();
         for (open, record) in entries.into_iter().zip(records) {
-            // One without a record is being created.
+            // A job without a record is being created.
             found.extend(record.map(|record| (open.entry, record)));
         }
-        found.sort_by(|(_, a), (_, b)| b.text("sk").cmp(&a.text("sk")));
+        found.sort_by(|(_, one), (_, other)| other.text("sk").cmp(&one.text("sk")));
         Ok(found)
     }
 
-    /// Where the records are that the index names, of a shop or of all; none in an environment that has no index yet. Writes nothing.
+    /// The keys of the records that the index names, of a shop or of all; none in an environment that has no index yet.
+    /// Writes nothing.
     pub(super) async fn look_up_open_keys(
         &self,
         shop_id: Option<&str>,
@@ -172,7 +178,8 @@ impl DynamoJobs {
         Ok(shops)
     }
 
-    /// The record of an entry; none if the job needs none any more, and then the entry is removed.
+    /// The record of an entry whose job is open. Otherwise none, and the entry is removed, unless the job may still be
+    /// in creation: the entry is younger than `bound`.
     pub(super) async fn open_record(
         &self,
         open: &OpenJob,
@@ -184,7 +191,7 @@ impl DynamoJobs {
                 return Ok(Some(record));
             }
             Some(_) => true,
-            // It is just being created, or has expired.
+            // The record is about to be created, or has expired.
             None => self.clock.now().duration_since(open.since).unsigned_abs() > bound,
         };
         if is_over {
@@ -193,7 +200,7 @@ impl DynamoJobs {
         Ok(None)
     }
 
-    /// Makes the index in an environment of a version that had none.
+    /// Makes the index in an environment that was created by a version without one.
     async fn ensure_index(&self) -> Result<(), TableError> {
         if self.has_index.load(Relaxed) {
             return Ok(());
@@ -211,20 +218,20 @@ impl DynamoJobs {
         let listed = listed.and_then(|item| item.number(name::SINCE)).map(from_micros).transpose()?;
         let now = self.clock.now();
         match listed {
-            // One in the future was written by a clock that is ahead.
+            // A time in the future was written by a clock that is ahead.
             Some(at) if at <= now && now.duration_since(at).unsigned_abs() < RELIST_INTERVAL => Ok(()),
             _ => self.list_open_jobs().await,
         }
     }
 
-    /// Enters all open jobs.
+    /// Writes the entries of all open jobs that have none.
     async fn list_open_jobs(&self) -> Result<(), TableError> {
         let records = self.all_records(usize::MAX).await?;
         let entries = self.table.query(schema::OPEN, schema::OPEN_JOBS, false, None).await?;
         let known: HashSet<&str> = entries.iter().filter_map(|entry| entry.text("open_job")).collect();
         let mut entered = 0;
         for record in &records {
-            // Those of newer versions are in the index already.
+            // Newer versions have entered their jobs themselves.
             let Ok(job) = from_envelope::<Job>(record, name::JOB) else { continue };
             if known.contains(job.id.as_str()) {
                 continue;

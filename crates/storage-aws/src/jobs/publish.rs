@@ -1,4 +1,5 @@
-//! Ingest's side: create, add chunks, supersede. The seal has its own file.
+//! What an ingest does with jobs: it creates one, adds chunks to it, and ends unfinished jobs of other exports
+//! (supersedes them); and what ends a job from outside. `seal.rs` has the last step of an ingest.
 
 use super::{
     DynamoJobs, from_envelope, key_of_record, micros, name, of_existing, open::OpenJob, schema, state,
@@ -15,7 +16,8 @@ impl DynamoJobs {
         self.create_at(job, None).await
     }
 
-    /// Makes a job of the record that another program has made for it, or a new one.
+    /// Creates a job for a program other than host, in the record that this program has written for it, or in a new
+    /// one.
     pub(crate) async fn create_external(&self, job: &Job) -> Result<Job, TableError> {
         if self.locate(&job.id).await?.is_some() {
             return self.create_at(job, None).await;
@@ -24,7 +26,7 @@ impl DynamoJobs {
         let records = self.table.query(&partition, schema::JOB, true, None).await?;
         let is_its = |record: &&Item| record.text("job_id") == Some(job.id.as_str());
         let record = records.iter().find(is_its).and_then(|record| record.text("sk"));
-        // Its chunks are in one lane, which says nothing of the others of its index.
+        // All its chunks are in lane 0, which must not change the number of lanes of the index's other jobs.
         let numbered = self.table.get(&schema::sequence(job)).await?;
         let lanes =
             numbered.and_then(|item| item.number(name::LANES)).and_then(|lanes| u16::try_from(lanes).ok());
@@ -32,7 +34,7 @@ impl DynamoJobs {
         self.create_at(&job, record.map(|sk| Key::new(partition, sk))).await
     }
 
-    /// The record comes last: a job is there when its record is.
+    /// Writes the record last: a job exists when its record does.
     async fn create_at(&self, job: &Job, record: Option<Key>) -> Result<Job, TableError> {
         let there = self.table.get(&schema::locator(&job.id)).await?;
         let is_new = there.is_none();
@@ -58,10 +60,10 @@ impl DynamoJobs {
             update.set("created_job", job.id.as_str()).set("of_platform", job.platform.as_str())
         };
         self.table.update(&pointer(self.new_item(schema::directory(job)))).await?;
-        // Of the shop, which outlives its jobs.
+        // The platform belongs to the shop, which outlives its jobs.
         let platform = Update::new(schema::platform(job)).remove(name::EXPIRES_AT);
         self.table.update(&pointer(platform)).await?;
-        // Of a job that was created before, the entry was written before its record.
+        // If the record exists, an earlier call wrote the entry in the index of open jobs before it.
         if is_new || self.table.get(&key).await?.is_none_or(|record| !record.has(name::JOB)) {
             self.enter(job, &key).await?;
         }
@@ -84,7 +86,8 @@ impl DynamoJobs {
         Ok(first)
     }
 
-    /// An update that makes another program's record a job's, once. It may say how many items the job will have.
+    /// An update that turns another program's record into a job's, once. The record may say how many items the job will
+    /// have.
     async fn adopt(&self, key: Key) -> Result<Update, TableError> {
         let record = self.table.get(&key).await?.unwrap_or_default();
         let adopt = of_existing(key).set("total_items", 0u32).when(Condition::Absent(name::JOB));
@@ -94,7 +97,9 @@ impl DynamoJobs {
         })
     }
 
-    /// The job with the next number of its index, and in the lanes that wait there. An attempt that fails leaves a gap.
+    /// The job with the next sequence number of its index. While chunks of earlier jobs wait, the job gets their number
+    /// of lanes (parts that are each worked in order), so that a product stays in its lane. A failed attempt leaves a
+    /// gap in the numbers.
     async fn number(&self, job: &Job) -> Result<Job, TableError> {
         let key = || schema::sequence(job);
         let next =
@@ -126,7 +131,7 @@ impl DynamoJobs {
         Ok(Job { sequence, lanes, skips_unchanged, ..job.clone() })
     }
 
-    /// Whether a job of this one's index has not ended, or chunks that one published are not counted.
+    /// Whether the job's index has a job that has not ended, or published chunks that are not counted.
     async fn has_waiting_chunks(&self, job: &Job) -> Result<bool, TableError> {
         let of_index = |open: &OpenJob| open.index_name == job.index_name;
         for (_, record) in self.open_records(&job.shop_id, of_index).await? {
@@ -143,7 +148,7 @@ impl DynamoJobs {
         Ok(false)
     }
 
-    /// An item that is left alone if it is there.
+    /// An update that creates an item, and is rejected if it exists.
     fn new_item(&self, key: Key) -> Update {
         Update::new(key).set(name::EXPIRES_AT, self.expiry()).when(Condition::Absent("pk"))
     }
@@ -172,7 +177,7 @@ impl DynamoJobs {
         self.put_new_row(chunk).await.map(drop)
     }
 
-    /// Puts the row of a chunk that can be claimed, unless there is one; the one that is there.
+    /// Creates the row of a chunk, ready to be claimed, unless it exists. Returns the stored row.
     pub(super) async fn put_new_row(&self, chunk: &ChunkRef) -> Result<Item, TableError> {
         let new = self
             .new_item(schema::chunk(&chunk.job_id, chunk.seq))
@@ -197,7 +202,7 @@ impl DynamoJobs {
         let mut superseded = Vec::new();
         let of_index = |open: &OpenJob| open.index_name == by.index_name;
         for (entry, record) in self.open_records(&by.shop_id, of_index).await? {
-            // One that cannot be read belongs to another program or a newer version.
+            // A record that cannot be read belongs to another program or a newer version.
             let Ok(job) = from_envelope::<Job>(&record, name::JOB) else { continue };
             let is_open = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
             if job.id == by.id || job.index_name != by.index_name || !is_open {
@@ -262,7 +267,7 @@ impl DynamoJobs {
             vec![Condition::Exists(name::ERROR_CODE)],
         ]));
         match self.table.update(&shown).await? {
-            // A message that is no error's stays.
+            // A person's message, which has no code, stays.
             Updated::ConditionFailed(Some(record)) if !record.has(name::ENDED_AT) => {
                 self.table.update(&keep).await.map(drop)
             }

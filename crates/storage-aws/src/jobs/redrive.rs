@@ -1,11 +1,13 @@
-//! Undoing that a chunk was quarantined, in steps that may each be repeated, and resumed by any process.
+//! The redrive of a quarantined chunk (counted as failed as a whole): its counts are undone, so that a worker can try
+//! it again. Each step may be repeated, and resumed by any process.
 //!
-//! 1. The segment loses the chunk and its counts, and records that they are gone: the chunk is counted once a redrive count,
-//!    and a late call that would count the old one again is rejected.
+//! 1. The segment (the item that counts 250 chunks) loses the chunk and its counts, and records that they are gone. So
+//!    the chunk is counted once per redrive, and a late call that would count the old outcome again is rejected.
 //! 2. Samples and report are emptied.
-//! 3. The record no longer calls the segment full, and a job that had ended has not. After the first step, so that a process
-//!    that adds up segments either misses the chunk, or finds the record changed.
-//! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
+//! 3. The record no longer calls the segment full, and a job that had ended has not. After the first step, so that a
+//!    process that adds up segments either misses the chunk, or finds the record changed.
+//! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is
+//!    done.
 
 use super::{
     DynamoJobs, completion::CLASSES, end::unchanged, from_envelope, micros, name, of_existing, schema, state,
@@ -26,8 +28,8 @@ impl DynamoJobs {
         let key = schema::chunk(id, seq);
         let Some(row) = self.table.get(&key).await? else { return Ok(None) };
         if let Some(outcome) = quarantined_outcome(&row, redrive_count)? {
-            // Before the job is open again, in case this process crashes; and after, in case another one removes the entry that it
-            // read before.
+            // The entry in the index of open jobs is written before the job is open again, in case this process
+            // crashes, and once more afterwards, in case another process removes the entry that it read before.
             self.enter_again(id).await?;
             self.uncount(id, seq, redrive_count, &outcome.counts).await?;
             self.empty_samples(id, seq, redrive_count).await?;
@@ -53,6 +55,7 @@ impl DynamoJobs {
         Ok(to_be_sent(&row))
     }
 
+    /// Step 1.
     async fn uncount(
         &self,
         id: &JobId,
@@ -68,11 +71,11 @@ impl DynamoJobs {
             .when(Condition::Contains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
         let uncount = subtract(uncount, counts);
-        // Refused, it is done.
+        // If the condition fails, it was done before.
         self.table.update(&uncount).await.map(drop)
     }
 
-    /// They stay as items, so that a late call with the old ones is rejected.
+    /// Step 2. The items themselves stay, so that a late call with the old samples is rejected.
     async fn empty_samples(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let samples = CLASSES.map(|class| (schema::sample(id, class, seq), "entries"));
         for (key, content) in samples.into_iter().chain([(schema::report(id, seq), "report")]) {
@@ -85,7 +88,7 @@ impl DynamoJobs {
         Ok(())
     }
 
-    /// The record is read before the row: a process that took the row further has changed the record first.
+    /// Step 3. Reads the record before the row: a process that has taken step 4 has changed the record first.
     async fn reopen(
         &self,
         id: &JobId,
@@ -104,7 +107,7 @@ impl DynamoJobs {
                 .remove_member(name::FULL, (seq / schema::SEGMENT).into())
                 .add(name::REVISION, 1i64)
                 .when(unchanged(&record));
-            // One that was ended without a seal can never end by counting.
+            // A job that was ended without a seal stays ended: counting cannot end it a second time.
             if record.has(name::SEAL) && record.has(name::ENDED_AT) {
                 reopen = reopen
                     .set(name::STATUS, JobStatus::InProgress.as_str())
@@ -143,6 +146,7 @@ pub(super) fn redrive_count_of(row: &Item) -> u32 {
     row.number(name::REDRIVE_COUNT).and_then(|redrive_count| u32::try_from(redrive_count).ok()).unwrap_or(0)
 }
 
+/// The condition that a row has this redrive count.
 pub(super) fn is_redrive_count(redrive_count: u32) -> Condition {
     match redrive_count {
         0 => Condition::Absent(name::REDRIVE_COUNT),
@@ -150,7 +154,7 @@ pub(super) fn is_redrive_count(redrive_count: u32) -> Condition {
     }
 }
 
-/// The member of a segment's set that says that a chunk's counts of a redrive count have been undone.
+/// The member of a segment's set which says that the counts of a chunk were undone at this redrive count.
 pub(super) fn redriven(seq: u32, redrive_count: u32) -> i64 {
     i64::from(redrive_count) << 32 | i64::from(seq)
 }
@@ -170,7 +174,7 @@ fn quarantined_outcome(row: &Item, redrive_count: u32) -> Result<Option<ChunkOut
     Ok(outcome.quarantined.is_some().then_some(outcome))
 }
 
-/// The redrive count of a chunk that is not done.
+/// The redrive count of a chunk whose message is to be sent; none if the chunk is done.
 fn to_be_sent(row: &Item) -> Option<u32> {
     (row.text(name::STATE) != Some(state::DONE)).then(|| redrive_count_of(row))
 }

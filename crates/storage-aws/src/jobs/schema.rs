@@ -1,11 +1,12 @@
-//! Keys of a job's items.
+//! Keys of the items in the table of jobs. A shop's chunks are in lanes, each of which is worked in order; a seal is
+//! what ingest stores when it has published all chunks; samples are the first refused items of a chunk.
 //!
 //! | partition | sort key | what |
 //! | --- | --- | --- |
 //! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record; the only item with `job_id`, by which `GSI_JobLookup` finds it |
-//! | `JOB#{job}` | `RECORD` | where the record is |
+//! | `JOB#{job}` | `RECORD` | the locator: the key of the record |
 //! | `JOB#{job}` | `CHUNK#{seq}` | a chunk row |
-//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted and which of them are quarantined, their counts, and what a redrive has undone of them |
+//! | `JOB#{job}` | `SEGMENT#{n}` | which of 250 consecutive chunks are counted, which are quarantined, the sum of their counts, and which counts a redrive has undone |
 //! | `JOB#{job}` | `SAMPLE#{class}#{seq}`, `REPORT#{seq}` | samples and report key of a counted chunk |
 //! | `JOB#{job}` | `SEAL#{digest}#{n}` | the seal as text, in parts |
 //! | `OPEN` | `SHOP#{shop}#INDEX#{index}#JOB#{job}` | a job that has not ended, or has chunks that are not counted |
@@ -24,7 +25,7 @@ use host_core::{
 };
 use jiff::Timestamp;
 
-/// Chunks counted in one item. A write costs by the item's size: this many numbers stay below 2 KB.
+/// Chunks counted in one item. DynamoDB bills a write by the item's size: this many numbers stay below 2 KB.
 pub(super) const SEGMENT: u32 = 250;
 
 /// An instant as text that sorts by time.
@@ -36,6 +37,7 @@ pub(super) fn shop_of_platform(platform: &str, shop_id: &str) -> String {
     format!("PLATFORM#{platform}#SHOP#{shop_id}")
 }
 
+/// Prefix of the sort keys of records, and of the partitions of single jobs.
 pub(super) const JOB: &str = "JOB#";
 
 pub(super) fn record(job: &Job) -> Key {
@@ -94,12 +96,12 @@ pub(super) fn directory(job: &Job) -> Key {
     directory_of(&instant(job.created_at), job.id.as_str())
 }
 
-/// Of a job whose record only says this.
+/// The same key, for a job of whose record only these attributes are read.
 pub(super) fn directory_of(created_at: &str, id: &str) -> Key {
     Key::new(ALL_JOBS, format!("{CREATED}{created_at}#{id}"))
 }
 
-/// The index of open jobs.
+/// The partition of the index of open jobs.
 pub(super) const OPEN: &str = "OPEN";
 /// What the sort keys of its entries begin with.
 pub(super) const OPEN_JOBS: &str = "SHOP#";

@@ -1,4 +1,5 @@
-//! The seal: text in parts, because it may name many reports, and the moment from which a job may end.
+//! The seal of a job: what ingest stores when it has published all chunks, and from when on the job may end. It is a
+//! text in parts, because it may name many reports.
 
 use super::{
     DynamoJobs,
@@ -11,8 +12,8 @@ use super::{
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::model::{Counts, Digest, JobId, QuarantinedProducts, Seal, SourceStats};
 
-/// Bytes of a part.
-const PART: usize = 32 << 10;
+/// Most bytes of a part: an item must stay below 64 KiB.
+const MAX_PART_BYTES: usize = 32 << 10;
 
 impl DynamoJobs {
     pub(super) async fn seal_job(&self, id: &JobId, seal: &Seal) -> Result<(), TableError> {
@@ -42,12 +43,13 @@ impl DynamoJobs {
                 }
                 return Ok(());
             }
-            // A segment has become full meanwhile, another process has sealed it, or it was superseded: decide anew.
+            // Meanwhile a segment has become full, another process has sealed the job, or it was superseded: decide
+            // anew.
         }
     }
 
-    /// The update that seals a job as it is in `record`, and ends it if nothing is missing. If a segment is not recorded
-    /// as full by then, the process that records it finds the seal: the end cannot be missed.
+    /// The update that seals a job as it is in `record`, and ends it if all chunks are counted. If a segment (the item
+    /// that counts 250 chunks) becomes full only later, the process that records it finds the seal and ends the job.
     async fn seal_update(
         &self,
         id: &JobId,
@@ -93,11 +95,12 @@ impl DynamoJobs {
         }
     }
 
+    /// Stores the text of a seal in parts under its digest, which it returns.
     async fn write_parts(&self, id: &JobId, text: &str) -> Result<Digest, TableError> {
         let digest = Digest::of(text.as_bytes());
         let mut rest = text;
         for number in 0.. {
-            let (part, remaining) = rest.split_at(rest.floor_char_boundary(PART));
+            let (part, remaining) = rest.split_at(rest.floor_char_boundary(MAX_PART_BYTES));
             let key = Key::new(schema::of_job(id), format!("{}{number:06}", schema::seal_parts(digest)));
             let part = Update::new(key).set(name::EXPIRES_AT, self.expiry()).set("text", part);
             self.table.update(&part).await?;
@@ -122,7 +125,7 @@ impl DynamoJobs {
     }
 }
 
-/// The seal of a job of which nothing is known but its chunks.
+/// The seal of another program's job, of which host knows nothing but the chunks.
 pub(super) fn of_items(chunks: u32, total_items: u64) -> Seal {
     Seal {
         chunks,

@@ -1,4 +1,4 @@
-//! The end of a shop.
+//! Removes what the table of jobs has of a shop.
 
 use super::{DynamoJobs, schema};
 use crate::table::{Item, Key, TableError};
@@ -6,9 +6,9 @@ use host_core::model::JobId;
 use std::sync::PoisonError;
 
 impl DynamoJobs {
-    /// Removes a shop's jobs, each record after all that belongs to it, and the shop's own items after them: what an interrupted call
-    /// leaves is found by the next one. Of a record only attributes are read that all versions have: those of newer ones and of other
-    /// programs go as well.
+    /// Removes a shop's jobs, each record after all that belongs to it, and the shop's own items after them, so that
+    /// the next call finds what an interrupted one has left. Reads only attributes that records of all versions have,
+    /// so that the jobs of newer versions and other programs are removed as well. Returns the number of jobs.
     pub(super) async fn remove_jobs_of(&self, shop_id: &str, dry_run: bool) -> Result<u64, TableError> {
         let records = self.records_of_shop(shop_id, None).await?;
         if dry_run {

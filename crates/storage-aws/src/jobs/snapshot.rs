@@ -1,4 +1,4 @@
-//! Reading jobs.
+//! Reads jobs: their state with counts and samples (the first refused items), as single snapshots and as lists.
 
 use super::{
     DynamoJobs,
@@ -41,7 +41,8 @@ impl DynamoJobs {
             false => Ok(None),
         };
         let seal = match seal {
-            // What has expired goes in any order, and a shop's removal that was interrupted has left the record.
+            // The seal is gone: items expire in any order, and an interrupted removal of a shop leaves the record to
+            // the last.
             Err(error) if has_ended_sealed && error.kind == StoreErrorKind::Corrupt => None,
             seal => seal?,
         };
@@ -57,7 +58,8 @@ impl DynamoJobs {
             }
         }
         let error_message = record.text(name::ERROR_MESSAGE).map(str::to_owned);
-        // With a code, the message repeats the last error, the reason of a quarantine, or the first sample of a failed item.
+        // With a code, the message repeats the last error, the reason of a quarantine, or the first sample of a failed
+        // item.
         let (error_message, repeated) = match record.has(name::ERROR_CODE) {
             true => (None, error_message),
             false => (error_message, None),
@@ -81,13 +83,13 @@ impl DynamoJobs {
         })
     }
 
-    /// Whether chunks of a job are not counted.
+    /// Whether published chunks of a job are not counted.
     pub(super) async fn has_uncounted_chunks(&self, record: &Item) -> Result<bool, TableError> {
         let job: Job = from_json(record, name::JOB)?;
         Ok(!self.uncounted_chunks(&job.id, 1).await?.is_empty())
     }
 
-    /// The first chunks that no segment has.
+    /// The first chunks that no segment (an item that counts 250 chunks) contains.
     pub(super) async fn uncounted_chunks(
         &self,
         id: &JobId,
@@ -107,12 +109,13 @@ impl DynamoJobs {
         Ok(open)
     }
 
-    /// The first entries of each class, ingest's before those of all chunks.
+    /// The first entries of each class, those of ingest before those of all chunks.
     pub(super) async fn samples(
         &self,
         id: &JobId,
         of_ingest: &[ReportEntry],
     ) -> Result<Vec<ReportEntry>, TableError> {
+        // With the number of their chunk; those of ingest have -1.
         let mut placed: Vec<(i64, ReportEntry)> = Vec::new();
         for class in CLASSES {
             let of_class = of_ingest.iter().filter(|entry| entry.class == class).take(PER_CLASS);
@@ -128,6 +131,7 @@ impl DynamoJobs {
         Ok(placed.into_iter().map(|(_, entry)| entry).collect())
     }
 
+    /// At least the first entries of a class, as many as a job keeps, with the numbers of their chunks.
     pub(super) async fn samples_of_chunks(
         &self,
         id: &JobId,
@@ -138,7 +142,7 @@ impl DynamoJobs {
         let items = loop {
             let mut items = self.table.query(&schema::of_job(id), &prefix, false, Some(limit)).await?;
             let is_all = items.len() < limit;
-            // What a redrive has undone is empty.
+            // A redrive has emptied the samples of its chunk.
             items.retain(|item| item.has("entries"));
             if is_all || items.len() >= PER_CLASS {
                 break items;
@@ -164,7 +168,7 @@ impl DynamoJobs {
             Some(shop_id) => self.records_of_shop(shop_id, Some(limit)).await?,
             None => self.all_records(limit).await?,
         };
-        // The newest may be another program's.
+        // If some of the newest are unreadable, because another program wrote them, older ones take their place.
         if !records.iter().all(is_readable) {
             records = match shop_id {
                 Some(shop_id) => self.records_of_shop(shop_id, None).await?,
@@ -192,8 +196,9 @@ impl DynamoJobs {
         Ok(open)
     }
 
-    /// The open jobs of the first of these records, until there are `limit`: any number of entries may be of none, because its job has
-    /// ended, its record has expired or is being created, or a newer version wrote it.
+    /// The open jobs among these records, at least `limit` if there are so many. Reads them piece by piece, because any
+    /// number may be left out: those of jobs that have ended, have expired, are being created, or were written by a
+    /// newer version.
     async fn open_among(&self, keys: &[Key], limit: usize) -> Result<Vec<JobSnapshot>, TableError> {
         let mut open = Vec::new();
         for keys in keys.chunks(limit.max(1)) {
@@ -206,7 +211,7 @@ impl DynamoJobs {
         Ok(open)
     }
 
-    /// The open jobs of these records.
+    /// The open jobs among these records.
     async fn open_of(&self, records: &[Item]) -> Result<Vec<JobSnapshot>, TableError> {
         let snapshots: Vec<_> =
             readable(records).into_iter().map(|record| self.snapshot_without_samples(record)).collect();
@@ -217,13 +222,14 @@ impl DynamoJobs {
         Ok(open)
     }
 
+    /// The records of all jobs, newest first.
     pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
         let pointers = self.table.query(schema::ALL_JOBS, schema::CREATED, true, Some(limit)).await?;
         let ids: Vec<JobId> =
             pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();
         let records: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
         let records = futures::stream::iter(records).buffered(AT_ONCE);
-        // A pointer without a record is of a job that is just being created, or whose record has expired.
+        // A pointer without a record belongs to a job that is being created, or whose record has expired.
         Ok(records.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
     }
 
@@ -239,11 +245,12 @@ impl DynamoJobs {
             let partition = schema::shop_of_platform(platform, shop_id);
             records.extend(self.table.query(&partition, schema::JOB, true, limit).await?);
         }
-        records.sort_by(|a, b| b.text("sk").cmp(&a.text("sk")));
+        records.sort_by(|one, other| other.text("sk").cmp(&one.text("sk")));
         records.truncate(limit.unwrap_or(usize::MAX));
         Ok(records)
     }
 
+    /// The shop's job with this fingerprint (digest of all that determines its chunks) that has not ended.
     pub(super) async fn unfinished(
         &self,
         shop_id: &str,
@@ -255,14 +262,15 @@ impl DynamoJobs {
         Ok(open.max_by_key(|job| (job.sequence, job.created_at)))
     }
 
+    /// The keys of the job's report objects: those of ingest, then those of counted chunks.
     pub(super) async fn report_keys(&self, id: &JobId) -> Result<Vec<String>, TableError> {
         let Some(record) = self.record(id).await? else { return Ok(Vec::new()) };
         let mut reports = match record.has(name::SEAL) {
             true => self.seal_of(id, &record).await?.reports,
             false => Vec::new(),
         };
-        let noted = self.table.query(&schema::of_job(id), schema::REPORTS, false, None).await?;
-        reports.extend(noted.iter().filter_map(|item| item.text("report")).map(str::to_owned));
+        let of_chunks = self.table.query(&schema::of_job(id), schema::REPORTS, false, None).await?;
+        reports.extend(of_chunks.iter().filter_map(|item| item.text("report")).map(str::to_owned));
         Ok(reports)
     }
 }
@@ -274,7 +282,7 @@ pub(super) fn is_readable(record: &Item) -> bool {
         && serde_json::from_value::<JobStatus>(status.into()).is_ok()
 }
 
-/// The records that this version reads. That there are others is logged.
+/// The records that this version can read. Logs that there are others.
 fn readable(records: &[Item]) -> Vec<&Item> {
     let (readable, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_readable(record));
     if let Some(first) = others.first() {

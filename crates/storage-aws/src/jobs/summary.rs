@@ -1,5 +1,6 @@
-//! What a job's record shows of its chunks to those who query the table, while it runs and at its end. The segments and samples
-//! decide; the record only repeats them.
+//! What a job's record shows of its chunks to people and programs that query the table, while it runs and at its end.
+//! host itself reads the segments (items with the counts of 250 chunks each) and samples (the first refused items); the
+//! record repeats them.
 
 use super::{
     DynamoJobs,
@@ -15,10 +16,10 @@ use host_core::{
 };
 use serde::de::IgnoredAny;
 
-/// Bytes of the details of a class.
+/// Most bytes of the refused items of one class in a record.
 const MAX_DETAIL_BYTES: usize = 8 << 10;
 
-/// Bytes of a message.
+/// Most bytes of the error message in a record.
 const MAX_MESSAGE_BYTES: usize = 2 << 10;
 
 /// Classes whose first entries the record has, and the names under which it has them.
@@ -26,8 +27,8 @@ const DETAILS: [(EntryClass, &str); 2] =
     [(EntryClass::Skipped, "skipped_items_details"), (EntryClass::Conflict, "conflict_details")];
 
 impl DynamoJobs {
-    /// Adds a chunk that was just counted to what the record of a running job shows. A process that crashes before leaves it out: only
-    /// the end is exact.
+    /// Adds a chunk that was just counted to what the record of a running job shows. The chunk is missing if the
+    /// process crashes before: only the record of a job that has ended is exact.
     pub(super) async fn show_progress(
         &self,
         id: &JobId,
@@ -38,7 +39,7 @@ impl DynamoJobs {
         let Some(key) = self.locate(id).await? else { return Ok(()) };
         let mut progress =
             add_counts(of_existing(key.clone()), counts, 1).when(Condition::Absent(name::ENDED_AT));
-        // All numbers of a large job would be too many.
+        // The numbers of all chunks of a large job would make the record too large.
         if seq < schema::SEGMENT {
             progress = progress.add_member(name::COMPLETED, seq.into());
         }
@@ -80,7 +81,7 @@ impl DynamoJobs {
         if record.has(name::ERROR_MESSAGE) && !record.has(name::ERROR_CODE) {
             return Ok(end);
         }
-        // All of a chunk's items failed for one reason, which says more than that of a single one.
+        // All items of a quarantined chunk failed for one reason, which says more than that of a single item.
         if let Some(QuarantineReason { code, message, .. }) = quarantined
             && counts.failed > 0
         {

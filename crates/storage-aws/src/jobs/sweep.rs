@@ -1,4 +1,5 @@
-//! Finds orphaned work in the table.
+//! The part of the recovery sweep that reads the table of jobs: it finds chunks and jobs that crashed processes have
+//! left, and completes what it can. `src/sweep.rs` sends the messages.
 
 use super::{
     DynamoJobs, after, completion::is_full, end::full, from_envelope, micros, name, of_existing,
@@ -11,25 +12,25 @@ use host_core::{
 };
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
-/// Most rows of a job that a sweep reads. Chunks of a lane are handled in their order, so what hangs is among the first that
-/// are not counted.
+/// Most chunk rows of a job that a sweep reads. The chunks of a lane are worked in order, so one that is stuck is among
+/// the first that are not counted.
 const MAX_ROWS: usize = 1000;
 
 /// A job that may need repair.
 pub(crate) struct OpenJob {
     pub(crate) job: Job,
-    /// Whether an ingest may go on with it.
+    /// Whether an ingest may still add chunks.
     pub(crate) is_unsealed: bool,
     /// Chunks that are not counted.
     pub(crate) uncounted_chunks: u64,
 }
 
-/// What was found of a job.
+/// What the sweep of one job has found.
 #[derive(Default)]
 pub(crate) struct SweepResult {
     /// Chunks whose messages are to be sent, with these redrive counts.
     pub(crate) to_send: Vec<(ChunkRef, u32)>,
-    /// Chunks that were completed partially and are counted now.
+    /// Number of chunks whose completion was interrupted and is finished now.
     pub(crate) completed: u32,
     /// Whether the job has ended by that.
     pub(crate) has_ended: bool,
@@ -44,6 +45,7 @@ impl DynamoJobs {
             .when(Condition::AnyOf(vec![
                 vec![Condition::Absent("pk")],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+                // A lease that ends so late was written by a clock that is ahead.
                 vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, interval)))],
             ]));
         let begun = self.table.update(&begin).await.map_err(|error| error.during("beginning to sweep"))?;
@@ -58,7 +60,7 @@ impl DynamoJobs {
             let mut found = Vec::new();
             for entry in self.all_entries().await? {
                 let Some(record) = self.open_record(&entry, bound).await? else { continue };
-                // Those of newer versions are for their sweep.
+                // Newer versions sweep their own jobs.
                 let Ok(job) = from_envelope(&record, name::JOB) else { continue };
                 let uncounted_chunks = self.segments_and_uncounted(&entry.id, &record).await?.1.len() as u64;
                 let is_unsealed = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
@@ -90,8 +92,8 @@ impl DynamoJobs {
         Ok(!is_new && !self.is_ingested_into(job, bound).await?)
     }
 
-    /// Repairs a job: finishes interrupted completions and redrives, claims the resending of chunks that have waited longer than
-    /// `bound`, if given, and checks whether the job has ended.
+    /// Repairs a job: finishes interrupted completions and redrives, claims the resending of chunks that have waited
+    /// longer than `bound`, if given, and checks whether the job has ended.
     pub(crate) async fn sweep(&self, id: &JobId, bound: Option<Duration>) -> Result<SweepResult, StoreError> {
         self.sweep_job(id, bound).await.map_err(|error| error.during(format!("sweeping job {id}")))
     }
@@ -103,7 +105,7 @@ impl DynamoJobs {
         uncounted.truncate(MAX_ROWS);
         let keys: Vec<Key> = uncounted.iter().map(|seq| schema::chunk(id, *seq)).collect();
         for (seq, row) in uncounted.into_iter().zip(self.table.get_batch(&keys).await?) {
-            // One that is not there is added by the ingest that resumes.
+            // An ingest was interrupted before it added this row; the one that resumes the job adds it.
             let Some(row) = row else { continue };
             let redrive_count = match (row.text(name::STATE), bound) {
                 (Some(state::COMPLETING), _) => {
@@ -129,8 +131,8 @@ impl DynamoJobs {
         Ok(found)
     }
 
-    /// Claims the resending of a chunk that has waited too long or whose lease expired long ago. Returns whether it was claimed; no
-    /// other sweep claims it until `bound` has passed again.
+    /// Claims the resending of a chunk that has waited too long or whose lease expired long ago. Returns whether it was
+    /// claimed; no other sweep claims it until `bound` has passed again.
     async fn claim_resend(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
         let now = self.clock.now();
         let latest = micros(latest_lease_end(now, bound));
@@ -157,8 +159,8 @@ impl DynamoJobs {
         Ok(matches!(self.table.update(&send).await?, Updated::Applied(_)))
     }
 
-    /// Records full segments that the record lacks; and if it has all, one of them again, since the process that recorded the
-    /// last one may have crashed before the end.
+    /// Records full segments (items that count 250 chunks each) that the record lacks. If it has all, records one of
+    /// them again, which ends the job: the process that recorded the last one may have crashed before that.
     async fn look_for_end(&self, id: &JobId, record: &Item, segments: &[Item]) -> Result<(), TableError> {
         let mut last = None;
         for segment in segments.iter().filter(|segment| is_full(segment)) {

@@ -1,16 +1,17 @@
-//! How much is in the queues of shops, from their attributes only: nothing is received, so no message becomes invisible.
+//! How many messages and dead letters wait in the queues of shops. Only attributes of queues are read: nothing is
+//! received, so no message becomes invisible to workers.
 
 use super::{DEAD_LETTERS, Queues};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::storage::{Backlog, ShopBacklog, StoreError};
 use std::collections::BTreeMap;
 
-/// Shops that are looked at besides those that the caller names: each costs two requests.
+/// Most shops that are looked at besides those that the caller names: each costs two requests.
 const MAX_OTHERS: usize = 500;
 /// Shops looked at concurrently.
 const AT_ONCE: usize = 16;
 
-/// The addresses of a shop's two queues, as far as they exist.
+/// The URLs of a shop's two queues; none for a queue that does not exist.
 #[derive(Debug, Default)]
 struct Urls {
     messages: Option<String>,
@@ -52,7 +53,7 @@ impl Queues {
         Ok(ShopBacklog { shop_id: shop_id.to_owned(), messages, dead_letters })
     }
 
-    /// None if the queues are empty, or not those of a shop.
+    /// The backlog of the shop whose queue has this name; none if its queues are empty, or do not belong to a shop.
     async fn backlog_of_queue(&self, name: String, urls: Urls) -> Result<Option<ShopBacklog>, StoreError> {
         let (messages, dead_letters) = self.count(&urls).await?;
         let Some(url) = urls.messages.or(urls.dead_letters).filter(|_| messages + dead_letters > 0) else {
@@ -65,6 +66,7 @@ impl Queues {
         Ok(shop_id.map(|shop_id| ShopBacklog { shop_id, messages, dead_letters }))
     }
 
+    /// The number of messages and of dead letters.
     async fn count(&self, urls: &Urls) -> Result<(u64, u64), StoreError> {
         let count = async |url: &Option<String>| match url {
             Some(url) => Ok::<_, StoreError>(self.service.depth(url).await?.total()),
@@ -73,7 +75,7 @@ impl Queues {
         Ok((count(&urls.messages).await?, count(&urls.dead_letters).await?))
     }
 
-    /// The queues of all shops, by the name of that of the messages.
+    /// The queues of all shops, by the name of the queue for messages.
     async fn queues_by_name(&self) -> Result<BTreeMap<String, Urls>, StoreError> {
         let mut queues: BTreeMap<String, Urls> = BTreeMap::new();
         for (name, url) in self.service.list(&self.names.queue_prefix()).await? {

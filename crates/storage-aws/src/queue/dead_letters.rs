@@ -1,7 +1,8 @@
-//! Reading the dead letters of a shop. In SQS that makes them invisible to others for a while.
+//! Reads the dead letters of a shop: messages that no worker could handle. In SQS, reading makes them invisible to
+//! others for a while.
 //!
-//! What SQS itself has moved here kept its group, of which no more than the first messages are received while these are in flight.
-//! So each of them is sent again, as it is, in a group of its own.
+//! A message that SQS itself has moved here has kept its message group. Of a group, SQS delivers no more while the
+//! first messages are in flight. So each of these is sent again, unchanged, in a group of its own.
 
 use super::{
     InFlight, Incoming, LIST_VISIBILITY, Outgoing, Queues,
@@ -16,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-/// How long a call waits for dead letters that a call without waiting did not find.
+/// How long a second call waits for dead letters, if a first one without waiting found none although the queue has
+/// some.
 const LETTER_WAIT: Duration = Duration::from_secs(1);
 
 /// What one call has received.
@@ -24,11 +26,11 @@ const LETTER_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Page {
     pub(super) dead_letters: Vec<LeasedDeadLetter>,
     unreadable: Vec<UnreadableLetter>,
-    /// Messages that got a group of their own, and are received again.
+    /// Number of messages that were sent again in a group of their own, and will be received again.
     regrouped: usize,
 }
 
-/// A message among the dead letters that is none, and the handle of its delivery.
+/// A message in the dead-letter queue that cannot be read as a dead letter, and the receipt handle of its delivery.
 struct UnreadableLetter {
     message: UnreadableMessage,
     handle: String,
@@ -104,9 +106,10 @@ impl Queues {
     /// Some messages of a dead-letter queue; none if none is visible.
     async fn receive_letters(&self, url: &str, visibility: Duration) -> Result<Vec<Incoming>, StoreError> {
         for wait_time in [Duration::ZERO, LETTER_WAIT] {
+            // 10 messages are the most that SQS delivers at once.
             let request = self.request(10, visibility, wait_time);
             let received = self.service.receive(url, &request).await?.unwrap_or_default();
-            // A call that does not wait may miss messages.
+            // A call that does not wait asks only some of SQS's servers, and may miss messages.
             if !received.is_empty() || self.service.depth(url).await?.visible == 0 {
                 return Ok(received);
             }
@@ -114,8 +117,8 @@ impl Queues {
         Ok(Vec::new())
     }
 
-    /// Sends a message again in this group and removes it. A crash in between leaves a copy, which SQS drops for five minutes, and
-    /// which is listed once after that.
+    /// Sends a message again in this group and removes it. After a crash in between, the message is sent a second time:
+    /// SQS drops the copy within five minutes, and later it is listed once with the first.
     async fn regroup(&self, url: &str, incoming: Incoming, group: String) -> Result<(), StoreError> {
         let Incoming { body, handle, .. } = incoming;
         let again = Outgoing { body, deduplication_id: group.clone(), group };
@@ -125,7 +128,8 @@ impl Queues {
         Ok(())
     }
 
-    /// All dead letters, each once, and what is among them that cannot be read; all of them are visible again at the end.
+    /// All dead letters, each once, and what is among them that cannot be read; all of them are visible again at the
+    /// end.
     pub(super) async fn list_dead_letters(&self, shop_id: &str) -> Result<DeadLetterList, StoreError> {
         let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
         let mut unreadable = BTreeMap::new();
@@ -142,12 +146,14 @@ impl Queues {
                 dead_letters.entry(chunk).or_insert(dead_letter);
             }
             for UnreadableLetter { message, handle } in others {
-                // Of one that is left in the queue there are several notes; the last one knows most.
+                // An unreadable message that stays in the queue has several notes here; the last one has the latest
+                // count.
                 seen.insert((message.body.clone(), message.receive_count));
                 unreadable.insert(message.body.clone(), message);
                 handles.push(handle);
             }
-            // The first of them are delivered again before the last ones: all have been seen.
+            // The call returned nothing new. SQS delivers all messages before it delivers the first again, so all have
+            // been seen.
             if regrouped == 0 && dead_letters.len() + seen.len() == known {
                 break;
             }

@@ -1,4 +1,5 @@
-//! A batch that the Lambda service has received from a queue.
+//! Handles a batch of messages that the Lambda service has received from a queue and passes to the function as an
+//! event.
 
 use super::{
     Incoming, Queues,
@@ -13,12 +14,13 @@ use std::{collections::HashMap, time::Duration};
 pub struct EventBatch {
     /// The messages that can be handled, each with its id, in the order of their groups.
     pub deliveries: Vec<(String, Delivery)>,
-    /// Ids of the others, and of all that follow one of them in its group: they are redelivered together.
+    /// Ids of the messages that cannot be handled, and of all that follow one of them in its SQS message group: they
+    /// are redelivered together.
     pub held: Vec<String>,
 }
 
 impl Queues {
-    /// The deliveries of an event. `endpoint` is that of a stand-in.
+    /// The deliveries of an event. `endpoint` is the URL of a stand-in for AWS; none for AWS itself.
     pub(crate) async fn deliveries_of_event(
         &self,
         records: &[SqsMessage],
@@ -26,7 +28,7 @@ impl Queues {
         visibility: Duration,
     ) -> EventBatch {
         let mut batch = EventBatch::default();
-        // How long the rest of a group is left, after one that is.
+        // By queue and group: the delay of a message that was left, and so of all that follow it in its group.
         let mut groups: HashMap<(String, String), Duration> = HashMap::new();
         for record in records {
             let id = record.message_id.clone().unwrap_or_default();
@@ -66,7 +68,7 @@ impl Queues {
     }
 }
 
-/// Name and address of the queue with this ARN: `arn:aws:sqs:{region}:{account}:{name}`.
+/// Name and URL of the queue with this ARN: `arn:aws:sqs:{region}:{account}:{name}`.
 fn queue_of(arn: &str, endpoint: Option<&str>) -> Option<(String, String)> {
     let mut parts = arn.split(':');
     let (_, partition, service) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,5 +1,5 @@
-//! What becomes of a message that was received: a delivery, a dead letter, or it is left for later. One that is left stays in the
-//! queue, and the rest of its group behind it.
+//! What becomes of a message that was received: it is delivered to a worker, becomes a dead letter, or is left for
+//! later. A message that is left stays in the queue, and the rest of its SQS message group waits behind it.
 
 use super::{
     InFlight, Incoming, Outgoing, Queues, RejectedMessage, Unusable,
@@ -13,10 +13,11 @@ use host_core::{
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-/// How long a message is left that could not be looked at, because a call failed.
+/// How long a message is left whose chunk could not be prepared, because a call failed or its object is not there.
 const RETRY_VISIBILITY: Duration = Duration::from_secs(15);
 
-/// Deliveries after which a message becomes a dead letter whose object is not there or is refused: it may come a little later.
+/// Deliveries after which a message becomes a dead letter if its object is missing or refused. The object may come a
+/// little later than the message.
 const MAX_REJECTIONS: u32 = 3;
 
 /// A message, and where it was received.
@@ -28,7 +29,7 @@ pub(super) struct Received<'a> {
 }
 
 impl Queues {
-    /// The delivery of a message; otherwise what becomes of it.
+    /// The delivery of a message to a worker; otherwise what became of the message.
     pub(super) async fn deliver(
         &self,
         received: Received<'_>,
@@ -45,7 +46,7 @@ impl Queues {
             Err(Unusable::Unreadable(reason)) => {
                 let receive_count = incoming.receive_count;
                 tracing::warn!(queue, receive_count, reason, "left a message that cannot be read");
-                // Its group waits for days at most: some notes are enough.
+                // A note after 1, 2, 4, 8, … deliveries is enough.
                 if receive_count.is_power_of_two()
                     && let Err(error) = self.leave_note(queue, &incoming, &reason).await
                 {
@@ -69,7 +70,7 @@ impl Queues {
         }
     }
 
-    /// The message of the chunk that another program's message becomes.
+    /// Makes a chunk of the message of a program other than host, and returns host's own message of that chunk.
     async fn chunk_of(&self, queue: &str, message: ExternalMessage) -> Result<Message, Unusable> {
         let Some(external) = &self.external else {
             return Err(Unusable::Unreadable("chunks of other programs are not accepted here".to_owned()));
@@ -82,7 +83,7 @@ impl Queues {
         external.message_of(message).await
     }
 
-    /// Has a message that names what cannot be worked redelivered some times, then moves it to the dead letters.
+    /// Has a message whose object cannot be used redelivered some times, then moves it to the dead letters.
     async fn reject(
         &self,
         queue: &str,
@@ -107,7 +108,7 @@ impl Queues {
         }
     }
 
-    /// False if the queue has no dead letters.
+    /// Moves a message to the dead letters; false if the queue has no dead-letter queue.
     async fn move_to_dead_letters(
         &self,
         queue: &str,
@@ -115,15 +116,17 @@ impl Queues {
         incoming: &Incoming,
         letter: &ExternalDeadLetter,
     ) -> Result<bool, StoreError> {
-        let Some(dead) = self.url(&self.names.dead_letters_of(queue)).await? else { return Ok(false) };
+        let Some(dead_letters) = self.url(&self.names.dead_letters_of(queue)).await? else {
+            return Ok(false);
+        };
         let body = to_envelope(letter).expect("a dead letter is plain data");
-        // A message that is rejected again after a redrive is a new one.
+        // A message that is rejected again after a redrive becomes a new dead letter, because its time differs.
         let deduplication_id = Digest::of(body.as_bytes()).hex();
         let outgoing = Outgoing { body, group: letter.group(), deduplication_id };
-        if !self.service.send(&dead, &outgoing).await? {
+        if !self.service.send(&dead_letters, &outgoing).await? {
             return Ok(false);
         }
-        // If that fails, it is moved again, and listed once.
+        // If this fails, the message is moved a second time, and listed once.
         self.service.delete(url, &incoming.handle).await?;
         Ok(true)
     }
@@ -146,14 +149,16 @@ impl Queues {
         Delivery { chunk, shop_id, receive_count, visible_until, receipt }
     }
 
-    /// Has a message redelivered after a while, its group waiting for it. If that fails, the queue's own timeout is that while.
+    /// Has a message redelivered after `delay`; its group waits for it. If the call fails, the message is redelivered
+    /// after the queue's own visibility timeout.
     pub(super) async fn leave(&self, url: &str, handle: &str, delay: Duration) {
         if let Err(error) = self.service.change_visibility(url, handle, delay).await {
             tracing::warn!(cause = chain(&error), "could not change the visibility of a message");
         }
     }
 
-    /// Names an unreadable message among the dead letters, where operators look; itself it stays in the queue.
+    /// Adds a note about an unreadable message to the dead letters, where operators look. The message itself stays in
+    /// the queue.
     async fn leave_note(&self, queue: &str, incoming: &Incoming, reason: &str) -> Result<(), StoreError> {
         let note = UnreadableNote {
             code: UnreadableMessage::CODE.to_owned(),
@@ -166,9 +171,9 @@ impl Queues {
         let id = Digest::of(incoming.body.as_bytes()).hex();
         let body = serde_json::to_string(&note).expect("a note is plain data");
         let note = Outgoing { body, group: id.clone(), deduplication_id: id };
-        // Its shop may not be known; the queue's name leads to the dead letters beside it.
-        let dead = self.names.dead_letters_of(queue);
-        if let Some(url) = self.url(&dead).await? {
+        // The message's shop may be unknown; the name of its queue leads to the dead-letter queue.
+        let dead_letters = self.names.dead_letters_of(queue);
+        if let Some(url) = self.url(&dead_letters).await? {
             self.service.send(&url, &note).await?;
         }
         Ok(())

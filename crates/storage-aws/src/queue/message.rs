@@ -1,4 +1,4 @@
-//! The JSON of messages and dead letters, those of other programs included.
+//! The JSON of messages and dead letters, and of the messages that programs other than host send.
 
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Operation},
@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 /// A message's body, of a kind that this version reads.
 pub(super) enum Body {
-    /// A chunk that this program has published.
+    /// A chunk that host has published.
     Chunk(Message),
-    /// A chunk that another program has published.
+    /// A chunk that a program other than host has published.
     External(ExternalMessage),
 }
 
@@ -29,7 +29,8 @@ impl Body {
     }
 }
 
-/// The body of the message of a chunk that another program has published: a JSON object with exactly these members.
+/// The body of the message of a chunk that a program other than host has published: a JSON object with exactly these
+/// members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExternalMessage {
     pub(crate) job_id: JobId,
@@ -43,7 +44,8 @@ pub(crate) struct ExternalMessage {
 impl ExternalMessage {
     const MEMBERS: usize = 6;
 
-    /// The message of a body; also of its dead letter, which AWS's console sends as it is.
+    /// Reads a body: the message, or a dead letter of it, which the redrive of the AWS console sends to the queue
+    /// unchanged.
     fn read(body: &str) -> Option<Self> {
         let members: Map<String, Value> = serde_json::from_str(body).ok()?;
         if members.len() == Self::MEMBERS {
@@ -53,7 +55,7 @@ impl ExternalMessage {
     }
 }
 
-/// The body of a dead letter of a message of another program that has become no chunk.
+/// The body of a dead letter: another program's message of which no chunk could be made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ExternalDeadLetter {
     #[serde(flatten)]
@@ -65,7 +67,7 @@ pub(super) struct ExternalDeadLetter {
     pub(super) receive_count: u32,
 }
 
-/// The body of a chunk's message.
+/// The body of the message of a chunk that host has published. Sizes are those of the chunk's object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Message {
     pub(super) job_id: JobId,
@@ -74,7 +76,9 @@ pub(crate) struct Message {
     pub(super) operation: Operation,
     pub(super) s3_bucket: String,
     pub(super) s3_key: String,
+    /// Number of the chunk in its job, from 0.
     pub(super) seq: u32,
+    /// Number of the lane, whose chunks are worked in order.
     pub(super) lane: u16,
     pub(super) sha256: Digest,
     pub(super) documents: u32,
@@ -82,7 +86,7 @@ pub(crate) struct Message {
     pub(super) platform: String,
     /// Digest of the plug-in that made the documents.
     pub(super) plugin: Digest,
-    /// Distinguishes a redriven chunk's message from a repetition, which SQS drops.
+    /// How often the chunk was redriven. Distinguishes the message of a redrive from a repetition, which SQS drops.
     #[serde(rename = "epoch", default)]
     pub(super) redrive_count: u32,
 }
@@ -120,7 +124,7 @@ impl Message {
         }
     }
 
-    /// Chunks of a lane are delivered in order, lanes side by side.
+    /// The SQS message group. SQS delivers the messages of a group in order, and groups side by side.
     pub(super) fn group(&self) -> String {
         format!("{}#{}", self.shop_id, self.lane)
     }
@@ -145,7 +149,7 @@ pub(super) struct DeadLetterMessage {
     pub(super) context: FailureContext,
 }
 
-/// A message of a dead-letter queue: ours, or one that SQS itself moved there.
+/// A message of a dead-letter queue: one that host put there, or one that SQS itself moved there.
 pub(super) enum DeadLetterBody {
     /// Of a chunk.
     Chunk(Box<DeadLetterMessage>),
@@ -153,7 +157,7 @@ pub(super) enum DeadLetterBody {
     External(ExternalDeadLetter),
 }
 
-/// Why SQS moves a message.
+/// Code and text of a dead letter that SQS itself has moved.
 const RECEIVED_TOO_OFTEN: (&str, &str) =
     ("received-too-often", "SQS itself moved the message here: no worker acknowledged it");
 
@@ -185,7 +189,7 @@ impl DeadLetterBody {
         })
     }
 
-    /// Its group, so that none blocks another while they are listed.
+    /// The SQS message group of this dead letter alone, so that none blocks another while they are listed.
     pub(super) fn group(&self) -> String {
         match self {
             Self::Chunk(dead_letter) => dead_letter.message.deduplication_id(),
@@ -195,14 +199,14 @@ impl DeadLetterBody {
 }
 
 impl ExternalDeadLetter {
-    /// The same for all of one message.
+    /// The SQS message group of all dead letters of one message.
     pub(super) fn group(&self) -> String {
         let ExternalMessage { job_id, s3_bucket, s3_key, .. } = &self.message;
         Digest::of_parts([job_id.as_str(), s3_bucket, s3_key].map(str::as_bytes)).hex()
     }
 }
 
-/// The body of a message among the dead letters that names a message of the shop's queue that cannot be read.
+/// The body of a note among the dead letters: it says that a message of the shop's queue cannot be read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct UnreadableNote {
     /// Always `unreadable-message`.
@@ -210,6 +214,7 @@ pub(super) struct UnreadableNote {
     pub(super) error_message: String,
     pub(super) died_at: Timestamp,
     pub(super) receive_count: u32,
+    /// The body of the message.
     pub(super) body: String,
     /// Whether the message is still in the queue; older versions moved it here.
     #[serde(default)]

@@ -1,4 +1,6 @@
-//! The queues of all shops: an SQS FIFO queue each, created with the first message.
+//! The queues of all shops: an SQS FIFO queue for each shop, and one for its dead letters, created with the first
+//! message. A message leads a worker to a chunk, a file of documents. The messages of a lane form an SQS message group
+//! and are delivered in order.
 
 use super::{
     external::{ExternalChunks, RejectedMessage, Unusable},
@@ -43,18 +45,19 @@ const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 /// How long dead letters are invisible to others while they are listed.
 const LIST_VISIBILITY: Duration = Duration::from_secs(30);
 
-/// URLs that a process remembers.
+/// Most URLs of queues that a process caches.
 const MAX_URLS: usize = 10_000;
 
-/// How long a queue that was just created may be unknown to SQS, and between two attempts to use it.
+/// How long SQS may not know a queue that was just created.
 const CREATION: Duration = Duration::from_secs(60);
+/// Wait between two attempts to use such a queue.
 const CREATION_POLL: Duration = Duration::from_secs(1);
 
 /// A message that was delivered to this process.
 #[derive(Clone)]
 struct InFlight {
     url: String,
-    /// None of a dead letter.
+    /// None if it was received from a dead-letter queue.
     message: Option<Message>,
     receive_count: u32,
     received_at: Timestamp,
@@ -65,14 +68,17 @@ pub(super) struct Queues {
     service: Arc<dyn QueueService>,
     names: Names,
     clock: SharedClock,
-    /// What makes jobs of the messages of other programs, if they are accepted.
+    /// Makes jobs of the messages of programs other than host; none if such messages are not accepted.
     external: Option<ExternalChunks>,
-    /// What knows which shops have open jobs.
+    /// Knows which shops have open jobs; none in tests without jobs.
     jobs: Option<Arc<DynamoJobs>>,
+    /// The current round through all queues, in search of messages without an open job; none before the first.
     round: tokio::sync::Mutex<Option<ready_shops::Round>>,
+    /// URLs of queues, by name.
     urls: Mutex<HashMap<String, String>>,
-    /// Shops of queues whose names do not say them, by URL.
+    /// Shops of queues whose shortened names do not tell the shop, by URL.
     tags: Mutex<HashMap<String, String>>,
+    /// Messages that this process has received, by receipt handle.
     in_flight: Mutex<HashMap<String, InFlight>>,
 }
 
@@ -100,12 +106,12 @@ impl Queues {
         self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts chunks of other programs.
+    /// Accepts chunks of programs other than host.
     pub(super) fn with_external(self, external: ExternalChunks) -> Self {
         Self { external: Some(external), ..self }
     }
 
-    /// The address of a queue; none if there is none.
+    /// The URL of a queue; none if the queue does not exist.
     async fn url(&self, name: &str) -> Result<Option<String>, StoreError> {
         let known = self.urls.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if known.is_some() {
@@ -130,30 +136,31 @@ impl Queues {
         self.urls.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// The address of a queue, which is created if there is none, and its dead-letter queue before it.
+    /// The URL of a queue. If the queue does not exist, it is created, and its dead-letter queue before it.
     async fn ensure_queue(&self, name: &str, shop_id: &str) -> Result<String, StoreError> {
         if let Some(url) = self.url(name).await? {
             return Ok(url);
         }
         let shop = || shop_id.to_owned();
-        let dead = self.names.dead_letter_queue(shop_id);
+        let dead_letters = self.names.dead_letter_queue(shop_id);
         let mut url = self
             .service
-            .create(&QueueSpec { name: dead.clone(), shop_id: shop(), dead_letters: None })
+            .create(&QueueSpec { name: dead_letters.clone(), shop_id: shop(), dead_letters: None })
             .await?;
-        if name != dead {
-            self.remember(&dead, &url);
-            let spec = QueueSpec { name: name.to_owned(), shop_id: shop(), dead_letters: Some(dead) };
+        if name != dead_letters {
+            self.remember(&dead_letters, &url);
+            let spec = QueueSpec { name: name.to_owned(), shop_id: shop(), dead_letters: Some(dead_letters) };
             url = self.service.create(&spec).await?;
         }
         self.remember(name, &url);
         Ok(url)
     }
 
+    /// Sends a message to a queue, which is created if it does not exist.
     async fn send_to(&self, name: &str, shop_id: &str, message: &Outgoing) -> Result<(), StoreError> {
         let began = self.clock.now();
         loop {
-            // The queue may have been removed since its address was cached; one that is created is not known at once.
+            // The queue may have been removed since its URL was cached; and SQS does not know a new queue at once.
             let error = match self.ensure_queue(name, shop_id).await {
                 Ok(url) if self.service.send(&url, message).await? => return Ok(()),
                 Ok(_) => {
@@ -198,7 +205,7 @@ impl Queues {
             match self.deliver(received, visibility).await {
                 Ok(delivery) => return Ok(Some(delivery)),
                 Err(Undelivered::DeadLettered) => {}
-                // The next one is of another group.
+                // Its group now waits for it, so the next message is of another group.
                 Err(Undelivered::Left { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
             }
         }
@@ -207,7 +214,7 @@ impl Queues {
     /// Remembers a message until it is acknowledged or released.
     fn track(&self, handle: String, in_flight: InFlight) -> Receipt {
         let mut all = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was neither acknowledged nor released is void by then.
+        // The receipt of a message that was neither acknowledged nor released is void by then.
         let now = in_flight.received_at;
         all.retain(|_, one| now.duration_since(one.received_at).unsigned_abs() <= MAX_VISIBILITY);
         all.insert(handle.clone(), in_flight);
@@ -304,7 +311,7 @@ impl Queue for Queues {
         let Some(InFlight { url, message: Some(chunk), receive_count, .. }) = in_flight else {
             return Ok(false);
         };
-        // The chunk's own count: this may be the message of an earlier redrive.
+        // The chunk's own redrive count: this may be the message of an earlier redrive.
         let chunk = Message { redrive_count: reason.redrive_count, ..chunk };
         // With a void receipt, another worker may be about to finish the chunk.
         if !self.service.change_visibility(&url, &receipt.0, LIST_VISIBILITY).await? {
@@ -334,7 +341,7 @@ impl Queue for Queues {
         let DeadLetter { shop_id, external, died_at, .. } = dead_letter;
         let Some(body) = external.clone() else { return Ok(false) };
         let deduplication_id = Digest::of(format!("{died_at} {body}").as_bytes()).hex();
-        // Its program's own group is not known any more.
+        // The group in which the other program sent it is not known any more.
         let outgoing = Outgoing { body, group: format!("{shop_id}#0"), deduplication_id };
         self.send_to(&self.names.queue(shop_id), shop_id, &outgoing).await?;
         Ok(true)

@@ -1,5 +1,5 @@
-//! Which shops may have messages. Open jobs say it at once; what else is in a queue, such as the messages of other programs, is
-//! found in rounds through all queues, because SQS answers only for one queue at a time.
+//! Which shops may have messages. Open jobs tell it at once. Other messages, such as those of programs other than host,
+//! are found in rounds through all queues, because SQS tells the number of messages only for one queue at a time.
 
 use super::Queues;
 use futures::{StreamExt, stream};
@@ -7,12 +7,13 @@ use host_core::{error::chain, storage::StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::VecDeque, time::Duration};
 
-/// A round through few queues takes so long; then the next one begins.
+/// Shortest time between the beginnings of two rounds.
 const MIN_ROUND: Duration = Duration::from_secs(60);
-/// In a round through many queues, one is looked at after so long: 10,000 of them in a quarter of an hour.
+/// Time between two looks in a round: 10,000 queues take a quarter of an hour.
 const PER_QUEUE: Duration = Duration::from_millis(90);
-/// Queues looked at in one call, and of these concurrently.
+/// Most queues looked at in one call.
 const MAX_LOOKS: usize = 32;
+/// Queues looked at concurrently.
 const AT_ONCE: usize = 8;
 
 /// A round through the queues of all shops.
@@ -20,12 +21,14 @@ const AT_ONCE: usize = 8;
 pub(super) struct Round {
     /// Shops whose queues are still to be looked at, and their URLs.
     left: VecDeque<(String, String)>,
-    /// When the queues are listed again.
+    /// When the next round may begin, with a new list of the queues.
     next_at: Timestamp,
+    /// When queues were last looked at.
     looked_at: Timestamp,
 }
 
 impl Queues {
+    /// Shops with open jobs, and those whose queues were found to have messages.
     pub(super) async fn find_ready_shops(&self) -> Result<Vec<String>, StoreError> {
         let mut shops = match &self.jobs {
             Some(jobs) => jobs.open_shops().await?,
@@ -42,18 +45,18 @@ impl Queues {
         Ok(shops)
     }
 
-    /// Looks at the next queues of the round, as many as are due; shops whose queues have messages that can be received.
+    /// Looks at the next queues of the round, as many as are due. Returns the shops whose queues have visible messages.
     async fn look_around(&self) -> Result<Vec<String>, StoreError> {
         let mut round = self.round.lock().await;
         let now = self.clock.now();
-        // The first call leads to the open jobs, without the time that a list of all queues takes.
+        // The first call only begins a round: its caller gets the open jobs without waiting for a list of all queues.
         let first = || Round { left: VecDeque::new(), next_at: now, looked_at: now };
         let Some(round) = &mut *round else {
             *round = Some(first());
             return Ok(Vec::new());
         };
         if round.left.is_empty() && now >= round.next_at {
-            // Should the list fail, it is made again after the usual time.
+            // If listing fails, it is tried again after the usual time.
             round.next_at = after(now, MIN_ROUND);
             round.left = self.shop_queues().await?.into();
             let takes = PER_QUEUE.saturating_mul(u32::try_from(round.left.len()).unwrap_or(u32::MAX));
@@ -82,7 +85,8 @@ impl Queues {
         Ok(found)
     }
 
-    /// Shops and URLs of all queues of chunks. Their names say whose they are; only where those are shortened do tags.
+    /// Shops and URLs of all queues, without those of dead letters. The name of a queue tells its shop; if the name is
+    /// shortened, the queue's tag does.
     pub(super) async fn shop_queues(&self) -> Result<Vec<(String, String)>, StoreError> {
         let listed = self.service.list(&self.names.queue_prefix()).await?;
         let mut queues = Vec::with_capacity(listed.len() / 2);

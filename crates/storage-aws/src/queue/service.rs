@@ -1,5 +1,5 @@
-//! What the queue needs of SQS. A handle that SQS refuses, because the message was delivered again, removed or has become
-//! visible, is an answer here, not a failure.
+//! What the queues need of SQS. A receipt handle names one delivery of a message. SQS refuses it once the message was
+//! delivered again, removed or has become visible; here that is an answer, not a failure.
 
 use async_trait::async_trait;
 use host_core::storage::StoreError;
@@ -12,20 +12,20 @@ pub struct Outgoing {
     pub body: String,
     /// Messages of one group are delivered in order, one after the other.
     pub group: String,
-    /// A second message with the same id is dropped for five minutes.
+    /// SQS drops a second message with the same id within five minutes.
     pub deduplication_id: String,
 }
 
 /// How messages are received.
 #[derive(Clone, Debug)]
 pub struct ReceiveRequest {
-    /// At most so many, and at most 10.
+    /// Most messages to receive; SQS allows 10.
     pub max: usize,
     /// How long they are invisible to other receivers.
     pub visibility: Duration,
-    /// How long the call waits for a first one.
+    /// How long the call waits for a first message; SQS allows 20 seconds.
     pub wait_time: Duration,
-    /// A repetition of the call, after a lost answer, gets the same messages.
+    /// Names the call: a repetition with the same id, after a lost answer, gets the same messages.
     pub attempt_id: String,
 }
 
@@ -34,7 +34,7 @@ pub struct ReceiveRequest {
 pub struct Incoming {
     /// Its text.
     pub body: String,
-    /// Names this delivery.
+    /// The receipt handle, which names this delivery.
     pub handle: String,
     /// How often it has been delivered, this time included.
     pub receive_count: u32,
@@ -65,7 +65,7 @@ pub struct QueueSpec {
     pub name: String,
     /// The shop, kept as a tag.
     pub shop_id: String,
-    /// Name of the queue to which SQS itself moves what was received too often.
+    /// Name of the queue to which SQS itself moves what was received too often; none for a dead-letter queue.
     pub dead_letters: Option<String>,
 }
 
@@ -102,9 +102,10 @@ pub trait QueueService: Send + Sync {
     /// Removes a message; false if the handle is rejected.
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError>;
 
-    /// Number of messages, about: those that can be received, and those in flight. None if the queue is gone.
+    /// The approximate number of messages; 0 if the queue is gone.
     async fn depth(&self, url: &str) -> Result<Depth, StoreError>;
 
-    /// Removes a queue with all its messages; nothing happens if it is gone. SQS lets no queue of its name be created for a minute.
+    /// Removes a queue with all its messages; does nothing if it is gone. For a minute, SQS then refuses to create a
+    /// queue of the same name.
     async fn remove(&self, url: &str) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! The queues on SQS.
+//! The calls of SQS: how queues are created, and what its answers mean.
 
 use super::service::{Depth, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use crate::failure::{AwsError, failure};
@@ -13,8 +13,8 @@ use std::{collections::HashMap, time::Duration};
 /// How long messages are kept: SQS's maximum.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Deliveries after which SQS itself moves a message to the dead letters. Only a safety net: messages are released without
-/// being at fault, and the host counts attempts itself.
+/// Deliveries after which SQS itself moves a message to the dead letters. Only a safety net: workers also release
+/// messages that are not at fault, and host itself counts the attempts at a chunk.
 pub(super) const MAX_RECEIVES: u32 = 1000;
 
 /// How long an answer may take beyond the wait time.
@@ -49,13 +49,14 @@ impl Sqs {
             (Name::DeduplicationScope, "messageGroup".to_owned()),
             (Name::FifoThroughputLimit, "perMessageGroupId".to_owned()),
             (Name::MessageRetentionPeriod, RETENTION.as_secs().to_string()),
-            // For Lambda functions, which may run for 15 minutes; all other receivers set their own.
+            // In seconds. For Lambda functions, which may run for 15 minutes; all other receivers set their own
+            // timeout.
             (Name::VisibilityTimeout, "960".to_owned()),
             (Name::SqsManagedSseEnabled, "true".to_owned()),
         ]);
-        let Some(dead) = &spec.dead_letters else { return Ok(attributes) };
-        let during = || format!("looking at queue {dead}");
-        let url = self.find(dead).await?.ok_or_else(|| not_there_yet(during()))?;
+        let Some(dead_letters) = &spec.dead_letters else { return Ok(attributes) };
+        let during = || format!("looking at queue {dead_letters}");
+        let url = self.find(dead_letters).await?.ok_or_else(|| not_there_yet(during()))?;
         let arn = match self.attribute(&url, Name::QueueArn).await {
             Err(error) if is_gone(&error) => Err(not_there_yet(during())),
             found => found.map_err(|error| error.during(during())),
@@ -79,7 +80,7 @@ fn is_gone(error: &AwsError) -> bool {
     error.code().is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist"))
 }
 
-/// Whether SQS refuses a handle, because its message was delivered again, removed or has become visible.
+/// Whether SQS refuses a receipt handle, because its message was delivered again, removed or has become visible.
 fn is_void(error: &AwsError) -> bool {
     let of_handle = |code: &str| {
         code.contains("ReceiptHandleIsInvalid")

@@ -1,4 +1,5 @@
-//! Batches of items on DynamoDB. A batch may be done in part; the client does not repeat what is left.
+//! Calls of DynamoDB for many items: batches, and reads page by page. DynamoDB may leave a part of a batch undone,
+//! which the SDK does not send again; the functions here do.
 
 use super::{
     Item, Key, TableError,
@@ -14,12 +15,14 @@ use host_core::{
 };
 use std::{collections::HashMap, time::Duration};
 
-/// Most items of one call, as DynamoDB allows.
+/// Most items that one call reads, as DynamoDB allows.
 const MAX_GETS: usize = 100;
+/// Most items that one call removes, as DynamoDB allows.
 const MAX_DELETES: usize = 25;
 /// Concurrent calls: a chunk's thousand products are read in one or two round trips.
 const AT_ONCE: usize = 8;
-/// How often what was left undone is sent again, and the waits between: throttled tables get more capacity within seconds.
+/// How often a batch is sent, each time with what was left undone, and the waits between: throttled tables get more
+/// capacity within seconds.
 const ROUNDS: u32 = 8;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(5) };
 

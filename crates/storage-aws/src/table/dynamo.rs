@@ -28,7 +28,7 @@ impl Dynamo {
 }
 
 pub(super) fn item(attributes: HashMap<String, AttributeValue>) -> Item {
-    // Attributes of other types were added by others and are ignored.
+    // Attributes of other types come from other programs and are ignored.
     let known = attributes.into_iter().filter_map(|(name, attribute)| Some((name, value(&attribute)?)));
     Item(known.collect())
 }
@@ -145,7 +145,7 @@ impl Table for Dynamo {
             }
             let query = self.client.query().table_name(&self.table).expression_attribute_names("#pk", "pk");
             let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
-            // DynamoDB takes no empty text for a key.
+            // DynamoDB refuses an empty text as a part of a key.
             let query = if prefix.is_empty() {
                 query.key_condition_expression("#pk = :pk")
             } else {

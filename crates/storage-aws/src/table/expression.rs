@@ -1,4 +1,4 @@
-//! Updates and conditions as DynamoDB's expressions. Every name is aliased, since many are reserved words.
+//! Updates and conditions as DynamoDB's expressions. Every attribute name gets an alias, since many are reserved words.
 
 use super::{Condition, Update, Value};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,34 +15,35 @@ pub(super) struct Expressions {
 
 impl Expressions {
     pub(super) fn of(update: &Update) -> Self {
-        let mut made = Self::default();
+        let mut expressions = Self::default();
         let mut clauses = Vec::new();
         if !update.set.is_empty() {
-            let set = update.set.iter().map(|(name, value)| made.both(name, " = ", value));
+            let set = update.set.iter().map(|(name, value)| expressions.name_and_value(name, " = ", value));
             clauses.push(format!("SET {}", set.collect::<Vec<_>>().join(", ")));
         }
         if !update.add.is_empty() {
-            let add = update.add.iter().map(|(name, value)| made.both(name, " ", value));
+            let add = update.add.iter().map(|(name, value)| expressions.name_and_value(name, " ", value));
             clauses.push(format!("ADD {}", add.collect::<Vec<_>>().join(", ")));
         }
         if !update.delete.is_empty() {
-            let delete = update.delete.iter().map(|(name, value)| made.both(name, " ", value));
+            let delete =
+                update.delete.iter().map(|(name, value)| expressions.name_and_value(name, " ", value));
             clauses.push(format!("DELETE {}", delete.collect::<Vec<_>>().join(", ")));
         }
         if !update.remove.is_empty() {
-            let remove = update.remove.iter().map(|name| made.name(name));
+            let remove = update.remove.iter().map(|name| expressions.name(name));
             clauses.push(format!("REMOVE {}", remove.collect::<Vec<_>>().join(", ")));
         }
-        made.update = (!clauses.is_empty()).then(|| clauses.join(" "));
-        made.condition = (!update.when.is_empty()).then(|| made.all(&update.when));
-        made
+        expressions.update = (!clauses.is_empty()).then(|| clauses.join(" "));
+        expressions.condition = (!update.when.is_empty()).then(|| expressions.all(&update.when));
+        expressions
     }
 
-    /// Those of a condition alone.
+    /// The expressions of a condition alone.
     pub(super) fn of_condition(when: &Condition) -> Self {
-        let mut made = Self::default();
-        made.condition = Some(made.one(when));
-        made
+        let mut expressions = Self::default();
+        expressions.condition = Some(expressions.one(when));
+        expressions
     }
 
     /// The placeholder of a name: itself after `#`, which is never reserved.
@@ -58,7 +59,7 @@ impl Expressions {
         alias
     }
 
-    fn both(&mut self, name: &str, between: &str, value: &Value) -> String {
+    fn name_and_value(&mut self, name: &str, between: &str, value: &Value) -> String {
         format!("{}{between}{}", self.name(name), self.value(value))
     }
 
@@ -71,10 +72,10 @@ impl Expressions {
         match condition {
             Condition::Exists(name) => format!("attribute_exists({})", self.name(name)),
             Condition::Absent(name) => format!("attribute_not_exists({})", self.name(name)),
-            Condition::Equals(name, value) => self.both(name, " = ", value),
-            Condition::Below(name, number) => self.both(name, " < ", &Value::Number(*number)),
-            Condition::AtMost(name, number) => self.both(name, " <= ", &Value::Number(*number)),
-            Condition::MoreThan(name, number) => self.both(name, " > ", &Value::Number(*number)),
+            Condition::Equals(name, value) => self.name_and_value(name, " = ", value),
+            Condition::Below(name, number) => self.name_and_value(name, " < ", &Value::Number(*number)),
+            Condition::AtMost(name, number) => self.name_and_value(name, " <= ", &Value::Number(*number)),
+            Condition::MoreThan(name, number) => self.name_and_value(name, " > ", &Value::Number(*number)),
             Condition::NotContains(name, member) => {
                 format!("NOT contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }
@@ -97,7 +98,7 @@ pub(super) fn attribute(value: &Value) -> AttributeValue {
     }
 }
 
-/// The value of an attribute; none if it is of a kind that this host never writes.
+/// The value of an attribute; none if it is of a type that host never writes.
 pub(super) fn value(attribute: &AttributeValue) -> Option<Value> {
     match attribute {
         AttributeValue::S(text) => Some(Value::Text(text.clone())),
@@ -129,21 +130,21 @@ mod tests {
                 vec![Condition::AtMost("lease_until", 5), Condition::NotContains("completed_chunks", 7)],
             ]))
             .when(Condition::Contains("full_segments", 2));
-        let made = Expressions::of(&update);
+        let expressions = Expressions::of(&update);
         assert_eq!(
-            made.update.as_deref(),
+            expressions.update.as_deref(),
             Some(
                 "SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 DELETE #full_segments :v3 REMOVE #samples"
             )
         );
         assert_eq!(
-            made.condition.as_deref(),
+            expressions.condition.as_deref(),
             Some(
                 "attribute_exists(#pk) AND ((#state = :v4) OR (#lease_until <= :v5 AND \
                  NOT contains(#completed_chunks, :v6))) AND contains(#full_segments, :v7)"
             )
         );
-        assert_eq!(made.names.len(), 8);
-        assert_eq!(made.values[":v2"], AttributeValue::Ns(vec!["7".to_owned()]));
+        assert_eq!(expressions.names.len(), 8);
+        assert_eq!(expressions.values[":v2"], AttributeValue::Ns(vec!["7".to_owned()]));
     }
 }

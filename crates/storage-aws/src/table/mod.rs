@@ -1,5 +1,5 @@
-//! What the stores need of DynamoDB: a few calls on single items, with updates and conditions as data. The client below
-//! turns them into expressions; an in-memory model can evaluate them too.
+//! What the stores need of DynamoDB: a few calls on single items, with updates and conditions as data. The client in
+//! `dynamo.rs` turns them into DynamoDB's expressions; a table in memory, for tests, evaluates them itself.
 
 use async_trait::async_trait;
 use host_core::storage::{StoreError, StoreErrorKind, UnsupportedFormat};
@@ -11,7 +11,7 @@ mod expression;
 
 pub use dynamo::Dynamo;
 
-/// Largest item that is written. DynamoDB takes 400 KB, but each write of an item costs by its whole size.
+/// Largest item that is written. DynamoDB allows 400 KB, but bills each write of an item by its whole size.
 pub(super) const MAX_ITEM_BYTES: usize = 64 << 10;
 
 /// A value of an attribute, of the supported types.
@@ -28,6 +28,7 @@ pub enum Value {
 impl Value {
     /// Its size as DynamoDB measures it, rounded up.
     pub fn size(&self) -> usize {
+        // DynamoDB stores two digits in a byte, and up to two bytes more for each number.
         let number = |number: &i64| number.to_string().len() / 2 + 2;
         match self {
             Self::Text(text) => text.len(),
@@ -108,7 +109,7 @@ impl Item {
     }
 }
 
-/// Names an item.
+/// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Partition key.
@@ -143,12 +144,12 @@ pub enum Condition {
     NotContains(&'static str, i64),
     /// The number is in the set.
     Contains(&'static str, i64),
-    /// All of one of these lists hold.
+    /// All conditions of at least one of these lists hold.
     AnyOf(Vec<Vec<Condition>>),
 }
 
-/// An upsert of one item. Each use of it is such that the second time changes nothing: what adds
-/// is guarded by a condition or adds to a set.
+/// An upsert of one item. Every caller makes it so that a repetition changes nothing: an addition is guarded by a
+/// condition, or adds a member to a set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// The item.
@@ -161,7 +162,7 @@ pub struct Update {
     pub delete: Vec<(&'static str, Value)>,
     /// Attributes to remove.
     pub remove: Vec<&'static str>,
-    /// All must hold.
+    /// The conditions, which must all hold.
     pub when: Vec<Condition>,
 }
 
@@ -254,7 +255,7 @@ impl TableError {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
     }
 
-    /// The item is newer than this version, or another program's.
+    /// A newer version of host or another program wrote the item.
     pub fn unsupported(source: UnsupportedFormat) -> Self {
         Self { kind: StoreErrorKind::Unsupported, source: Box::new(source) }
     }
@@ -285,8 +286,8 @@ pub trait Table: Send + Sync {
     /// Removes an item if the condition holds, atomically; false otherwise.
     async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError>;
 
-    /// The items of a partition whose sort key begins with `prefix`, by sort key: the first `limit`, or the last ones in
-    /// falling order if `newest_first`.
+    /// The items of a partition whose sort key begins with `prefix`, by sort key: the first `limit`, or the last ones
+    /// in falling order if `newest_first`.
     async fn query(
         &self,
         pk: &str,
@@ -312,7 +313,8 @@ pub trait Table: Send + Sync {
         Ok(items)
     }
 
-    /// Removes items by their keys; one after another where there are no batches. After an error any of them may be gone.
+    /// Removes items by their keys; one after another where there are no batches. After an error any of them may be
+    /// gone.
     async fn delete_batch(&self, keys: &[Key]) -> Result<(), TableError> {
         for key in keys {
             self.delete(key).await?;
@@ -320,8 +322,9 @@ pub trait Table: Send + Sync {
         Ok(())
     }
 
-    /// Keys of the items that have this text as an attribute, among one page of all items after `after`, and where the next page
-    /// begins; none if it was the last. Reads the whole table, page by page: for what is done once in a shop's life.
+    /// Keys of the items that have this text as an attribute, among one page of all items after `after`, and where the
+    /// next page begins; none if it was the last. Reads the whole table, page by page: for what is done once in a
+    /// shop's life.
     async fn scan(
         &self,
         _name: &'static str,

@@ -80,7 +80,7 @@ async fn table(environment: &Environment, name: &str, [hash, range]: [&str; 2]) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_account_gets_all_and_the_second_time_nothing() {
+async fn an_empty_account_gets_bucket_and_tables_and_the_second_time_nothing() {
     let (_, environment) = account();
     let plan = environment.aws.plan_bootstrap(&options(false)).await.unwrap();
     let table = [Change::Create, Change::ExpireItems];
@@ -129,14 +129,14 @@ async fn a_bucket_of_others_is_left_alone_unless_it_is_adopted() {
     let tags = environment.clients.s3.get_bucket_tagging().bucket(BUCKET).send().await.unwrap().tag_set;
     let tags: Vec<_> = tags.iter().map(|tag| (tag.key(), tag.value())).collect();
     assert_eq!(tags, [("team", "billing"), ("application", "ecom-indexer")]);
-    // From now on it is known.
+    // From now on host knows the bucket as its own.
     let plan = environment.aws.plan_bootstrap(&options(false)).await.unwrap();
     assert_eq!(summary(&plan), (vec![], vec![]));
 }
 
-/// They had no tag, and one rule for all objects.
+/// Earlier versions set no tag, and one lifecycle rule for all objects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_earlier_versions_made_is_known() {
+async fn bucket_and_tables_of_earlier_versions_are_recognised_and_brought_up_to_date() {
     let (_, environment) = account();
     bootstrap(&environment.aws).await;
     let Environment { clients, .. } = &environment;
@@ -169,7 +169,8 @@ async fn what_earlier_versions_made_is_known() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_others_are_left_alone_and_unusable_ones_are_refused() {
     let (_, environment) = account();
-    // Right keys, but no index; right keys; wrong keys.
+    // The jobs table has the right keys, but no index; the settings table is as host's; the products table has wrong
+    // keys.
     table(&environment, JOBS, ["pk", "sk"]).await;
     table(&environment, SETTINGS, ["pk", "sk"]).await;
     table(&environment, PRODUCTS, ["id", "kind"]).await;

@@ -1,5 +1,5 @@
-//! What goes wrong between a worker and its services: calls that are refused, answers that are lost, calls that take longer
-//! than a lease.
+//! What goes wrong between a worker and its services: calls that are refused, answers that are lost, calls that take
+//! longer than a lease.
 
 use super::{sqs, table};
 use async_trait::async_trait;
@@ -27,11 +27,12 @@ use std::{
 pub(crate) struct Chaos {
     pub(crate) clock: SharedClock,
     pub(crate) is_on: AtomicBool,
-    /// How many there were.
+    /// Number of calls so far.
     pub(crate) calls: AtomicU64,
 }
 
 impl Chaos {
+    /// A random number from 0 below `of`.
     pub(crate) fn roll(&self, of: u64) -> u64 {
         self.clock.random() % of
     }

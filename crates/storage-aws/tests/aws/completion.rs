@@ -1,4 +1,5 @@
-//! A worker that crashes at any step of a completion: the next claim finishes it, and the chunk counts once.
+//! A worker crashes at any step of a completion (storing and counting a chunk's outcome): the next claim finishes it,
+//! and the chunk counts once.
 
 use super::{
     MONTH,
@@ -17,7 +18,8 @@ use host_testing::{
 };
 use std::sync::Arc;
 
-/// The job after its only chunk was completed with a fault; and the number of updates without one.
+/// The job and its reports after its only chunk was completed with a fault and claimed again; and the number of updates
+/// of the table.
 async fn completed(fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
     let (table, clock) = (Arc::new(Model::default()), Arc::new(VirtualClock::new(1)) as SharedClock);
     let (jobs, job) = (jobs_on(table.clone(), clock.clone(), MONTH), job(&VirtualClock::new(1), "shop"));
@@ -31,7 +33,7 @@ async fn completed(fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
     for _ in 0..2 {
         match jobs.claim(&job.id, 0, MINUTE).await.unwrap() {
             Claim::Done { quarantined: Some(reason) } => assert_eq!(reason.code, "bad-checksum"),
-            // Nothing was stored: the chunk is still its holder's.
+            // Nothing was stored: the worker still holds the chunk.
             Claim::Held { .. } if matches!(fault, InjectedFault::NotApplied(0)) => {
                 assert!(jobs.complete(&lease, &quarantined()).await.unwrap().is_counted());
             }
@@ -47,7 +49,8 @@ async fn a_completion_that_dies_at_any_step_is_finished_by_the_next_claim() {
     let (ended, reports, updates) = completed(InjectedFault::None).await;
     assert_eq!((ended.status, ended.counts.failed, ended.completed_chunks), (JobStatus::Failed, 10, 1));
     assert_eq!((ended.samples.len(), reports.len()), (1, 1));
-    // The outcome, the segment, a sample, the report, the full segment, the end, the row.
+    // The outcome, the segment that counts the chunk, a sample, the report, the full segment, the end of the job, the
+    // row.
     assert_eq!(updates, 7);
     for at in 0..updates {
         for fault in [InjectedFault::NotApplied(at), InjectedFault::ResponseLost(at)] {

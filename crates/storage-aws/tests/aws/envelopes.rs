@@ -1,4 +1,6 @@
-//! What a newer version or another program has written is left to it, named, and in the way of nothing else.
+//! Messages, job records, breakers and ledger records that a newer version of host or another program has written: they
+//! are left alone, named to operators, and do not disturb anything else. All JSON of host has a schema number, by which
+//! it is recognised.
 
 use super::{MONTH, sqs, table::Model};
 use host_core::{
@@ -52,7 +54,7 @@ impl Harness {
         assert!(self.service.send(QUEUE, &message).await.unwrap());
     }
 
-    /// Sequence numbers of all messages that can be received.
+    /// Receives and acknowledges all visible messages; the numbers of their chunks.
     async fn received(&self) -> Vec<u32> {
         let deliveries = self.queue.receive("shop", 10, MINUTE).await.unwrap();
         let mut seqs = Vec::new();
@@ -63,7 +65,7 @@ impl Harness {
         seqs
     }
 
-    /// A record of the same shop.
+    /// Writes a job record of the same shop, as another program would.
     async fn insert_raw(&self, sk: &str, job: Option<Value>) {
         let key = Key::new("PLATFORM#shopify#SHOP#shop", sk);
         let mut record = Update::new(key).set("job_id", "theirs").set("status", "QUEUED");
@@ -86,7 +88,7 @@ async fn an_unreadable_message_is_left_and_named_and_stops_no_other_lane() {
     harness.send(1, 0).await;
     harness.send(2, 2).await;
     harness.send(3, 3).await;
-    // Its successor in lane 0 waits.
+    // Chunk 1 waits behind the unreadable message of lane 0.
     assert_eq!(harness.received().await, [2, 3]);
     assert_eq!(harness.queue.depth("shop").await.unwrap(), 4, "one was removed");
 
@@ -100,7 +102,7 @@ async fn an_unreadable_message_is_left_and_named_and_stops_no_other_lane() {
     assert!(harness.queue.dead_letters("shop").await.unwrap().is_empty());
     assert_eq!(harness.queue.unreadable("shop").await.unwrap(), named, "a list changes nothing");
 
-    // It is looked at again, not all the time.
+    // An unreadable message is redelivered after `UNREADABLE_VISIBILITY`, not before.
     harness.clock.sleep(UNREADABLE_VISIBILITY - MINUTE).await;
     harness.send(4, 4).await;
     let before = harness.service.redeliveries();
@@ -114,16 +116,16 @@ async fn an_unreadable_message_is_left_and_named_and_stops_no_other_lane() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_dead_letter_ends_no_list() {
+async fn dead_letters_of_other_programs_do_not_cut_lists_short() {
     let harness = Harness::new().await;
-    let dead = "test-ecom-indexer-shop-dlq.fifo";
+    let dead_letters = "test-ecom-indexer-shop-dlq.fifo";
     for seq in 0..12 {
         harness.send(seq, seq as u16).await;
     }
     for number in 0..11 {
         let body = format!("{number} is theirs");
         let message = Outgoing { deduplication_id: body.clone(), group: body.clone(), body };
-        assert!(harness.service.send(dead, &message).await.unwrap());
+        assert!(harness.service.send(dead_letters, &message).await.unwrap());
     }
     for delivery in harness.queue.receive("shop", 12, MINUTE).await.unwrap() {
         let reason = host_core::storage::QuarantineReason::new("broken", "it is broken");
@@ -142,9 +144,9 @@ async fn a_foreign_dead_letter_ends_no_list() {
     assert_eq!(leased, 12);
 }
 
-/// The record of another program has no `job`; a newer version's is of another schema.
+/// The record of another program has no `job`; that of a newer version has another schema number.
 #[tokio::test(start_paused = true)]
-async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
+async fn job_records_of_others_disturb_no_ingest_list_or_sweep() {
     let harness = Harness::new().await;
     let mut newer: Value = serde_json::to_value(&harness.job).unwrap();
     newer["schema"] = json!(2);
@@ -177,7 +179,7 @@ async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
 
     jobs.add_chunk(&chunk(&other.id, 0, 0)).await.unwrap();
     jobs.seal(&other.id, &seal(1)).await.unwrap();
-    // An outcome that cannot be counted here holds up its own job alone.
+    // A chunk whose outcome this version cannot read holds up no other job.
     let unlucky = Job { id: JobId::new("unlucky").unwrap(), ..job.clone() };
     jobs.create(&unlucky).await.unwrap();
     jobs.add_chunk(&chunk(&unlucky.id, 0, 0)).await.unwrap();
@@ -193,7 +195,7 @@ async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
+async fn job_records_of_others_are_removed_with_their_shop() {
     let harness = Harness::new().await;
     let Harness { jobs, job, table, .. } = &harness;
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
@@ -205,7 +207,7 @@ async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
     harness.insert_raw("JOB#broken", Some(json!("no object"))).await;
     for (sk, id) in [
         ("JOB#2999-01-02T00:00:00Z#newer", Some("newer")),
-        // What another program writes need not name a job.
+        // A record of another program need not name a job.
         ("JOB#broken", None),
     ] {
         let record = Update::new(Key::new("PLATFORM#shopify#SHOP#shop", sk));
@@ -221,7 +223,7 @@ async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
     }
     let pointer = Key::new("JOBS", "CREATED#2999-01-02T00:00:00Z#newer");
     table.update(&Update::new(pointer).set("created_job", "newer")).await.unwrap();
-    // One of another shop stays.
+    // The job of another shop stays.
     let kept = Job { id: JobId::new("kept").unwrap(), shop_id: "other".to_owned(), ..job.clone() };
     jobs.create(&kept).await.unwrap();
 
@@ -238,7 +240,7 @@ async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_breaker_or_ledger_record_ends_no_list() {
+async fn breakers_and_ledger_records_of_newer_versions_do_not_cut_lists_short() {
     let harness = Harness::new().await;
     let (clock, table) = (harness.clock.clone(), Arc::new(Model::default()));
     let breakers = breakers_on(table.clone());
@@ -275,7 +277,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
         |product: &ProductId| LedgerRecord::new(product.clone(), harness.job.id.clone(), clock.now());
     let records: Vec<_> = products.iter().map(record).collect();
     build::store_records(&*ledger, &scope, &records).await;
-    // More of them in a row than a page has.
+    // More unreadable records in a row than a page has.
     for (number, product) in products[..30].iter().enumerate() {
         let key = key_of(&table, product).await;
         match number % 3 {
@@ -300,7 +302,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     }
 }
 
-/// Where a product's record is.
+/// The key of a product's record in the ledger.
 async fn key_of(table: &Model, product: &ProductId) -> Key {
     let (keys, mut after) = (&mut Vec::new(), None);
     loop {
@@ -315,7 +317,7 @@ async fn key_of(table: &Model, product: &ProductId) -> Key {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_that_is_written_carries_its_schema() {
+async fn everything_that_is_written_has_a_schema_number() {
     let harness = Harness::new().await;
     let Harness { jobs, job, .. } = &harness;
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
@@ -343,13 +345,14 @@ async fn everything_that_is_written_carries_its_schema() {
     let record = LedgerRecord::new(product.clone(), job.id.clone(), harness.clock.now());
     build::store_records(&*ledger, &scope, &[record]).await;
     let record = harness.table.get(&key_of(&harness.table, &product).await).await.unwrap().unwrap();
-    let dead = harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();
+    let dead_letters =
+        harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();
     let row =
         harness.table.get(&Key::new(format!("JOB#{}", job.id), "CHUNK#00000000")).await.unwrap().unwrap();
     let locator = harness.table.get(&Key::new(format!("JOB#{}", job.id), "RECORD")).await.unwrap().unwrap();
     for text in [
         message.as_str(),
-        &dead[0].body,
+        &dead_letters[0].body,
         row.text("outcome").unwrap(),
         row.text("chunk").unwrap(),
         breaker.text("breaker").unwrap(),

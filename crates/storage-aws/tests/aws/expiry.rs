@@ -1,4 +1,4 @@
-//! What expires takes nothing with it that is still needed.
+//! Expired items and objects take nothing with them that is still needed.
 
 use super::{MONTH, table, tombstones::Environment};
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ async fn a_shop_is_listed_a_year_after_its_first_job() {
     let jobs = jobs_on(table.clone(), clock.clone(), MONTH);
     for number in 1..=15 {
         let newest = jobs.create(&job(&*clock, SHOP)).await.unwrap();
-        assert_eq!(newest.sequence, number, "what orders the jobs of an index outlasts them");
+        assert_eq!(newest.sequence, number, "the numbering of an index's jobs outlives them");
         clock.sleep(25 * DAY).await;
         table.expire(clock.now());
         let listed = jobs.list(Some(SHOP), usize::MAX).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_shop_is_listed_a_year_after_its_first_job() {
     assert!(sequence.number("sequence") == Some(15) && !sequence.has("expires_at"), "{sequence:?}");
 }
 
-/// An environment as the storage of an ingest.
+/// The stores of a test environment as the [`Storage`] that an ingest needs.
 pub(super) struct ModelStorage {
     pub(super) stores: Stores,
     pub(super) jobs: Arc<table::Model>,
@@ -87,7 +87,7 @@ impl Storage for ModelStorage {
 }
 
 impl Environment {
-    /// A full sync of these products, worked to its end.
+    /// Publishes a full sync of these products, and runs the worker until it ends.
     async fn full_sync(&self, products: &[&str]) -> JobSnapshot {
         let job = Job { full: true, target: "catalog".into(), ..job(&*self.clock, SHOP) };
         let job = self.stores.jobs.create(&job).await.unwrap();
@@ -116,7 +116,7 @@ impl Environment {
         job
     }
 
-    /// Removes what a full sync did not have; how many documents it were.
+    /// Archives what a full sync did not have; the number of removed documents.
     async fn archive(&self, job: &JobSnapshot) -> u64 {
         let (stores, jobs, clock) = (self.stores.clone(), self.jobs.clone(), self.clock.clone());
         let archive = Archive {
@@ -160,7 +160,8 @@ async fn products_that_vanish_between_full_syncs_40_days_apart_are_removed() {
     }
 }
 
-/// Fault of before: an index whose jobs had expired was not found, and its documents and settings stayed.
+/// Guards against an earlier fault: an index whose jobs had expired was not found, and its documents and settings
+/// stayed.
 #[tokio::test(start_paused = true)]
 async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
     let target = "catalog";
@@ -171,7 +172,7 @@ async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
         environment.pass(400 * DAY).await;
         assert!(stores.jobs.list(None, 10).await.unwrap().is_empty(), "all jobs have expired");
         if is_of_older_version {
-            // It numbered jobs and listed no indexes.
+            // The older version numbered jobs, but kept no list of indexes.
             for entry in jobs.query("INDEXES", "", false, None).await.unwrap() {
                 jobs.delete(&Key::new("INDEXES", entry.text("sk").unwrap())).await.unwrap();
             }
@@ -205,8 +206,8 @@ async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
     }
 }
 
-/// Fault of before: settings and API key went that another shop needs, whose jobs had all expired, and were of a version that listed
-/// no indexes.
+/// Guards against an earlier fault: the settings and API key of an index were removed although another shop used it,
+/// because that shop's jobs had all expired and were of a version that kept no list of indexes.
 #[tokio::test(start_paused = true)]
 async fn an_index_is_shared_while_another_shop_has_numbered_jobs_of_it() {
     const OTHER: &str = "other.myshopify.com";
@@ -237,9 +238,10 @@ async fn an_index_is_shared_while_another_shop_has_numbered_jobs_of_it() {
     assert!(is_exclusive(SHOP).await, "the other shop is gone");
 }
 
-/// DynamoDB removes what has expired within days, in any order. Fault of before: one such job, and none of the shop was listed.
+/// DynamoDB removes expired items within days, in any order. Guards against an earlier fault: with one such job, none
+/// of the shop's jobs was listed.
 #[tokio::test(start_paused = true)]
-async fn a_job_whose_record_outlives_its_seal_is_in_the_way_of_nothing() {
+async fn a_job_whose_record_outlives_its_seal_disturbs_no_other() {
     let clock: SharedClock = Arc::new(VirtualClock::paused(1));
     let table = Arc::new(table::Model::default());
     let jobs = jobs_on(table.clone(), clock.clone(), MONTH);

@@ -1,4 +1,4 @@
-//! How a worker leaves while there is nothing to do. What it costs until then is in `shops`.
+//! How a worker shuts down while it waits at an empty queue. `shops.rs` tests what an idle worker costs.
 
 use super::{
     MONTH,
@@ -25,7 +25,7 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Queues of shops, and a worker that works them all.
+/// The queue of a shop, and a worker for all shops.
 struct Harness {
     clock: SharedClock,
     stores: Stores,
@@ -34,7 +34,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// With an open job, so that the worker waits at its queue.
+    /// Starts the worker. The shop has an open job, so that the worker waits at its queue.
     async fn start(job: &Job) -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
@@ -70,10 +70,10 @@ impl Harness {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
+async fn a_worker_that_shuts_down_releases_the_message_of_a_call_in_flight() {
     let job = job(&VirtualClock::new(1), "example.myshopify.com");
     let harness = Harness::start(&job).await;
-    // In the middle of a call.
+    // The worker is now in the middle of a call that waits for a message.
     harness.clock.sleep(MINUTE + Duration::from_secs(10)).await;
     harness.cancel.cancel();
     let cancelled_at = harness.clock.now();

@@ -1,4 +1,5 @@
-//! A batch of the Lambda service: a message that cannot be handled holds its group back, and no other.
+//! Batches of messages that the Lambda service passes to the function: a message that cannot be handled holds its SQS
+//! message group back, and no other.
 
 use super::sqs;
 use aws_lambda_events::sqs::SqsMessage;
@@ -16,10 +17,11 @@ use std::{
 };
 
 const QUEUE: &str = "test-ecom-indexer-shop.fifo";
-/// The visibility timeout of the queues, with which the service receives.
+/// The visibility timeout of the queues, with which the Lambda service receives: 16 minutes, because a function may run
+/// for 15.
 pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_secs(960);
 
-/// The records of an event. What is no message of a chunk is of the lane `foreign`.
+/// The records of an event. A message that is not of a chunk gets the group of the lane `foreign`.
 pub(crate) fn records(received: &[Incoming], queue: &str, foreign: u64) -> Vec<SqsMessage> {
     let record = |Incoming { body, handle, receive_count, .. }: &Incoming| {
         let value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
@@ -54,9 +56,9 @@ impl Harness {
             shop_id: "shop".to_owned(),
             dead_letters,
         };
-        let dead = "test-ecom-indexer-shop-dlq.fifo".to_owned();
-        service.create(&create(&dead, None)).await.unwrap();
-        service.create(&create(QUEUE, Some(dead))).await.unwrap();
+        let dead_letters = "test-ecom-indexer-shop-dlq.fifo".to_owned();
+        service.create(&create(&dead_letters, None)).await.unwrap();
+        service.create(&create(QUEUE, Some(dead_letters))).await.unwrap();
         Self { clock, service }
     }
 
@@ -108,7 +110,7 @@ async fn an_unreadable_record_holds_its_group_back_and_no_other() {
     for (_, delivery) in &batch.deliveries {
         assert!(harness.service.delete(QUEUE, &delivery.receipt.0).await.unwrap());
     }
-    // The group comes again as a whole and in its order, when the unreadable one does.
+    // The group is redelivered as a whole and in order, when the unreadable message is.
     assert!(harness.receive().await.is_empty());
     harness.clock.sleep(UNREADABLE_VISIBILITY).await;
     let again = harness.receive().await;
@@ -124,7 +126,7 @@ async fn a_batch_needs_no_call_for_the_address_of_its_queue() {
     harness.service.is_throttled.store(true, Relaxed);
     let batch = harness.event(harness.receive().await).await;
     assert_eq!((ids(&batch), batch.held.clone()), (vec!["0", "1"], Vec::<String>::new()));
-    // Neither does naming an unreadable one among the dead letters delay its group.
+    // If the note about an unreadable message cannot be sent, the message is held back all the same.
     harness.send_raw("shop#0", "another program's").await;
     for (_, delivery) in &batch.deliveries {
         assert!(harness.service.delete(QUEUE, &delivery.receipt.0).await.unwrap());

@@ -33,7 +33,7 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
         assert!(jobs.complete(&lease, &outcome).await.unwrap().is_counted());
         last = Some(lease);
         let after = table.spent();
-        // The very last one adds up the whole job, once.
+        // The last chunk costs more, because it adds up the whole job, once.
         if seq + 1 < CHUNKS {
             let cost = (after.write_units - before.write_units, after.read_units - before.read_units);
             let most_expensive = &mut most_expensive[usize::from(seq >= CHUNKS / 2)];
@@ -45,7 +45,7 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
     // A late repetition does not end it again.
     assert!(jobs.complete(&last.unwrap(), &outcome).await.unwrap().is_counted());
     jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
-    assert_eq!(table.times_set("ended_at"), 1, "the end is noted once");
+    assert_eq!(table.times_set("ended_at"), 1, "the end is written once");
     assert_eq!((ended.counts.processed, ended.counts.conflict), (1_000_000, 100_000));
     assert_eq!(ended.samples.len(), 20);
     let [first, second] = most_expensive;

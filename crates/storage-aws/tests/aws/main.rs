@@ -1,5 +1,6 @@
-//! The conformance suites on AWS's stores, and what is theirs alone: on strict models in memory, which decide, and on a server
-//! that replaces AWS.
+//! Tests of the storage on AWS: the conformance suites that every storage passes, and what AWS's stores alone promise.
+//! They run on strict models of DynamoDB and SQS in memory (`table.rs`, `sqs.rs`), which decide what is right, and on a
+//! stand-in: a local server that answers as AWS does.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -44,19 +45,19 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
-/// Waits in a check that is not asynchronous.
+/// Waits for a future in a function that is not asynchronous.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }
 
-/// The item of an index's settings, as a host of another version would write it.
+/// Writes the settings of an index as another version of host would.
 async fn insert_raw(table: &dyn Table, index_name: &str, json: &str) {
     let key = Key::new("INDEX_SETTINGS", format!("INDEX#{index_name}"));
     let update = Update::new(key).set("index_name", index_name).set("settings", json);
     table.update(&update).await.unwrap();
 }
 
-/// Everything but chunks on models.
+/// A storage with everything but the chunks on models of AWS.
 pub(crate) fn model() -> Backend {
     model_with(Arc::new(VirtualClock::new(1)))
 }

@@ -1,5 +1,5 @@
-//! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check creates its own environment, and removes it.
-//! Time is real here: a check that waits for a lease waits for minutes.
+//! The conformance suites on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check creates its own environment
+//! (bucket, tables, queues) and removes it. Time is real here: a check that waits for a lease waits for minutes.
 
 use super::{MONTH, insert_raw, stand_in::bootstrap, wait};
 use host_core::clock::{SharedClock, SystemClock};
@@ -57,18 +57,19 @@ fn aws() -> Backend {
     let clients = wait(Clients::connect(&config));
     let aws = Aws::new(clients.clone(), &config, MONTH, clock.clone());
     let stores = aws.stores();
-    // Before the first thing is made, so that it is removed whatever happens next.
-    let keep = Environment { aws, clients };
-    wait(bootstrap(&keep.aws));
+    // This value comes before the first resource, so that all are removed whatever happens next.
+    let environment = Environment { aws, clients };
+    wait(bootstrap(&environment.aws));
     Backend {
         stores,
         clock,
         insert_raw_settings: |backend, index_name, json| {
-            let keep = backend.resources.downcast_ref::<Environment>().unwrap();
-            let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
+            let environment = backend.resources.downcast_ref::<Environment>().unwrap();
+            let settings_table = environment.aws.names().settings_table();
+            let table = Dynamo::new(environment.clients.dynamodb.clone(), settings_table);
             wait(insert_raw(&table, index_name, json));
         },
-        resources: Box::new(keep),
+        resources: Box::new(environment),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work: in version 3.2.0 all of
-//! them hold. It keeps expired items forever; where it and `table.rs` should ever differ, that model decides.
+//! The conformance suite with the tables on dynoxide, a server that answers as DynamoDB does, written by others: all of
+//! it passes on version 3.2.0. dynoxide never removes expired items. Should it and the model in `table.rs` ever differ,
+//! the model decides.
 
 use super::stand_in::with_dynoxide;
 use host_testing::storage_tests;
@@ -43,7 +44,7 @@ impl Dynoxide {
 
 impl Drop for Dynoxide {
     fn drop(&mut self) {
-        // It has no state that matters.
+        // The server has no data that must be kept.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

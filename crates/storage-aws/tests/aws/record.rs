@@ -1,4 +1,5 @@
-//! What the `aws dynamodb query` of docs/aws.md shows of a job: its record, while it runs and at its end.
+//! What a job's record shows, the item that the `aws dynamodb query` of docs/aws.md finds, while the job runs and at
+//! its end.
 
 use super::{MONTH, table::Model};
 use host_core::{
@@ -64,7 +65,7 @@ async fn the_record_tells_how_far_a_job_is() {
         ],
         ..processed(0)
     };
-    // Before the seal, as ingest goes on.
+    // A chunk is counted while ingest still publishes others.
     harness.complete(1, &outcome).await;
     let record = harness.record().await;
     assert_eq!(record.text("status"), Some("IN_PROGRESS"));
@@ -127,6 +128,7 @@ async fn the_last_error_is_shown_until_the_job_has_recovered() {
 
 #[tokio::test(start_paused = true)]
 async fn the_record_of_a_large_job_stays_small() {
+    // Of 500 counted chunks, the record lists those among the first 250: all but chunk 3.
     let harness = Harness::new(600).await;
     for seq in (0..501).filter(|seq| *seq != 3) {
         let samples = vec![entry(EntryClass::Conflict, "older".repeat(20))];
@@ -139,9 +141,8 @@ async fn the_record_of_a_large_job_stays_small() {
     assert!(record.size() < 12 << 10, "each write costs {} bytes", record.size());
 }
 
-/// A chunk whose counts a redrive has undone.
 #[tokio::test(start_paused = true)]
-async fn a_redriven_chunk_leaves_the_record() {
+async fn the_record_no_longer_counts_a_redriven_chunk() {
     let harness = Harness::new(2).await;
     harness.complete(0, &super::redrive::quarantined()).await;
     let failed = harness.record().await.number("failed");

@@ -1,6 +1,7 @@
-//! Whole schedules on virtual time: an ingest and several workers that crash and restart, on services that fail in every
-//! way that AWS documents; in every second schedule an operator redrives dead letters, too early, too often and concurrently. Once
-//! the faults stop, every job ends, with the right counts and the right documents.
+//! Random schedules on virtual time: an ingest and several workers crash and restart, on services that fail in every
+//! way that AWS documents. In every second schedule an operator redrives dead letters (has quarantined chunks tried
+//! again), too early, too often and concurrently. Once the faults stop, every job ends, with the right counts and the
+//! right documents.
 //!
 //! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test … simulation`.
 
@@ -32,7 +33,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// For how long faults are injected.
+/// How long faults are injected.
 const FAULT_PHASE: Duration = Duration::from_secs(600);
 /// When every job must have ended.
 const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
@@ -60,11 +61,12 @@ pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock
     Worker::new(stores, index, rules.clone(), rules, clock.clone(), settings)
 }
 
-/// What a schedule is about.
+/// The job of a schedule, and what must come of it.
 struct Plan {
     job: Job,
+    /// The chunks and their documents, one a line.
     chunks: Vec<(ChunkRef, String)>,
-    /// A chunk whose object is not what its message says.
+    /// A chunk whose object is not what its message says, if there is one: it is quarantined.
     poison: Option<u32>,
     /// Whether an operator fixes the cause and redrives the dead letters.
     redrives: bool,
@@ -119,15 +121,15 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     let seal = Seal {
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
         quarantine: QuarantinedProducts::default(),
-        // So that the chunks go at the end.
+        // With this digest, the worker removes the chunks at the end of the job.
         ids: Some(Digest::of(b"ids")),
         ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }
 
-/// Runs a task, killing and restarting it at random until it is done or the faults stop; then it
-/// runs to its end.
+/// Runs a task, which is true when it is done, and kills and restarts it at random until then or until the faults stop;
+/// then it runs to its end. A life is shorter than `max_lifetime` milliseconds.
 async fn with_crashes(chaos: &Chaos, max_lifetime: u64, work: impl AsyncFn() -> bool) {
     while chaos.is_on.load(Relaxed) {
         let life = Duration::from_millis(chaos.roll(max_lifetime));
@@ -141,7 +143,8 @@ async fn with_crashes(chaos: &Chaos, max_lifetime: u64, work: impl AsyncFn() -> 
     }
 }
 
-/// Redrives dead letters, also before their cause is fixed. Done if nothing counts as failed any more.
+/// Redrives dead letters, also before their cause is fixed. Returns the number of messages sent, and whether the job
+/// has ended without failed items.
 async fn redrive_once(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
     if let Some(seq) = plan.poison
         && (!chaos.is_on.load(Relaxed) || chaos.roll(4) == 0)
@@ -169,6 +172,7 @@ struct Coverage {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Coverage) {
+    // The multiplication makes neighbouring seeds differ in most of their bits.
     let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
@@ -279,6 +283,7 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
             |line: &&[u8]| serde_json::from_slice::<Value>(line).unwrap()["class"] == "conflict";
         reported += lines.filter(is_conflict).count() as u64;
     }
+    // Without redrives no document is overtaken.
     assert!(plan.redrives || reported == 0, "seed {seed}: {reported} conflicts");
     let counts =
         Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };
@@ -317,9 +322,9 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
 
 #[test]
 fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
-    let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let only_seed = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(5_000, |number| number.parse().unwrap());
-    let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
+    let seeds = only_seed.map_or(0..schedules, |seed| seed..seed + 1);
     let (seen, job) = (Coverage::default(), job(&VirtualClock::new(1), SHOP));
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -330,7 +335,7 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
         "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks repeated, {refused_handles:?} refused handles, {redriven:?} chunks redriven",
         seeds.end - seeds.start
     );
-    if only.is_none() {
+    if only_seed.is_none() {
         assert!(quarantined.into_inner() * 100 < seeds.end, "too many quarantines");
         for seen in [redeliveries, repetitions, refused_handles, redriven] {
             assert!(seen.into_inner() > 100, "too few faults");

@@ -1,6 +1,7 @@
-//! A strict SQS FIFO in memory and on virtual time. Where stand-ins are kinder than AWS, this is not: a handle whose message
-//! has become visible, was delivered again or removed is refused; what was sent is remembered for five minutes only;
-//! several messages of one group are handed out together; a call whose client has gone away is answered all the same.
+//! A strict model of SQS FIFO queues in memory, on virtual time. It has what makes SQS difficult, and what servers that
+//! replace AWS leave out: a receipt handle is refused once its message has become visible, was delivered again or
+//! removed; a deduplication id is remembered for five minutes only; several messages of one group are delivered
+//! together; a call whose client has gone away receives messages all the same.
 
 use async_trait::async_trait;
 use host_core::{
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+/// How long SQS drops a second message with the same deduplication id.
 const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
 
 struct Message {
@@ -34,10 +36,12 @@ struct Abandoned {
     request: ReceiveRequest,
 }
 
+/// A queue.
 #[derive(Default)]
 struct Fifo {
     shop_id: String,
     messages: Vec<Message>,
+    /// When messages were sent, by group and deduplication id.
     sent: BTreeMap<(String, String), Timestamp>,
     abandoned: Vec<Abandoned>,
 }
@@ -50,7 +54,7 @@ impl Fifo {
             .position(|message| message.handle.as_deref() == Some(handle) && message.visible_until > now)
     }
 
-    /// Puts what there is for a call in flight.
+    /// The answer to a call: messages of groups that have none in flight. They are in flight from then on.
     fn hand_out(
         &mut self,
         request: &ReceiveRequest,
@@ -77,6 +81,7 @@ impl Fifo {
             .collect()
     }
 
+    /// Delivers messages to calls whose clients have gone away, which nobody receives.
     fn answer_abandoned(&mut self, now: Timestamp, random: impl Fn() -> u64) {
         self.abandoned.retain(|call| call.until > now);
         for call in std::mem::take(&mut self.abandoned) {
@@ -128,7 +133,7 @@ impl Model {
         }
     }
 
-    /// Queues that are created are not known for so long.
+    /// From now on, and for this time, `find` and `send` answer as if the queue did not exist.
     pub(crate) fn unknown_for(&self, time: Duration) {
         *self.unknown_until.lock().unwrap() = Some(self.clock.now() + time);
     }
@@ -137,7 +142,7 @@ impl Model {
         self.unknown_until.lock().unwrap().is_some_and(|until| until > self.clock.now())
     }
 
-    /// All messages of a queue, in flight or not.
+    /// The bodies of all messages of a queue, in flight or not.
     pub(crate) fn bodies(&self, url: &str) -> Vec<String> {
         let bodies =
             |fifo: &mut Fifo, _| fifo.messages.iter().map(|message| message.outgoing.body.clone()).collect();
@@ -154,6 +159,7 @@ impl Model {
         self.refused_handles.load(Relaxed)
     }
 
+    /// Works on a queue, and then answers abandoned calls; none if there is no such queue.
     fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
         let now = self.clock.now();
         let mut queues = self.queues.lock().unwrap();
@@ -186,8 +192,8 @@ impl QueueService for Model {
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
         assert!(spec.name.ends_with(".fifo") && spec.name.len() <= 80, "{}", spec.name);
         let mut queues = self.queues.lock().unwrap();
-        if let Some(dead) = &spec.dead_letters {
-            assert!(queues.contains_key(dead), "dead letters come first");
+        if let Some(dead_letters) = &spec.dead_letters {
+            assert!(queues.contains_key(dead_letters), "the dead-letter queue is created first");
         }
         queues
             .entry(spec.name.clone())
@@ -210,7 +216,7 @@ impl QueueService for Model {
             return Ok(false);
         }
         let sent = self.of(url, |fifo, now| {
-            // Throughput by group and deduplication by group belong together.
+            // In queues with high throughput, which host creates, a deduplication id is one of its group.
             let id = (message.group.clone(), message.deduplication_id.clone());
             fifo.sent.retain(|_, at| now.duration_since(*at) < DEDUPLICATION);
             if fifo.sent.contains_key(&id) {
@@ -233,6 +239,7 @@ impl QueueService for Model {
         url: &str,
         request: &ReceiveRequest,
     ) -> Result<Option<Vec<Incoming>>, StoreError> {
+        // Counts as abandoned if this future is dropped before it has an answer.
         let until = self.clock.now() + request.wait_time;
         let mut call = Call { model: self, url, request, until, is_answered: false };
         loop {
@@ -243,6 +250,7 @@ impl QueueService for Model {
                 self.redeliveries.fetch_add(again.count() as u64, Relaxed);
                 return Ok(received);
             }
+            // A long poll looks for messages every four seconds.
             self.clock.sleep(Duration::from_secs(4).min(request.wait_time)).await;
         }
     }
@@ -254,8 +262,8 @@ impl QueueService for Model {
         visibility: Duration,
     ) -> Result<bool, StoreError> {
         let hidden = self.of(url, |fifo, now| {
-            let Some(at) = fifo.in_flight(handle, now) else { return false };
-            let message = &mut fifo.messages[at];
+            let Some(position) = fifo.in_flight(handle, now) else { return false };
+            let message = &mut fifo.messages[position];
             let in_all = now.duration_since(message.first_received.unwrap()).unsigned_abs() + visibility;
             if in_all > Duration::from_secs(12 * 3600) {
                 return false;
@@ -269,8 +277,8 @@ impl QueueService for Model {
 
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
         let deleted = self.of(url, |fifo, now| match fifo.in_flight(handle, now) {
-            Some(at) => {
-                fifo.messages.remove(at);
+            Some(position) => {
+                fifo.messages.remove(position);
                 true
             }
             None => false,

@@ -1,4 +1,4 @@
-//! The checks on ministack, and what AWS's own programs see there.
+//! The conformance suites on ministack, a server that answers as AWS does, and what AWS's own programs would see there.
 
 use super::{MONTH, insert_raw, needs_dynoxide::Dynoxide, wait};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use xtask::ministack::Ministack;
 
-/// A clock that moves the server's too.
+/// A virtual clock that moves the server's clock along.
 #[derive(Debug)]
 struct ServerClock {
     clock: VirtualClock,
@@ -48,7 +48,7 @@ pub(super) fn stand_in() -> Backend {
     backend(None)
 }
 
-/// The same with the tables on dynoxide, if it is there.
+/// The same with the tables on dynoxide, a server that answers as DynamoDB does.
 pub(super) fn with_dynoxide() -> Backend {
     backend(Some(Dynoxide::start()))
 }
@@ -88,15 +88,16 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
         stores: environment.aws.stores(),
         clock,
         insert_raw_settings: |backend, index_name, json| {
-            let keep = backend.resources.downcast_ref::<Environment>().unwrap();
-            let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
+            let environment = backend.resources.downcast_ref::<Environment>().unwrap();
+            let settings_table = environment.aws.names().settings_table();
+            let table = Dynamo::new(environment.clients.dynamodb.clone(), settings_table);
             wait(insert_raw(&table, index_name, json));
         },
         resources: Box::new(environment),
     }
 }
 
-/// Creates what is missing.
+/// Creates the missing bucket and tables.
 pub(super) async fn bootstrap(aws: &Aws) {
     let plan = aws.plan_bootstrap(&options(false)).await.unwrap();
     aws.bootstrap(&plan).await.unwrap();
@@ -202,7 +203,7 @@ async fn the_documented_query_shows_how_far_a_job_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
+async fn an_ingest_supersedes_the_other_job_and_is_active_until_it_releases_its_lease() {
     let backend = stand_in();
     let Environment { aws, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
     let [first, second] = [backend.job("shop"), backend.job("shop")];

@@ -1,5 +1,5 @@
-//! What `host status` asks of AWS: the open jobs, the breakers and the attributes of queues, however many jobs have ended and however
-//! many shops there are.
+//! What `host status` costs on AWS: it reads the open jobs, the circuit breakers and the attributes of queues, whatever
+//! the number of ended jobs and of shops.
 
 use super::{
     shops::{Figures, Harness, shop},
@@ -15,11 +15,11 @@ use host_storage_aws::{Table, breakers_on};
 use host_testing::build::{self, MINUTE, chunk, complete, processed, seal};
 use std::sync::Arc;
 
-/// Two requests for the addresses of a shop's queues, and two for their attributes.
+/// Requests for a shop that is named: two for the URLs of its queues, and two for their attributes.
 const OF_A_SHOP: u64 = 4;
-/// The addresses come with a list.
+/// Requests for any other shop: the URLs of its queues come with a list.
 const OF_ANOTHER_SHOP: u64 = 2;
-/// Other shops that are looked at, at most.
+/// Most other shops that are looked at.
 const MAX_OTHERS: u64 = 500;
 
 /// A job with so many chunks, whose messages wait.
@@ -33,6 +33,7 @@ async fn publish(harness: &Harness, shop_id: &str, chunks: u32) -> Job {
     job
 }
 
+/// A job that was published, worked and has ended.
 async fn ended(harness: &Harness, shop_id: &str) {
     let job = publish(harness, shop_id, 1).await;
     let delivery = harness.stores.queue.receive(shop_id, 1, MINUTE).await.unwrap().remove(0);
@@ -40,6 +41,7 @@ async fn ended(harness: &Harness, shop_id: &str) {
     harness.stores.queue.ack(&delivery.receipt).await.unwrap();
 }
 
+/// The status, and what it cost.
 async fn measured(harness: &Harness, shop_id: Option<&str>) -> (Status, Figures) {
     let before = harness.spent();
     let found = status(&harness.stores, shop_id, None).await.unwrap();
@@ -50,7 +52,7 @@ async fn measured(harness: &Harness, shop_id: Option<&str>) -> (Status, Figures)
 async fn a_status_costs_the_same_however_many_jobs_have_ended() {
     let cost = async |jobs: u32| {
         let harness = Harness::new(3).await;
-        // As each ingest and worker does, this makes the index of open jobs.
+        // This call makes the index of open jobs, as each ingest and worker does.
         harness.stores.queue.ready_shops(MINUTE).await.unwrap();
         for _ in 0..jobs {
             ended(&harness, &shop(0)).await;
@@ -69,7 +71,7 @@ async fn a_status_costs_the_same_however_many_jobs_have_ended() {
         assert_eq!((write_units, puts, gets), (0, 0, 0), "it reads no objects and writes nothing");
     }
     assert!(all.read_units <= 10 && of_shop.read_units <= 10, "{all:?}, {of_shop:?}");
-    // The addresses of the first shop's queues are known; the list comes with the second.
+    // All shops: one named shop, a list, and two other shops.
     assert!(
         of_shop.sqs <= OF_A_SHOP && all.sqs <= OF_A_SHOP + 1 + 2 * OF_ANOTHER_SHOP,
         "{all:?}, {of_shop:?}"
@@ -83,7 +85,7 @@ async fn of_ten_thousand_shops_a_status_asks_a_bounded_number_of_queues() {
     let found = status(&harness.stores, None, None).await.unwrap();
     assert_eq!((found.shops.len(), found.shops_left_out), (0, u64::from(SHOPS) - MAX_OTHERS));
     assert!(!found.is_quiet(), "dead letters may be in the queues that were not looked at");
-    // Not among the first in the list of queues.
+    // Shops that are not among the first in the list of queues.
     let (stopped, open) = (shop(9_000), shop(9_001));
     let job = publish(&harness, &stopped, 2).await;
     publish(&harness, &open, 1).await;
@@ -91,7 +93,7 @@ async fn of_ten_thousand_shops_a_status_asks_a_bounded_number_of_queues() {
     let failure = ("index-refused", "403".to_owned());
     let breaker = Breaker::opened(scope, &chunk(&job.id, 0, 0), failure, harness.clock.now());
     assert!(harness.stores.breakers.replace(None, &breaker).await.unwrap());
-    // Its job has ended, and only the queue knows it.
+    // The job of this shop has ended: only the queue tells that it has a dead letter.
     let dead = shop(0);
     let of_dead = publish(&harness, &dead, 1).await;
     let delivery = harness.stores.queue.receive(&dead, 1, MINUTE).await.unwrap().remove(0);
@@ -108,9 +110,10 @@ async fn of_ten_thousand_shops_a_status_asks_a_bounded_number_of_queues() {
     assert!(spent.sqs <= most && spent.read_units <= 20 && spent.write_units == 0, "{spent:?}");
 }
 
-/// A worker of an older version reads and lists the items that begin with `SHOP#`, and would take a cleared one for open.
+/// A worker of an older version lists the items that begin with `SHOP#`, and would take a cleared breaker among them
+/// for an open one.
 #[tokio::test]
-async fn what_was_cleared_is_not_among_the_open_ones_and_expires() {
+async fn a_cleared_breaker_is_not_among_the_open_ones_and_expires() {
     let table = Arc::new(Model::default());
     let breakers = breakers_on(table.clone());
     let at = host_core::clock::Clock::now(&SystemClock);

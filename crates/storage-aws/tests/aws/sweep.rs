@@ -1,4 +1,4 @@
-//! What the sweep repairs: each thing is shown broken first, and stays so without it.
+//! What the recovery sweep repairs. Each test first shows what stays broken without the sweep.
 
 use super::{
     MONTH,
@@ -18,6 +18,7 @@ use host_testing::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// How long a chunk may wait before the sweep sends its message again.
 const BOUND: Duration = Duration::from_secs(3600);
 
 /// A sealed job whose messages were not sent.
@@ -50,7 +51,7 @@ impl Harness {
         harness
     }
 
-    /// Another process's jobs, which lose a call.
+    /// The jobs as another process sees them, of whose calls one fails.
     fn faulty(&self, fault: InjectedFault) -> Arc<dyn Jobs> {
         jobs_on(FaultyTable::new(self.table.clone(), fault), self.clock.clone(), MONTH)
     }
@@ -64,11 +65,11 @@ impl Harness {
         self.queue.receive("shop", 1, MINUTE).await.unwrap().pop()
     }
 
-    async fn now(&self) -> JobSnapshot {
+    async fn snapshot(&self) -> JobSnapshot {
         self.jobs.get(&self.job.id).await.unwrap().unwrap()
     }
 
-    /// A worker crashes while it completes the chunk, at this update of the table.
+    /// A worker crashes while it completes the chunk, at the update of the table with this number, from 0.
     async fn complete_partially(&self, seq: u32, update: usize) {
         let lease = claim(&*self.jobs, &self.job.id, seq).await;
         self.faulty(InjectedFault::NotApplied(update)).complete(&lease, &processed(10)).await.unwrap_err();
@@ -87,14 +88,14 @@ async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
     assert!(harness.received().await.is_none());
     harness.clock.sleep(MINUTE).await;
     assert_eq!(harness.sweep().await, sent(2));
-    assert_eq!(harness.sweep().await, Swept::default(), "only once in a while");
+    assert_eq!(harness.sweep().await, Swept::default(), "only once in each `BOUND`");
     for seq in 0..2 {
         let delivery = harness.received().await.unwrap();
         assert_eq!(delivery.chunk, chunk(&harness.job.id, seq, 0));
         complete(&*harness.jobs, &harness.job.id, seq, &processed(10)).await;
         assert!(harness.queue.ack(&delivery.receipt).await.unwrap());
     }
-    assert_eq!(harness.now().await.status, JobStatus::Completed);
+    assert_eq!(harness.snapshot().await.status, JobStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +106,7 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
     let lease = claim(&*harness.jobs, &harness.job.id, 0).await;
     assert!(harness.queue.ack(&delivery.receipt).await.unwrap());
     harness.clock.sleep(BOUND).await;
-    assert_eq!(harness.sweep().await, Swept::default(), "its lease has not run out for long");
+    assert_eq!(harness.sweep().await, Swept::default(), "its lease has just expired");
     harness.clock.sleep(MINUTE).await;
     assert!(harness.received().await.is_none());
     assert_eq!(harness.sweep().await, sent(1));
@@ -120,48 +121,49 @@ async fn a_half_completed_chunk_whose_worker_died_is_counted() {
     harness.complete_partially(0, 1).await;
     harness.clock.sleep(BOUND * 24).await;
     assert_eq!(
-        (harness.now().await.status, harness.now().await.completed_chunks),
+        (harness.snapshot().await.status, harness.snapshot().await.completed_chunks),
         (JobStatus::InProgress, 0)
     );
     let id = harness.job.id.clone();
     assert_eq!(harness.sweep().await, Swept { completed: 1, ended: vec![id], ..Swept::default() });
     assert_eq!(
-        (harness.now().await.status, harness.now().await.counts.processed),
+        (harness.snapshot().await.status, harness.snapshot().await.counts.processed),
         (JobStatus::Completed, 10)
     );
     assert_eq!(harness.sweep().await, Swept::default());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_no_process_noticed_is_found() {
-    // After the outcome and the segment: the record's set of full segments, the end.
+async fn a_job_whose_last_worker_crashed_before_its_end_is_ended() {
+    // The updates of a completion: 0 the outcome, 1 the segment, 2 the record's set of full segments, 3 the end.
     for update in [2, 3] {
         let harness = Harness::new(1).await;
         harness.complete_partially(0, update).await;
         harness.clock.sleep(BOUND * 24).await;
         assert_eq!(
-            (harness.now().await.status, harness.now().await.completed_chunks),
+            (harness.snapshot().await.status, harness.snapshot().await.completed_chunks),
             (JobStatus::InProgress, 1)
         );
         let id = harness.job.id.clone();
         assert_eq!(harness.sweep().await, Swept { ended: vec![id], ..Swept::default() });
         assert_eq!(
-            (harness.now().await.status, harness.now().await.counts.processed),
+            (harness.snapshot().await.status, harness.snapshot().await.counts.processed),
             (JobStatus::Completed, 10)
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redrive_that_died_is_resumed() {
-    // After the index of open jobs and the segment: five items to be emptied, the record, the row.
+async fn a_redrive_whose_process_crashed_is_resumed() {
+    // The updates of a redrive: 0 the index of open jobs, 1 the segment, 2 to 6 samples and report, 7 the record, 8 the
+    // row.
     for call in 2..9 {
         let harness = Harness::new(2).await;
         complete(&*harness.jobs, &harness.job.id, 0, &quarantined()).await;
         harness.faulty(InjectedFault::NotApplied(call)).redrive(&harness.job.id, 0, 0).await.unwrap_err();
         let claim = harness.jobs.claim(&harness.job.id, 0, MINUTE).await.unwrap();
         assert!(matches!(claim, Claim::Done { .. }), "{claim:?}");
-        assert_eq!(harness.now().await.counts.failed, 0, "taken back already");
+        assert_eq!(harness.snapshot().await.counts.failed, 0, "the chunk is not counted any more");
         assert_eq!(harness.sweep().await, sent(1));
         assert_eq!(harness.received().await.unwrap().chunk.seq, 0);
         let claim = harness.jobs.claim(&harness.job.id, 0, MINUTE).await.unwrap();
@@ -171,7 +173,7 @@ async fn a_redrive_that_died_is_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_many_sweeps_in_an_interval() {
+async fn one_process_of_many_sweeps_in_an_interval() {
     let harness = Harness::new(0).await;
     let due = async || {
         let (table, queue) = (harness.table.clone() as Arc<dyn Table>, harness.queue.clone());
@@ -183,29 +185,32 @@ async fn one_of_many_sweeps_in_an_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_ingest_is_told_and_taken_over() {
+async fn an_ingest_that_crashed_is_taken_over_or_reported_as_abandoned() {
     let harness = Harness::new(0).await;
     let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..harness.job.clone() };
     harness.jobs.create(&job).await.unwrap();
     let begin = || acquire_ingest_on(harness.table.clone(), harness.clock.clone(), MONTH, &job, MINUTE);
     let first = begin().await.unwrap();
     harness.clock.sleep(BOUND).await;
-    assert_eq!(harness.sweep().await, Swept::default(), "it lives");
+    assert_eq!(harness.sweep().await, Swept::default(), "the ingest renews its lease");
     let waiting = tokio::time::timeout(BOUND, begin()).await;
-    assert!(waiting.is_err() && !first.lost().is_cancelled(), "the living keeps others away");
+    assert!(
+        waiting.is_err() && !first.lost().is_cancelled(),
+        "a process that renews its lease keeps others waiting"
+    );
     drop(first);
     let died_at = harness.clock.now();
-    let _second = begin().await.unwrap();
+    let second = begin().await.unwrap();
     let waited = harness.clock.now().duration_since(died_at).unsigned_abs();
     assert!(waited >= MINUTE / 2 && waited <= MINUTE * 2, "{waited:?}");
-    drop(_second);
+    drop(second);
     harness.clock.sleep(MINUTE * 2).await;
     assert_eq!(harness.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
 }
 
-/// Each index of each shop has its own.
+/// Each index of each shop has its own lease.
 #[tokio::test(start_paused = true)]
-async fn an_ingest_keeps_those_of_other_indexes_and_shops_waiting_for_nothing() {
+async fn an_ingest_waits_for_another_of_the_same_shop_and_index_only() {
     let harness = Harness::new(0).await;
     let begin = async |job: &Job| {
         acquire_ingest_on(harness.table.clone(), harness.clock.clone(), MONTH, job, MINUTE).await.unwrap()
@@ -215,7 +220,7 @@ async fn an_ingest_keeps_those_of_other_indexes_and_shops_waiting_for_nothing() 
     let others = [
         Job { index_name: "other".to_owned(), ..harness.job.clone() },
         Job { shop_id: "other".to_owned(), ..harness.job.clone() },
-        // Neither name may run into the other.
+        // Shop and index must not be joined into one name: "sho" + "pproducts" would be "shop" + "products".
         Job { shop_id: "sho".to_owned(), index_name: "pproducts".to_owned(), ..harness.job.clone() },
     ];
     for other in &others {
@@ -231,7 +236,8 @@ async fn an_ingest_keeps_those_of_other_indexes_and_shops_waiting_for_nothing() 
     assert_eq!(harness.clock.now(), released);
 }
 
-/// A process whose clock is a day ahead has died, as an ingest, as a sweeper and as a worker.
+/// A process whose clock is a day ahead has crashed, as an ingest, as a sweeper and as a worker. Here long leases stand
+/// for its clock.
 #[tokio::test(start_paused = true)]
 async fn what_a_wrong_clock_holds_for_a_day_is_taken_over_at_once() {
     const DAY: Duration = Duration::from_secs(86_400);

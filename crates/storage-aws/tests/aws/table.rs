@@ -1,5 +1,5 @@
-//! A strict table in memory: obeys updates and conditions as DynamoDB documents them, counts what they cost, and refuses
-//! what would make an item too large.
+//! A strict model of a DynamoDB table in memory: it applies updates and conditions as DynamoDB documents them, counts
+//! what they cost, and refuses an update that would make an item too large.
 
 use async_trait::async_trait;
 use host_core::storage::StoreErrorKind;
@@ -10,7 +10,7 @@ use std::{
     sync::Mutex,
 };
 
-/// No item may be larger, whatever DynamoDB takes.
+/// Bytes of the largest item that host may write; DynamoDB allows 400 KB.
 const MAX_ITEM: usize = 64 << 10;
 
 #[derive(Default)]
@@ -24,11 +24,11 @@ pub(crate) struct Model {
 /// What the calls so far have cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spent {
-    /// Units of 1 KB.
+    /// Write units of the table, 1 KB each.
     pub(crate) write_units: u64,
-    /// Units of 1 KB of the index by which a job is found, which has a copy of its record.
+    /// Write units, 1 KB each, of the secondary index by which a job is found: it has a copy of the job's record.
     pub(crate) index_write_units: u64,
-    /// Units of 4 KB, for consistent reads.
+    /// Read units, 4 KB each, of consistent reads.
     pub(crate) read_units: u64,
     pub(crate) largest_item: usize,
 }

@@ -1,4 +1,4 @@
-//! `deploy/terraform/` creates the same resources as the host.
+//! `deploy/terraform/` declares the same resources as host itself creates.
 
 use super::stand_in::{Environment, stand_in};
 use aws_sdk_sqs::types::QueueAttributeName as Name;
@@ -14,7 +14,7 @@ fn text(file: &str) -> String {
     std::fs::read_to_string(folder().join(file)).unwrap()
 }
 
-/// The assignments of a resource, those of its inner blocks among them, without quotes.
+/// The assignments `name = value` of a resource and its inner blocks, without quotes.
 fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
     let begin = format!("resource \"{kind}\" \"{name}\" {{\n");
     let (_, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("there is no {kind} {name}"));
@@ -31,7 +31,7 @@ fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
     assignments
 }
 
-/// Names are made of an environment in both: here of Terraform's.
+/// Both make names of the environment; here it is Terraform's variable.
 #[test]
 fn names_match_the_host() {
     let names = Names::new("${var.env}", None);
@@ -114,7 +114,7 @@ async fn queues_and_tables_are_as_the_host_makes_them() {
     assert_eq!(declared["id"], format!("rule.value == \"shopify\" ? \"{id}\" : \"{id}-${{rule.value}}"));
 }
 
-/// Removing a shop takes rights that no other process gets, and only where an operator asks for the policy.
+/// To remove a shop takes rights that no other process gets. The policy exists only where an operator asks for it.
 #[test]
 fn only_the_policy_to_forget_shops_lets_queues_and_tables_be_removed_and_scanned() {
     let policies = text("policies.tf");

@@ -1,5 +1,5 @@
-//! A removed product stays removed, however late an older version of it arrives: on the tables and queues of AWS, whose messages live
-//! for two weeks in a queue and for two more among the dead letters.
+//! A removed product stays removed, however late an older version of it arrives: on the tables and queues of AWS, whose
+//! messages live for two weeks in a queue and for two more among the dead letters.
 
 use super::{MONTH, sqs, table};
 use host_core::{
@@ -70,7 +70,7 @@ impl Environment {
         self.stores.jobs.get(id).await.unwrap().unwrap()
     }
 
-    /// Works a job of one chunk.
+    /// Publishes a job of one chunk with one document, and runs the worker until it ends.
     async fn work(&self, name: &str, lane: u16, operation: Operation, version: i64) -> JobSnapshot {
         let job = Job { id: JobId::new(name).unwrap(), ..build::job(&*self.clock, SHOP) };
         let line = format!("{{\"_id\":\"1\",\"_mq_product\":\"gid/1\",\"v\":{version}}}\n");
@@ -86,7 +86,7 @@ impl Environment {
 const ADD: Operation = Operation::AddDocuments;
 const DELETE: Operation = Operation::DeleteDocuments;
 
-/// What came too late says so.
+/// The job's only document was refused, because its product was removed in a newer version.
 fn assert_removed(job: &JobSnapshot) {
     assert_eq!((job.status, job.counts.conflict), (JobStatus::Conflict, 1), "{}", job.job.id);
     assert_eq!(job.samples[0].code, "removed-product");
@@ -94,20 +94,20 @@ fn assert_removed(job: &JobSnapshot) {
 
 #[tokio::test(start_paused = true)]
 async fn removed_products_do_not_come_back() {
-    // By an older add in another lane than the removal's.
+    // An older document in another lane than the removal's does not bring the product back.
     let environment = Environment::new();
     assert_eq!(environment.work("add", 0, ADD, 1).await.status, JobStatus::Completed);
     assert_eq!(environment.work("removal", 1, DELETE, 2).await.status, JobStatus::Completed);
     assert_removed(&environment.work("again", 2, ADD, 1).await);
     assert!(environment.is_empty());
-    // Not by expiry either, for as long as an older message can be there.
+    // The tombstone does not expire while an older message may still be in a queue.
     environment.pass(28 * DAY).await;
     assert_removed(&environment.work("late", 3, ADD, 1).await);
     assert!(environment.is_empty());
     assert_eq!(environment.work("newer", 0, ADD, 3).await.status, JobStatus::Completed);
     assert!(!environment.is_empty());
 
-    // By a redrive of an add that had failed before the removal, at once and on the last day of its message.
+    // Nor does a redrive of a chunk that had failed before the removal, at once and on the last day of its message.
     for wait in [Duration::ZERO, 28 * DAY - Duration::from_secs(60)] {
         let environment = Environment::new();
         environment.index.state().script.extend([Next::Panic, Next::Panic]);

@@ -1,5 +1,6 @@
-//! An environment that version 0.1.0 left in the middle of its work is worked to its end. Its items, objects and messages are what
-//! the ingest, the worker, the archiving and the stores of that version wrote, run on models of DynamoDB, S3 and SQS.
+//! This version continues what version 0.1.0 has left in an environment in the middle of its work. The items, objects
+//! and messages in `tests/environment-0.1.0` are what ingest, worker and archiving of that version wrote, run on models
+//! of DynamoDB, S3 and SQS.
 
 use super::stand_in::{Environment, stand_in};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -38,7 +39,7 @@ const SHOP_C: &str = "shop-c.myshopify.com";
 const SHOP_D: &str = "shop-d.myshopify.com";
 const SHOP_E: &str = "shop-e.myshopify.com";
 
-/// The stand-in with everything that is in the folder.
+/// The stand-in for AWS with everything that is in the folder.
 async fn old_environment() -> Backend {
     let backend = stand_in();
     let Environment { aws, clients, .. } = environment(&backend);
@@ -58,8 +59,8 @@ async fn old_environment() -> Backend {
     let messages: Vec<HashMap<String, String>> = serde_json::from_str(&text("messages.json")).unwrap();
     for message in messages {
         let shop_id = &message["shop_id"];
-        let (dead, name) = (names.dead_letter_queue(shop_id), names.queue(shop_id));
-        for (name, dead_letters) in [(dead.clone(), None), (name, Some(dead))] {
+        let (letters, messages) = (names.dead_letter_queue(shop_id), names.queue(shop_id));
+        for (name, dead_letters) in [(letters.clone(), None), (messages, Some(letters))] {
             sqs.create(&QueueSpec { name, shop_id: shop_id.clone(), dead_letters }).await.unwrap();
         }
         let url = sqs.find(&message["QueueName"]).await.unwrap().unwrap();
@@ -117,7 +118,7 @@ fn codes(entries: &[ReportEntry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.code.as_str()).collect()
 }
 
-/// Works a shop's queue to its end; the numbers of the chunks that were written.
+/// Handles all messages of a shop's queue as a worker does; the numbers of the chunks that were completed.
 async fn work(stores: &Stores, shop: &str) -> Vec<u32> {
     let mut written = Vec::new();
     while let Some(delivery) = stores.queue.receive(shop, 1, MINUTE).await.unwrap().pop() {
@@ -152,7 +153,7 @@ async fn each_item_of_an_older_job_counts_once() {
     assert_eq!((open.status, open.completed_chunks, open.chunks), (JobStatus::InProgress, 2, 5));
     assert_eq!(open.last_error.unwrap().code, "index-unavailable");
 
-    // A dead worker has claimed the fourth chunk, after an attempt that failed.
+    // A worker that crashed has claimed the fourth chunk, after an attempt that failed.
     let Claim::Acquired(lease) = stores.jobs.claim(&open.job.id, 3, MINUTE).await.unwrap() else {
         panic!("its lease has expired")
     };
@@ -161,11 +162,11 @@ async fn each_item_of_an_older_job_counts_once() {
     let old = ChunkLease { fencing_token: 2, ..lease.clone() };
     assert!(
         !stores.jobs.complete(&old, &processed(1)).await.unwrap().is_counted(),
-        "the dead worker was only slow"
+        "the lease of the earlier worker is lost, even if it did not crash"
     );
     assert!(stores.jobs.complete(&lease, &processed(1)).await.unwrap().is_counted());
 
-    // One was done, one counted, one stored: the last is written now.
+    // In 0.1.0, one chunk was done, one counted, and of one the outcome was stored. Only the last chunk is left.
     assert_eq!(work(stores, SHOP_C).await, [4]);
     let ended = job(stores, "job-c").await;
     assert_eq!(ended.status, JobStatus::Conflict);
@@ -181,7 +182,7 @@ async fn the_sweep_repairs_what_older_processes_left() {
     let Swept { sent, completed, ended, abandoned } =
         environment(&backend).aws.sweeper().sweep().await.unwrap();
     assert_eq!((completed, ended), (1, Vec::new()));
-    // One of shop b, whose message SQS has moved. The others that wait have theirs.
+    // A chunk of shop b, whose message SQS has moved to the dead letters. The other waiting chunks have their messages.
     assert_eq!(sent, 1);
     assert_eq!(abandoned, [id("job-e"), id("job-d")]);
     assert_eq!(work(stores, SHOP_C).await, [3, 4]);
@@ -268,7 +269,7 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_ingest_that_died_is_resumed() {
+async fn an_older_ingest_that_crashed_is_resumed() {
     let backend = old_environment().await;
     let stores = &backend.stores;
     let open = job(stores, "job-d").await;
@@ -290,7 +291,7 @@ async fn an_older_ingest_that_died_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_ingest_that_died_is_superseded() {
+async fn an_older_ingest_that_crashed_is_superseded() {
     let backend = old_environment().await;
     let stores = &backend.stores;
     let chunks = job(stores, "job-e").await.chunks;
@@ -305,7 +306,7 @@ async fn an_older_ingest_that_died_is_superseded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_had_ended_and_what_was_set_is_read() {
+async fn ended_jobs_and_settings_of_an_older_version_are_read() {
     let backend = old_environment().await;
     let stores = &backend.stores;
     let jobs = stores.jobs.list(Some(SHOP_A), 10).await.unwrap();
@@ -345,7 +346,7 @@ async fn what_had_ended_and_what_was_set_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn archiving_leaves_alone_what_no_job_of_this_version_had() {
+async fn archiving_leaves_documents_alone_that_no_job_of_this_version_had() {
     let backend = old_environment().await;
     let stores = &backend.stores;
     let next = Job { target: "marqo".into(), full: true, ..backend.job(SHOP_A) };

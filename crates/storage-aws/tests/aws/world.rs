@@ -1,4 +1,5 @@
-//! An environment on models in memory, in which everything expires that expires in AWS.
+//! The schedules of `host-simulation` (shops over months, on virtual time) on models of AWS in memory, in which
+//! everything expires that expires in AWS.
 
 use super::{MONTH, sqs, table};
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use std::{
 
 const INGEST_LEASE: Duration = Duration::from_secs(60);
 
-/// The environment as a process sees it.
+/// An environment (tables, bucket and queues) as one process sees it.
 pub(super) struct Environment {
     clock: SharedClock,
     pub(super) jobs: Arc<table::Model>,
@@ -121,7 +122,7 @@ impl Storage for Environment {
     }
 }
 
-/// A bucket whose objects know how old they are.
+/// A bucket in memory that stores with each object when it was put.
 pub(super) struct Bucket {
     clock: SharedClock,
     objects: Mutex<BTreeMap<String, (Timestamp, Vec<u8>)>>,
@@ -193,13 +194,14 @@ async fn a_year_of_syncs_keeps_what_is_needed_and_stays_as_large_as_a_month() {
         Size { items, bytes }
     };
     let figures = run_year(&environment, &clock, plan, size).await;
+    // Two syncs a day and a retention of 30 days: about 60 jobs are kept.
     let Figures { first, largest, jobs, reports, redriven, replayable } = figures;
     assert!(largest.bytes < first.bytes * 11 / 10 && largest.items < first.items * 11 / 10, "{figures:?}");
     assert!((55..70).contains(&jobs) && reports >= jobs && redriven > 30, "{figures:?}");
     assert!(replayable > 30, "{figures:?}");
 }
 
-/// The schedules of shops over months.
+/// Random schedules: syncs, crashes, wrong clocks, redrives and expiry over months.
 #[test]
 fn the_index_has_the_newest_state_that_any_job_said() {
     run_schedules(100, Environment::new);

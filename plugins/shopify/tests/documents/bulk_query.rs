@@ -1,4 +1,5 @@
-//! The bulk query of the documentation: an export of exactly its shape has every documented field, and no other.
+//! The bulk query of the documentation: an export of exactly its shape gives documents with every documented field, and
+//! no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -21,7 +22,7 @@ impl Selection {
                 "{" if last == "..." => selection.0.extend(Self::parse(tokens).0),
                 "{" => drop(selection.0.insert(last.clone(), Self::parse(tokens))),
                 "}" => return selection,
-                // `... on Type`: what is selected of it is among the others.
+                // `... on Type`: its selection is added to the fields around it.
                 "..." => {
                     let _on_type = (tokens.next(), tokens.next());
                     last = token.to_owned();

@@ -1,4 +1,4 @@
-//! Lines and characters.
+//! How lines, characters and numbers of an export are read.
 
 use serde_json::json;
 use shopify_plugin::Severity::{Error, Warning};

@@ -1,6 +1,6 @@
-//! Edge cases that Shopify's exports were seen to contain or are documented to contain, one module a topic. What a product has gone
-//! through before or after the transform is tested there: empty, compressed and partial files by the reader, interleaved products and
-//! orphans by the grouping, versions by the plug-in role that compares them.
+//! Edge cases that Shopify's exports were seen to contain or are documented to contain, one module for each topic.
+//! Other crates test what happens before and after the transform: `host-export` empty, compressed and partial files,
+//! interleaved products and orphans; the default validator the comparison of versions.
 
 // A helper that cannot continue fails the test that called it.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Media and metafields.
+//! Pictures, videos and models of products, and metafields.
 
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn addresses_of_pictures() {
 }
 
 #[test]
-fn texts_of_pictures() {
+fn alt_texts_of_pictures() {
     let picture = |number: u64, alt: Value| {
         medium(
             json!({"id": format!("gid://shopify/MediaImage/{number}"), "alt": alt, "image": {"url": format!("https://a.example/{number}.jpg")}}),

@@ -1,4 +1,4 @@
-//! Fields of products.
+//! Fields of products, and which products leave the index.
 
 use serde_json::{Value, json};
 
@@ -15,12 +15,12 @@ fn description(html: &str) -> Option<String> {
 fn empty_descriptions() {
     assert_eq!(description(""), None);
     assert_eq!(description(" \n "), None);
-    let rest = json!({"id": 1, "title": "Tee", "body_html": null}).to_string();
-    assert_eq!(document(&[rest]).get("description"), None);
+    let rest_product = json!({"id": 1, "title": "Tee", "body_html": null}).to_string();
+    assert_eq!(document(&[rest_product]).get("description"), None);
     let plain = product(json!({"descriptionHtml": "", "description": "Plain &amp; simple"}));
     assert_eq!(document(&[plain])["description"], "Plain & simple");
-    let rest = product(json!({"body_html": "<p>From</p><p>REST</p>", "description": "other"}));
-    assert_eq!(document(&[rest])["description"], "From REST");
+    let rest_product = product(json!({"body_html": "<p>From</p><p>REST</p>", "description": "other"}));
+    assert_eq!(document(&[rest_product])["description"], "From REST");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn unpublished_products_go_by_configuration() {
         assert_eq!(run(&[product(fields.clone())]).documents.len(), 1);
         assert_eq!(run_with(&[product(fields)], remove.clone()).removals.len(), 1);
     }
-    // Not asked for is not null, and a plug-in has no clock to know what is in the future.
+    // A key that the export did not ask for is not null; and a plug-in has no clock to know what is in the future.
     for fields in [
         json!({}),
         json!({"publishedAt": "2999-01-01T00:00:00Z", "onlineStoreUrl": "https://a.example/products/tee"}),
@@ -225,7 +225,7 @@ fn categories() {
 }
 
 #[test]
-fn without_search_texts_the_title_and_description_stand_alone() {
+fn texts_for_search_engines_are_omitted_if_blank_and_written_without_markup() {
     let none = document(&[product(json!({"seo": {"title": null, "description": ""}}))]);
     assert_eq!((none.get("seo_title"), none.get("seo_description")), (None, None));
     let some =

@@ -1,4 +1,4 @@
-//! How records belong together.
+//! How the records of an export (its JSON objects) become one product: parents and children, copies, ids and types.
 
 use serde_json::json;
 use shopify_plugin::Severity::{Error, Warning};
@@ -82,7 +82,7 @@ fn every_spelling_of_an_id() {
     }
     let transformed = run(&[product(json!({"id": encoded, "__typename": "Product"}))]);
     assert_eq!(transformed.documents[0].id, "1");
-    // Without a type name it is still known by what is encoded.
+    // Without a type name, the encoded id still tells the type.
     assert_eq!(run(&[product(json!({"id": encoded}))]).documents[0].id, "1");
 }
 
@@ -106,7 +106,7 @@ fn inventory_levels_belong_to_the_variant() {
         level("gid://shopify/ProductVariant/11", 10),
         variant(12, json!({"position": 2, "inventoryItem": {}, "inventoryQuantity": 7})),
         level("gid://shopify/ProductVariant/12", 3),
-        // An item is not a line, so nothing says whose this is.
+        // Inventory items have no lines of their own, so nothing tells which variant this level belongs to.
         level("gid://shopify/InventoryItem/11", 100),
     ];
     let document = document(&lines);

@@ -1,4 +1,4 @@
-//! What the tests of the cases share: short ways to write exports and to look into documents.
+//! What the tests share: short ways to write exports and to look into documents.
 
 use serde_json::{Value, json};
 use shopify_plugin::{Config, Severity, Transformed, transform};
@@ -104,6 +104,7 @@ pub(crate) fn check_for_index(fields: &Value) -> Result<(), String> {
         }
     }
     let size = dumped_length(&Value::Object(fields));
+    // The default of `max-document-chars`.
     if size > 95_000 { Err(format!("{size} characters")) } else { Ok(()) }
 }
 

@@ -144,7 +144,7 @@ fn stock_is_kept_as_it_is() {
 }
 
 #[test]
-fn numbers_of_articles() {
+fn skus_are_trimmed_and_listed_once() {
     let sku = "14:350852#A;5:100014064#XXL (Asia) :;#:;#:;#:;#:;#:;#:;#:;#";
     let lines = [
         product(json!({})),

@@ -1,4 +1,4 @@
-//! Times and versions.
+//! Times that decide which copy of a product is newer, the manifest, and batches of several products.
 
 use serde_json::json;
 
