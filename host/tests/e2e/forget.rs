@@ -54,7 +54,7 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
         }
     }
     let dry = forget(&test_dir, &["--dry-run"]);
-    // For each of the two jobs one or two chunks, since lanes are written as chunks of their own, and a list of ids.
+    // For each of the two jobs a list of ids, and a chunk for each lane that has products: one to three.
     let (objects, chunks) = (dry.json()["objects"].as_u64().unwrap(), test_dir.chunks().len());
     assert!((4..=6).contains(&objects), "{dry:?}");
     let all = vec![6, 0, objects, 6, 2, 0];

@@ -26,7 +26,7 @@ fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
     for (_, bytes) in test_dir.chunks() {
         for line in std::str::from_utf8(&bytes).unwrap().lines() {
             let document: Value = serde_json::from_str(line).unwrap();
-            // `_mq_source` is a digest of the product's lines as they are, so it differs.
+            // `_mq_source` is a digest of what the product is made of, its lines as they are among it, so it differs.
             let source = format!(",\"_mq_source\":{}", document["_mq_source"]);
             assert!(line.contains(&source));
             found.insert(document["_id"].as_str().unwrap().to_owned(), line.replace(&source, ""));

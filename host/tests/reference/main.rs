@@ -1,5 +1,5 @@
-//! The pages of `docs/reference/` are generated from the code. A page that differs from the code fails its test; `cargo
-//! xtask reference` writes all pages anew.
+//! The pages of `docs/reference/` are generated from the code. A page that differs from the code fails its test, and
+//! `cargo xtask reference` writes all pages anew.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 

@@ -116,7 +116,8 @@ impl PutArgs {
         Ok(Change { set, unset })
     }
 
-    /// The key from the file or the variable; `None` if neither is given, or if `--unset api_key` is.
+    /// The key from the file, or else from the variable, which `--unset api_key` overrides; `None` if neither gives
+    /// one.
     fn api_key(&self, unset: &[String]) -> Result<Option<Secret>, Failure> {
         let key = match &self.api_key_file {
             Some(file) => read_key(file).map_err(|error| {
