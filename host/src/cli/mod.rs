@@ -181,7 +181,7 @@ pub fn main() -> Exit {
     let Cli { global, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // If stderr is closed, the message is lost and the exit code remains.
+            // If the output is closed, the message is lost and the exit code remains.
             let _printed = error.print();
             return if error.use_stderr() { Exit::Usage } else { Exit::Completed };
         }
