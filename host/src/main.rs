@@ -1,10 +1,10 @@
-//! The program: arguments in, exit code out.
+//! Entry point of the program `host`.
 
 use host_plugin_host::{COMPILE_COMMAND, compile_for_parent};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // As the compiler of plug-ins the program is a child of itself, and needs nothing of what follows.
+    // `host` compiles plug-ins in a child process, which is `host` again with this argument and needs nothing else.
     if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE_COMMAND) {
         return compile_for_parent();
     }

@@ -1,4 +1,5 @@
-//! `host aws`: what the stores in AWS need before the first job, and now and then.
+//! `host aws`: creates the bucket and tables before the first job, and runs the recovery sweep, which finishes what
+//! processes that died have left half done.
 
 use super::{
     CliResult, Global, backend,
@@ -59,7 +60,7 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> CliResult {
             AwsCommand::Sweep => {
                 let swept = aws.sweeper().sweep().await.map_err(store_failure)?;
                 match global.output {
-                    OutputFormat::Text => print(&text(&swept))?,
+                    OutputFormat::Text => print(&swept_text(&swept))?,
                     OutputFormat::Json => print_json(&swept)?,
                 }
             }
@@ -68,7 +69,7 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> CliResult {
     })
 }
 
-/// A line a resource.
+/// One line for each bucket and table.
 fn plan_text(plan: &BootstrapPlan) -> String {
     let mut text = String::new();
     for resource in &plan.resources {
@@ -87,7 +88,8 @@ fn plan_text(plan: &BootstrapPlan) -> String {
     text
 }
 
-fn text(swept: &Swept) -> String {
+/// What the recovery sweep did, one line for each kind of repair.
+fn swept_text(swept: &Swept) -> String {
     let Swept { sent, completed, ended, abandoned } = swept;
     let mut text = String::new();
     for (count, what) in [(sent, "messages sent again"), (completed, "half-completed chunks counted")] {

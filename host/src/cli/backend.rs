@@ -1,4 +1,5 @@
-//! The backends that the settings name: where jobs and chunks are stored, and the index that documents are written to.
+//! The backends that the settings name: the storage of jobs, queue and chunks (a data directory, or AWS), and the index
+//! that documents are written to (the relational catalog, or a Marqo server).
 
 use super::{
     context::{catalog, clock, marqo, open, store_failure},
@@ -20,12 +21,13 @@ use std::sync::Arc;
 /// The storage of one backend.
 pub(super) struct Backend {
     storage: Arc<dyn Storage>,
-    /// The file of the data directory, which a catalog may share.
+    /// The SQLite file of the data directory, where the relational catalog is too unless it is in PostgreSQL; `None` on
+    /// AWS.
     database: Option<Arc<Database>>,
 }
 
 impl Backend {
-    /// Opens the storage; a data directory is made if `create`.
+    /// Opens the storage; `create` makes a data directory that does not exist yet.
     pub(super) async fn open(config: &Config, create: bool) -> Result<Self, Failure> {
         Ok(match config.store {
             StoreKind::Embedded => {
@@ -36,7 +38,7 @@ impl Backend {
         })
     }
 
-    /// The life cycle of the storage.
+    /// The storage as a whole: registering this process, removing old jobs, flushing.
     pub(super) fn storage(&self) -> &dyn Storage {
         self.storage.as_ref()
     }
@@ -51,7 +53,7 @@ impl Backend {
         self.storage.flush().await.map_err(store_failure)
     }
 
-    /// The catalog that the settings name.
+    /// The relational catalog that the settings name.
     pub(super) fn catalog(&self, config: &Config) -> Result<Catalog, Failure> {
         catalog(config, self.database.as_ref())
     }
@@ -71,7 +73,7 @@ impl Backend {
     }
 }
 
-/// A worker on a storage and an index.
+/// A worker that takes chunks from a storage and writes them to an index.
 pub(super) fn worker(
     storage: &dyn Storage,
     config: &Config,

@@ -1,4 +1,4 @@
-//! `host completions`.
+//! `host completions`: prints a completion script for a shell.
 
 use super::{Cli, CliResult, failure::Exit};
 use clap::{Args, CommandFactory};

@@ -1,4 +1,4 @@
-//! `host config`.
+//! `host config`: prints the settings in force, or checks them.
 
 use super::{
     CliResult, Global,

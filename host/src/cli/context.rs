@@ -27,17 +27,17 @@ pub(super) fn effective(global: &Global, overrides: &Overrides) -> Result<Effect
     })
 }
 
-/// The settings in force for commands without their own settings.
+/// The settings in force, for commands none of whose own flags is a setting.
 pub(super) fn config(global: &Global) -> Result<Config, Failure> {
     Ok(effective(global, &global.overrides())?.config)
 }
 
-/// The real world.
+/// The clock of the system; tests of the libraries use a virtual one.
 pub(super) fn clock() -> SharedClock {
     Arc::new(SystemClock)
 }
 
-/// The runtime for everything that waits.
+/// The runtime for everything that waits. Plug-ins compute on threads of their own.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -46,7 +46,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::runtime)
 }
 
-/// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
+/// The reader of sources in S3; `None` if no source is there. It blocks, so do not call it on a thread of the runtime.
 pub(super) async fn remote(config: &Config, sources: &[String]) -> Result<Option<Arc<dyn Remote>>, Failure> {
     use host_storage_aws::{Clients, S3Objects};
     if !sources.iter().any(|source| source.starts_with("s3://")) {
@@ -61,7 +61,7 @@ pub(super) async fn remote(config: &Config, sources: &[String]) -> Result<Option
     Ok(Some(Arc::new(S3Objects::new(clients.s3))))
 }
 
-/// Opens the data directory, making it if `create`.
+/// Opens the data directory; `create` makes one that does not exist yet.
 pub(super) fn open(dir: &Path, create: bool) -> Result<SqliteStorage, Failure> {
     let database = dir.join("host.db");
     if !create && let Some(failure) = absent(dir, database.try_exists()) {
@@ -70,7 +70,8 @@ pub(super) fn open(dir: &Path, create: bool) -> Result<SqliteStorage, Failure> {
     SqliteStorage::open(dir, clock()).map_err(store_failure)
 }
 
-/// What to say of a data directory that is not there, or cannot be looked into.
+/// The failure for a data directory that does not exist or may not be read; `None` if all is well. `exists` says
+/// whether its database was found.
 fn absent(dir: &Path, exists: io::Result<bool>) -> Option<Failure> {
     let dir = dir.display();
     match exists {
@@ -86,7 +87,7 @@ fn absent(dir: &Path, exists: io::Result<bool>) -> Option<Failure> {
     }
 }
 
-/// Loads the plug-ins that the settings name; where one refuses its configuration, the failure tells the origins of that.
+/// Loads the plug-ins that the settings name. If one refuses its configuration, the failure says where that is set.
 pub(super) fn plugins(config: &Config, origins: &[Origin]) -> Result<Plugins, Failure> {
     let settings = Settings {
         threads: config.plugin.threads(),
@@ -107,7 +108,8 @@ pub(super) fn plugins(config: &Config, origins: &[Origin]) -> Result<Plugins, Fa
     })
 }
 
-/// Where the settings are that a plug-in refuses: the one whose key or value its sentence quotes first, or all that it was given.
+/// Help that says where the settings are that a plug-in refuses: the one whose key or value the plug-in's message
+/// quotes first, or else all that it was given.
 fn refused_settings(error: &OpenError, origins: &[Origin]) -> Option<String> {
     let OpenError::Load(LoadError::Configure { plugin, message, .. }) = error else { return None };
     let name = plugin.split('@').next().unwrap_or(plugin);
@@ -125,16 +127,18 @@ fn refused_settings(error: &OpenError, origins: &[Origin]) -> Option<String> {
         .then(|| format!("correct {}; `host plugin inspect` lists what the plug-in takes", named.join(", ")))
 }
 
-/// A component that cannot be loaded is a fault of what was asked for, unless the machine cannot compile, as with a full disk.
+/// A component that cannot be loaded is an error of the user, unless the machine cannot compile, for example with a
+/// full disk.
 pub(super) fn component_failure(error: LoadError) -> Failure {
     if matches!(error, LoadError::Compiler { .. }) { Failure::runtime(error) } else { Failure::usage(error) }
 }
 
-/// Where plug-ins are compiled: in a child process of this program.
+/// The compiler of plug-ins, which runs in a child process of this program.
 pub(super) fn compiler() -> Result<Compiler, Failure> {
     Compiler::this_program().map_err(Failure::runtime)
 }
 
+/// Wrong plug-ins or configuration are errors of the user; an engine that does not start is one of the machine.
 pub(super) fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(error) if matches!(error, LoadError::Compiler { .. }) => component_failure(error),
@@ -143,7 +147,7 @@ pub(super) fn plugin_failure(error: OpenError) -> Failure {
     }
 }
 
-/// Indexes on Marqo servers.
+/// The backend that writes to indexes on Marqo servers.
 pub(super) fn marqo(
     config: &Config,
     settings: Arc<dyn IndexSettingsStore>,
@@ -152,7 +156,8 @@ pub(super) fn marqo(
     Marqo::new(settings, clock(), &config.marqo, profile).map_err(Failure::runtime)
 }
 
-/// The catalog that the settings name; without an address, the one in the data directory, if there is one.
+/// The relational catalog: at the address in the settings, or else in the data directory, whose `database` is `None` on
+/// AWS.
 pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Result<Catalog, Failure> {
     let settings = &config.catalog;
     match (&settings.url, database) {
@@ -170,7 +175,7 @@ pub(super) fn store_failure(error: StoreError) -> Failure {
     Failure::runtime(error).help("fix the cause and run the same command again: it resumes where it stopped")
 }
 
-/// Prints text on stdout. A closed pipe is not an error.
+/// Prints text on stdout. A reader that has closed the pipe, such as `head`, is not an error.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,4 +1,4 @@
-//! `host documents`.
+//! `host documents`: shows what is in an index, and opens the index that flags and settings name for other commands.
 
 use super::{
     CliResult, Global,
@@ -62,11 +62,13 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> CliResult {
     })
 }
 
-/// The index that flags and settings name; what they leave open is as in the newest job.
+/// The index that flags and settings name; what they leave open is taken from the newest job.
 pub(super) struct OpenIndex {
     pub(super) backend: Backend,
     pub(super) index: Arc<dyn Index>,
+    /// Shop and name of the index; the job is empty, since nothing is written.
     pub(super) target: WriteTarget,
+    /// The settings, with the kind of index of the newest job if none was chosen.
     pub(super) effective: Effective,
 }
 
@@ -136,7 +138,7 @@ async fn list(
     Ok(Exit::Completed)
 }
 
-/// The newest job of the shop, or of all: one shop a data directory is the usual case.
+/// The newest job of the shop that is named. Without one, of all shops: most data directories have a single shop.
 async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
     let jobs = stores.jobs.list(config.shop.as_deref(), LATEST).await.map_err(store_failure)?;
     Ok(newest_job(jobs.iter()).map(|found| found.job.clone()))
@@ -152,7 +154,7 @@ pub(super) async fn chosen(
     target(global, &config, newest(&config, stores).await?)
 }
 
-/// Shop and index: those of the flags, else those of the newest job, which is then said on stderr.
+/// Shop and index: those of the flags, or else those of the newest job, and then stderr names them.
 fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
@@ -175,7 +177,8 @@ fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<Write
     Ok(WriteTarget { shop_id, index_name, job_id: String::new() })
 }
 
-/// An index that does not answer a command is a runtime error; one that refuses what the settings say is wrong configuration.
+/// An index that does not answer a command is a runtime error; one that refuses what the settings say is wrong
+/// configuration.
 pub(super) fn index_failure(error: IndexError) -> Failure {
     if error.transient { Failure::runtime(error) } else { Failure::usage(error) }
 }

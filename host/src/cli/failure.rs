@@ -1,4 +1,4 @@
-//! How a command ends badly: a message that says what happened and what to do, and an exit code.
+//! How a command fails: a message that says what happened and what to do, and an exit code.
 
 use anstream::eprintln;
 use owo_colors::OwoColorize;
@@ -9,18 +9,20 @@ use std::{error::Error, process::ExitCode};
 pub enum Exit {
     /// The job ended as COMPLETED, or the command succeeded.
     Completed = 0,
-    /// Runtime error; state is kept and the same command resumes. Also an index or a store that cannot be reached, whatever the
-    /// command, and an index that refuses work which had begun. Of `jobs watch` also: the job has not ended, and no worker runs.
+    /// Runtime error; state is kept and the same command resumes. Also an index or a store that cannot be reached,
+    /// whatever the command, and an index that refuses work which had begun. Of `jobs watch` also: the job has not
+    /// ended, and no worker runs.
     Runtime = 1,
-    /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its name or the
-    /// key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, a `reconcile` of an index that
-    /// has more documents than it lists, and a `shop forget` that may have left documents.
+    /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its
+    /// name or the key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, a
+    /// `reconcile` of an index that has more documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
-    /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ. Of
-    /// `status`: work on an index is stopped, or there are dead letters in the queues that it looked at; it says if there are others.
+    /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and
+    /// ledger differ. Of `status`: work on an index is stopped, or there are dead letters in the queues that it looked
+    /// at; it says if there are others.
     Conflict = 3,
-    /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and `plugin diff`: a
-    /// fixture failed, an item was refused, or something differs.
+    /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and
+    /// `plugin diff`: a fixture failed, an item was refused, or something differs.
     Failed = 4,
     /// Interrupted; state is kept.
     Interrupted = 130,
@@ -41,7 +43,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Something broke.
+    /// A failure while the command ran: of a server, the machine or storage.
     pub(super) fn runtime(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Runtime, error: error.into(), help: None }
     }
@@ -60,14 +62,14 @@ impl Failure {
     pub(super) fn report(&self) -> Exit {
         eprintln!("{} {}", "error:".red().bold(), self.error);
         let mut cause = self.error.source();
-        let mut said = self.error.to_string();
+        let mut printed = self.error.to_string();
         while let Some(error) = cause {
-            // Transparent wrappers repeat what was said.
+            // An error that only wraps another one prints the same text.
             let text = error.to_string();
-            if text != said {
+            if text != printed {
                 eprintln!("  {} {text}", "cause:".yellow());
             }
-            said = text;
+            printed = text;
             cause = error.source();
         }
         if let Some(help) = &self.help {

@@ -1,4 +1,4 @@
-//! `host lambda`: the indexing half as an AWS Lambda function with an SQS event source.
+//! `host lambda`: writes published chunks to the index, as an AWS Lambda function whose event sources are SQS queues.
 
 use super::{
     CliResult, Global, backend,
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Margin before the deadline, at which unfinished chunks are requeued and the answer is sent.
+/// Time before the function's deadline that is left to requeue unfinished chunks and send the response.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Arguments of `host lambda`.
@@ -35,6 +35,7 @@ struct Function {
     worker: Arc<Worker>,
     aws: Aws,
     exporter: Exporter,
+    /// In this time before the deadline no chunk is begun, because it would hardly end.
     reserve: Duration,
     clock: SharedClock,
 }
@@ -54,7 +55,7 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> CliResult {
         let index = backend::Backend::open(&config, false).await?.index(&config, RetryProfile::Background)?;
         let worker = backend::worker(&aws, &config, index, &plugins);
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
-        // A long invocation measures more than the collector keeps until its end.
+        // The collector of metrics keeps few values, so they are written during a long invocation, too.
         tokio::spawn(exporter.clone().run(clock()));
         let function = Function {
             worker: Arc::new(worker),
@@ -70,7 +71,7 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> CliResult {
 }
 
 impl Function {
-    /// Handles a batch of messages; the answer names those that come again.
+    /// Handles a batch of messages; the response names those that SQS must deliver again.
     async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
         let deadline = Timestamp::try_from(event.context.deadline())?;
         let has_time = self.ensure_time_to_begin(deadline);
@@ -101,8 +102,8 @@ impl Function {
         Ok(response)
     }
 
-    /// An error if the function would end before it may begin a chunk. Its messages come again after waits that grow to a minute, so
-    /// that work goes on soon after the timeout is raised.
+    /// An error if too little time is left to begin any chunk. SQS then delivers the messages again, after waits that
+    /// grow to a minute, so that work continues soon after the operator has raised the timeout.
     fn ensure_time_to_begin(&self, deadline: Timestamp) -> Result<(), String> {
         let (left, reserve) = (self.left(deadline) / 1_000, self.reserve.max(RESPONSE_MARGIN).as_secs());
         if left > i64::try_from(reserve).unwrap_or(i64::MAX) {
@@ -114,6 +115,7 @@ impl Function {
         ))
     }
 
+    /// Milliseconds left until the deadline.
     fn left(&self, deadline: Timestamp) -> i64 {
         i64::try_from(self.clock.now().duration_until(deadline).as_millis()).unwrap_or(0)
     }

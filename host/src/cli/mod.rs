@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file each, and `main`, which parses the command line and runs one of them.
 
 mod at_least_one;
 mod aws;
@@ -115,8 +115,9 @@ enum Command {
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),
-    /// Print what is stopped and why, open jobs, what waits and dead letters, each with what to type next: of all shops, or of the one that
-    /// --shop or the settings name. Ends with exit code 3 if work is stopped or there are dead letters
+    /// Print what is stopped and why, open jobs, what waits and dead letters, each with what to type next: of all
+    /// shops, or of the one that --shop or the settings name. Ends with exit code 3 if work is stopped or there are
+    /// dead letters
     Status,
     /// Look at jobs
     #[command(subcommand)]
@@ -131,8 +132,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Resume work on a shop's indexes that a failure has stopped, once its cause is fixed
     Resume(resume::ResumeArgs),
-    /// Compare what the index has with what the ledger says of it. Changes nothing without --repair, and ends with exit code 3 if they
-    /// differ
+    /// Compare what the index has with what the ledger says of it. Changes nothing without --repair, and ends with exit
+    /// code 3 if they differ
     Reconcile(reconcile::ReconcileArgs),
     /// Look after the ledger, which remembers each product's state
     #[command(subcommand)]
@@ -180,7 +181,7 @@ pub fn main() -> Exit {
     let Cli { global, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing can be done about a terminal that is gone.
+            // If the output is closed, the message is lost and the exit code remains.
             let _printed = error.print();
             return if error.use_stderr() { Exit::Usage } else { Exit::Completed };
         }
@@ -217,5 +218,5 @@ pub fn main() -> Exit {
     result.unwrap_or_else(|failure| failure.report())
 }
 
-/// What a command ends with.
+/// How a command ends: its exit code, or a failure to print.
 type CliResult = Result<Exit, Failure>;

@@ -1,4 +1,4 @@
-//! The face of a job: as text for people, as JSON for programs.
+//! Shows a job: as text for people, as JSON for programs.
 
 use crate::cli::{
     failure::Exit,
@@ -34,41 +34,45 @@ pub(super) struct JobView<'a> {
     shop_id: &'a str,
     platform: &'a str,
     index_name: &'a str,
-    /// The kind of index; empty for jobs that are older than the choice.
+    /// Kind of index: `catalog` or `marqo`; empty for jobs of versions that knew only one kind.
     target: &'a str,
     operation: &'static str,
     status: JobStatus,
+    /// Whether the export was read to its end, so that the number of items is known.
     sealed: bool,
-    /// Known once the job is sealed.
+    /// `None` until the job is sealed.
     total_items: Option<u64>,
     #[serde(flatten)]
     counts: Counts,
     chunks: u32,
     completed_chunks: u32,
     source: Option<&'a SourceStats>,
-    /// Products that `host plugin replay` can feed again.
+    /// Products that the plug-in failed on or refused, which `host plugin replay` can feed to a fixed one. `None` until
+    /// the job is sealed.
     quarantine: Option<&'a QuarantinedProducts>,
     samples: SamplesView<'a>,
     /// Folder of the report objects, if any item has an entry.
     report: Option<String>,
     elapsed_ms: i64,
     created_at: Timestamp,
-    /// Products that a full sync did not have and that stay because their data is newer; only the sync itself says it.
+    /// Products that are not in the export of a full sync and stay all the same because their data is newer. Only the
+    /// run of that sync knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_newer: Option<u64>,
-    /// Why the job ended before its time, or one of its chunks is a dead letter.
+    /// Why the job ended before all of it was worked, or that one of its chunks is a dead letter.
     error_message: Option<&'a str>,
-    /// What last kept a job that has not ended from going on.
+    /// The last failed attempt of a job that has not ended.
     last_error: Option<&'a AttemptError>,
     /// Why work on the job's index is stopped, if it is and the job has not ended.
     stopped: Option<StoppedView<'a>>,
     #[serde(skip)]
     stopped_text: Option<String>,
-    /// What stopped work on the job's index while it was open and was cleared last; `jobs list` does not look for it.
+    /// What had stopped work on the job's index while the job was open and has been cleared since; `jobs list` leaves
+    /// it out.
     cleared: Option<ClearedView<'a>>,
     #[serde(skip)]
     cleared_text: Option<String>,
-    /// Of a command in a hint.
+    /// Options that a command in a hint needs, such as ` --data-dir data`.
     #[serde(skip)]
     options: &'a str,
     plugin: &'a PluginRef,
@@ -82,7 +86,7 @@ struct SamplesView<'a> {
 }
 
 impl<'a> JobView<'a> {
-    /// A view of a job at `now`, whose objects lie in `chunks`.
+    /// A view of a job at `now`. `chunks` is the place of its objects: a folder or `s3://bucket`.
     pub(super) fn new(job: &'a JobSnapshot, chunks: &str, now: Timestamp) -> Self {
         let samples = |class| job.samples.iter().filter(|entry| entry.class == class).collect();
         let folder = job.job.folder();
@@ -121,12 +125,14 @@ impl<'a> JobView<'a> {
         }
     }
 
-    /// The view with the options that commands in its hints need; before what uses them.
+    /// The view with the options that commands in its hints need. Call it before [`Self::with_breaker`], which uses
+    /// them.
     pub(super) fn with_options(self, options: &'a str) -> Self {
         Self { options, ..self }
     }
 
-    /// The view with what stopped work on the job's index before.
+    /// The view with what had stopped work on the job's index and was cleared. A breaker is the stored stop of work on
+    /// a shop's index.
     pub(super) fn with_cleared(self, breaker: Option<&'a Breaker>) -> Self {
         Self {
             cleared: breaker.and_then(ClearedView::new),
@@ -135,7 +141,7 @@ impl<'a> JobView<'a> {
         }
     }
 
-    /// The view with what stops work on the job's index.
+    /// The view with what stops work on the job's index now.
     pub(super) fn with_breaker(self, breaker: Option<&'a Breaker>, now: Timestamp) -> Self {
         let breaker = breaker.filter(|_| !self.status.has_ended());
         let (stopped, text) =
@@ -148,17 +154,18 @@ impl<'a> JobView<'a> {
         Self { kept_newer, ..self }
     }
 
-    /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
+    /// A hint on the chunks that became dead letters (that no worker could handle), counted among the samples of failed
+    /// items. `None` if there are none.
     pub(super) fn dead_letters(&self) -> Option<String> {
         let failed = &self.samples.failed;
         let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
-        let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
+        let at_least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
         let were = if chunks == 1 { "was" } else { "were" };
         let number = pluralize(chunks, "chunk");
         let (shop, job, options) = (self.shop_id, self.job_id, self.options);
         (chunks > 0).then(|| {
             format!(
-                "{least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}{options}` tells why, and \
+                "{at_least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}{options}` tells why, and \
                  `host dlq redrive --shop {shop} --job {job}{options}` sends them again once the cause is fixed"
             )
         })
@@ -196,9 +203,9 @@ impl<'a> JobView<'a> {
             count(deleted)
         );
         if !self.status.has_ended() {
-            let of = if self.sealed { "" } else { " so far" };
+            let so_far = if self.sealed { "" } else { " so far" };
             let (done, all) = (count(self.completed_chunks.into()), count(self.chunks.into()));
-            let _ = writeln!(text, "  chunks     {done} of {all}{of} are written");
+            let _ = writeln!(text, "  chunks     {done} of {all}{so_far} are written");
         }
         for (name, number, class) in [
             ("skipped", skipped, &self.samples.skipped),
@@ -208,10 +215,10 @@ impl<'a> JobView<'a> {
             if number > 0 {
                 let _ = writeln!(text, "  {name:<10} {}", count(number));
             }
-            // Many may say the same: the chunks of a job that was cancelled.
-            let mut said: Vec<String> = class.iter().map(|entry| entry_text(entry)).collect();
-            said.dedup();
-            for line in said.iter().take(3) {
+            // Many entries may have the same text, such as those of the chunks of a cancelled job.
+            let mut texts: Vec<String> = class.iter().map(|entry| entry_text(entry)).collect();
+            texts.dedup();
+            for line in texts.iter().take(3) {
                 let _ = writeln!(text, "    {line}");
             }
         }
@@ -219,8 +226,8 @@ impl<'a> JobView<'a> {
             let _ = writeln!(text, "  dlq        {hint}");
         }
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
-            let said = [slice::from_ref(message), causes].concat().join(": ");
-            let _ = writeln!(text, "  last error {at:.0}: {}", with_code(&said, code));
+            let message = [slice::from_ref(message), causes].concat().join(": ");
+            let _ = writeln!(text, "  last error {at:.0}: {}", with_code(&message, code));
         }
         if let Some(stopped) = &self.stopped_text {
             let _ = writeln!(text, "  stopped    {}", stopped.trim_start_matches("stopped "));
@@ -253,7 +260,7 @@ impl<'a> JobView<'a> {
     }
 }
 
-/// An entry on one line.
+/// An entry of a report on one line.
 pub(super) fn entry_text(entry: &ReportEntry) -> String {
     let place = match (&entry.document_id, entry.line) {
         (Some(id), _) => format!("document {id}: "),
@@ -263,7 +270,7 @@ pub(super) fn entry_text(entry: &ReportEntry) -> String {
     format!("{place}{}", with_code(&entry.message, &entry.code))
 }
 
-/// A message with its code behind it, where it does not end with that already.
+/// A message followed by its code in parentheses, unless it ends with that already.
 pub(super) fn with_code(message: &str, code: &str) -> String {
     let behind = format!(" ({code})");
     if message.ends_with(&behind) { message.to_owned() } else { message.to_owned() + &behind }

@@ -1,4 +1,4 @@
-//! Which plug-ins a command runs, and where they come from.
+//! Which plug-ins a command runs, and how they are fetched from files and OCI registries.
 
 use super::{failure::Failure, plugin::component};
 use crate::config::{Config, Overrides};
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 /// Arguments of commands that run plug-ins.
 #[derive(Debug, Args)]
 pub(super) struct PluginArgs {
-    /// Plug-in: a file, the folder of a project that is built, or oci://registry/repository:tag or @sha256:…; may be repeated, the later one wins a role
+    /// Plug-in: a file, the folder of a project that is built, or oci://registry/repository:tag or @sha256:…; may be
+    /// repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "PLUGIN")]
     plugins: Vec<PathBuf>,
     /// File with the digests that plug-ins must have [default: plugin.lock, if there is one]
@@ -32,10 +33,10 @@ impl PluginArgs {
     }
 }
 
-/// Fetches plug-ins as the settings say.
+/// Fetches plug-ins and checks their digests and signatures as far as the settings ask for it.
 pub(super) struct Fetcher(PluginSource);
 
-/// The source of plug-ins that the settings describe.
+/// The fetcher that the settings describe, which compares digests with `plugin.lock` if there is one.
 pub(super) fn plugin_source(config: &Config) -> Result<Fetcher, Failure> {
     let lock = match &config.plugin.lock {
         Some(path) => Lockfile::read_named(path).map(Some),
@@ -45,37 +46,38 @@ pub(super) fn plugin_source(config: &Config) -> Result<Fetcher, Failure> {
     Ok(Fetcher(PluginSource { lock, ..unlocked(config)? }))
 }
 
-/// The same without the lock.
+/// The fetcher that the settings describe, without comparing digests.
 pub(super) fn plugin_source_without_lock(config: &Config) -> Result<Fetcher, Failure> {
     unlocked(config).map(Fetcher)
 }
 
 fn unlocked(config: &Config) -> Result<PluginSource, Failure> {
     let key = config.plugin.require_signature.as_deref().map(Key::read).transpose().map_err(fetch_failure)?;
-    // Beside the compiled plug-ins, in a folder that only this user may write to.
+    // The cache of registries is beside that of compiled plug-ins, in a folder that only this user may write to.
     let cache = Cache::of_user().and_then(|cache| Some(cache.directory().parent()?.join("registry")));
     let credentials = Credentials::from_variables(|name| std::env::var_os(name));
     Ok(PluginSource { limit: config.plugin.limits.component_bytes, lock: None, key, credentials, cache })
 }
 
 impl Fetcher {
-    /// Fetches plug-ins in order. Blocks a separate thread, so that it can be called inside and outside of a runtime.
+    /// Fetches plug-ins in order. It blocks, and uses a runtime on a thread of its own, so that callers with and
+    /// without a runtime can call it.
     pub(super) fn fetch(&self, sources: &[PathBuf]) -> Result<Vec<FetchedPlugin>, Failure> {
         let sources = sources.iter().map(|source| component(source)).collect::<Result<Vec<_>, _>>()?;
-        let all = async {
+        let fetch_all = async {
             let mut fetched = Vec::with_capacity(sources.len());
             for source in &sources {
                 fetched.push(self.0.fetch(source).await?);
             }
             Ok(fetched)
         };
-        let waiting = || {
+        let block_on_all = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            Ok::<_, Failure>(runtime.map_err(Failure::runtime)?.block_on(all))
+            Ok::<_, Failure>(runtime.map_err(Failure::runtime)?.block_on(fetch_all))
         };
-        let waited = std::thread::scope(|scope| scope.spawn(waiting).join());
+        let joined = std::thread::scope(|scope| scope.spawn(block_on_all).join());
         let fetched =
-            waited.map_err(|_| Failure::runtime("host itself failed while it fetched the plug-ins"))??;
+            joined.map_err(|_| Failure::runtime("host itself failed while it fetched the plug-ins"))??;
         fetched.map_err(fetch_failure)
     }
 
@@ -88,7 +90,7 @@ impl Fetcher {
 
 pub(super) fn fetch_failure(error: FetchError) -> Failure {
     match error {
-        // Without the chain: its sentence says all.
+        // The error's own sentence includes its causes.
         FetchError::File(error) => Failure::usage(error),
         error if error.is_transient() => {
             Failure::runtime(chain(&error)).help("run the same command again when the registry answers")

@@ -1,4 +1,4 @@
-//! `host prune`, and what a run removes at its end.
+//! Removes old jobs with their chunks and reports from the data directory: `host prune`, and the end of each run.
 
 use super::{
     CliResult, Global,
@@ -22,11 +22,12 @@ pub(super) struct PruneArgs {
     dry_run: bool,
 }
 
+/// The object that `prune` prints. Programs rely on its keys.
 #[derive(Serialize)]
 struct PrunedView<'a> {
     dry_run: bool,
     jobs: Vec<PrunedJob<'a>>,
-    /// Jobs that stay without their chunks.
+    /// Jobs whose chunks are removed while their records stay.
     chunks_of: Vec<PrunedJob<'a>>,
 }
 
@@ -63,7 +64,7 @@ pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
     })
 }
 
-/// Removes what is old of a shop after its run. That it cannot is no failure of the run.
+/// Removes old jobs of a shop after its run. A failure is only a warning: the run itself has succeeded.
 pub(super) async fn after_run(config: &Config, backend: &Backend, shop_id: &str) {
     let storage = backend.storage();
     let Some(remover) = storage.job_remover() else { return };

@@ -1,4 +1,5 @@
-//! A job's report: what is said of each item that did not simply succeed.
+//! Prints a job's report: an entry for each item (a document, or a line of the export) that was skipped, failed, in
+//! conflict or remarked on by a plug-in.
 
 use super::{
     context::{print, store_failure},
@@ -22,7 +23,8 @@ pub(super) enum ReportFormat {
     Html,
 }
 
-/// Prints all report objects of the job, ingest's first, then chunk by chunk. In bounded memory: one object at a time.
+/// Prints all stored reports of the job: that of its ingest, then those of its chunks. Memory holds one of them at a
+/// time.
 pub(super) async fn print_report(
     stores: &Stores,
     job: &JobSnapshot,
@@ -32,16 +34,16 @@ pub(super) async fn print_report(
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
     if keys.is_empty() {
         let id = &job.job.id;
-        let refused =
+        let see_refused =
             format!("what its plug-in refused until then: `host plugin replay {id} --dry-run{options}`");
         match (job.status.has_ended(), &job.seal, &job.error_message) {
             (true, Some(_), _) => eprintln!("nothing is said of any item of job {id}: each was processed"),
             (true, None, reason) => eprintln!(
-                "nothing is said of any item of job {id}, whose export was not read to its end: {}; {refused}",
+                "nothing is said of any item of job {id}, whose export was not read to its end: {}; {see_refused}",
                 reason.as_deref().unwrap_or("it ended before")
             ),
             (false, ..) => {
-                eprintln!("nothing is said of any item of job {id} yet: it has not ended; {refused}");
+                eprintln!("nothing is said of any item of job {id} yet: it has not ended; {see_refused}");
             }
         }
     }
@@ -76,6 +78,7 @@ pub(super) async fn print_report(
     Ok(())
 }
 
+/// The HTML page up to the first row of its table.
 fn head(job: &JobSnapshot, options: &str) -> String {
     let view = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at));
     let summary = view.with_options(options).text();
@@ -93,6 +96,7 @@ fn head(job: &JobSnapshot, options: &str) -> String {
     )
 }
 
+/// Adds an entry's row of the HTML table.
 fn row(rows: &mut String, entry: &ReportEntry) {
     let class = format!("{:?}", entry.class).to_lowercase();
     let mut item = entry.document_id.clone().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The id of a shop and the default name of its index. Two spellings of one shop are one id, and two ids never share a default
-//! index. What exists under an older rule keeps its name.
+//! The id of a shop and the default name of its index. Two spellings of one shop are one id, and two ids never share a
+//! default index. A shop or index that an older version of host named by another rule keeps that name.
 
 use super::{backend::Backend, context::store_failure, failure::Failure};
 use crate::config::{Config, StoreKind};
@@ -10,10 +10,10 @@ use host_core::{
 use host_index_marqo::fits_index_name;
 use host_net::RetryProfile;
 
-/// The platform whose shops have handles, and what their full names end with.
+/// The platform on which a bare handle (`example`) names a shop, and the domain that completes it.
 const SHOPIFY: (&str, &str) = ("shopify", ".myshopify.com");
 
-/// Jobs among which one with the older name of an index is looked for.
+/// How many of a shop's newest jobs are searched for one that uses the former index name.
 const LATEST: usize = 20;
 
 /// The shop as the settings spell it, checked because it becomes part of keys and file names.
@@ -24,8 +24,9 @@ pub(super) fn named(config: &Config) -> Result<String, Failure> {
     Ok(shop)
 }
 
+/// Refuses a shop name with other characters than these, or one that a file system would hide.
 fn checked(shop: &str) -> Result<(), Failure> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let fits = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
     if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
         let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
         return Err(Failure::usage(message).help("name the shop as example.myshopify.com"));
@@ -57,13 +58,13 @@ pub(super) async fn of_new_jobs(config: &Config, shop: String, platform: &str) -
     Ok(shop)
 }
 
-/// Settings in which a shop is spelled as its jobs are.
+/// The settings, with the shop spelled as its jobs spell it.
 pub(super) async fn as_stored(config: Config, stores: &Stores) -> Result<Config, Failure> {
     let Some(shop) = config.shop else { return Ok(config) };
     Ok(Config { shop: Some(id_as_stored(shop, stores).await?), ..config })
 }
 
-/// A shop spelled as its jobs are; one without jobs as it is.
+/// A shop spelled as its jobs spell it; unchanged if it has no jobs.
 pub(super) async fn id_as_stored(shop: String, stores: &Stores) -> Result<String, Failure> {
     checked(&shop)?;
     if has_jobs(stores, &shop).await? {
@@ -81,7 +82,7 @@ async fn has_jobs(stores: &Stores, shop: &str) -> Result<bool, Failure> {
     Ok(!stores.jobs.list(Some(shop), 1).await.map_err(store_failure)?.is_empty())
 }
 
-/// The storage, unless it is a data directory that is not there yet.
+/// The storage; `None` for a data directory that does not exist yet.
 async fn existing(config: &Config) -> Result<Option<Backend>, Failure> {
     if config.store == StoreKind::Embedded && !config.data_dir.join("host.db").is_file() {
         return Ok(None);
@@ -89,7 +90,7 @@ async fn existing(config: &Config) -> Result<Option<Backend>, Failure> {
     Backend::open(config, false).await.map(Some)
 }
 
-/// The index of a shop whose settings name none: the one that older versions made, if the shop is in it.
+/// The index of a shop whose settings name none: the one with the former name if the shop has jobs or products in it.
 pub(super) async fn default_index(config: &Config, platform: &str, shop: &str) -> Result<String, Failure> {
     let (name, former) = (index_name(platform, shop), former_index_name(platform, shop));
     if name == former {
@@ -110,7 +111,8 @@ pub(super) async fn default_index(config: &Config, platform: &str, shop: &str) -
 fn index_name(platform: &str, shop: &str) -> String {
     let (shopify, domain) = SHOPIFY;
     let plain = if platform == shopify { shop.strip_suffix(domain) } else { Some(shop) };
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     match plain {
         Some(plain) if plain.chars().all(fits) => format!("{platform}-{plain}"),
         _ => {
@@ -120,11 +122,11 @@ fn index_name(platform: &str, shop: &str) -> String {
     }
 }
 
-/// The name of older versions, which several shops may share.
+/// The default name that older versions gave, which several shops may share.
 fn former_index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(SHOPIFY.1).unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
+    name.chars().map(|character| if fits_index_name(character) { character } else { '-' }).collect()
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
             assert_eq!(names.len(), ids.len(), "{names:?}");
             assert!(names.iter().all(|name| name.chars().all(fits_index_name)), "{names:?}");
         }
-        // The usual name is the one that it always was.
+        // The default name of a Shopify shop has not changed since the former rule.
         assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
         assert_eq!(former_index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
     }

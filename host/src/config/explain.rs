@@ -1,4 +1,4 @@
-//! What is wrong with settings, in the terms of the person who wrote them.
+//! Turns errors of figment, the library that reads the settings, into sentences without the names of Rust's types.
 
 use figment::error::{Actual, Error, Kind};
 
@@ -8,7 +8,7 @@ pub(super) fn explain(error: &Error, origin: &str) -> String {
     let place = place(&key, origin);
     match &error.kind {
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            format!("{place} must be {}, not {}", wanted(expected), given(actual))
+            format!("{place} must be {}, not {}", expected_in_words(expected), actual_in_words(actual))
         }
         Kind::UnknownVariant(actual, known) => {
             format!("{place} must be {}, not `{actual}`", known.join(" or "))
@@ -24,7 +24,8 @@ pub(super) fn explain(error: &Error, origin: &str) -> String {
     }
 }
 
-/// A setting and where it is set: a file, the environment or a flag.
+/// A setting and where it is set. `origin` is the path of a file, `environment`, `flag --NAME`, or empty if unknown; an
+/// empty `key` means the settings as a whole.
 pub fn place(key: &str, origin: &str) -> String {
     match (key, origin) {
         ("", "") => "the settings".to_owned(),
@@ -38,13 +39,13 @@ pub fn place(key: &str, origin: &str) -> String {
     }
 }
 
-/// What serde expects, without the names of Rust's types.
-fn wanted(expected: &str) -> String {
+/// What serde expects (`u16`, `a nonzero u32`, `path string`), in words.
+fn expected_in_words(expected: &str) -> String {
     let (above_zero, kind) = match expected.strip_prefix("a nonzero ") {
         Some(kind) => (true, kind),
         None => (false, expected),
     };
-    let most = match kind {
+    let max = match kind {
         "u8" => Some(u64::from(u8::MAX)),
         "u16" => Some(u64::from(u16::MAX)),
         "u32" => Some(u64::from(u32::MAX)),
@@ -56,14 +57,15 @@ fn wanted(expected: &str) -> String {
         other if other == "a map" || other.starts_with("struct ") => return "a table of settings".to_owned(),
         other => return other.to_owned(),
     };
-    match (above_zero, most) {
+    match (above_zero, max) {
         (true, None) => "a whole number above 0".to_owned(),
         (false, None) => "a whole number, 0 or more".to_owned(),
-        (above_zero, Some(most)) => format!("a whole number from {} to {most}", u8::from(above_zero)),
+        (above_zero, Some(max)) => format!("a whole number from {} to {max}", u8::from(above_zero)),
     }
 }
 
-fn given(actual: &Actual) -> String {
+/// The value that was set, as a person would write it.
+fn actual_in_words(actual: &Actual) -> String {
     match actual {
         Actual::Bool(value) => value.to_string(),
         Actual::Unsigned(value) => value.to_string(),

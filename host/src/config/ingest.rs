@@ -1,3 +1,7 @@
+//! The settings `[ingest]`: how the lines of an export become products, and their documents chunks. A chunk is a file
+//! of documents with one operation that a worker writes as one unit of work. A lane is a sequence of chunks that are
+//! written one after the other; lanes are written in parallel, and all chunks of a product are in one lane.
+
 use host_pipeline::ingest::chunk::ChunkBounds;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -20,12 +24,13 @@ pub struct IngestConfig {
     pub max_line_bytes: usize,
     /// Memory for sorting on disk, in bytes.
     pub spill_memory_bytes: usize,
-    /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay` feeds them again.
+    /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay`
+    /// feeds them again.
     pub quarantine_bytes: u64,
     /// Whether the export is the whole shop, so that products that it does not contain are archived at the end.
     pub full: bool,
-    /// Whether products that the ledger knows to be unchanged are counted without being transformed, validated and looked up again.
-    /// `--force` does all of it.
+    /// Whether products that the ledger knows to be unchanged are counted without being transformed, validated and
+    /// looked up again. `--force` does all of it.
     pub skip_unchanged: bool,
 }
 
@@ -43,7 +48,7 @@ pub enum GroupingMode {
 }
 
 impl IngestConfig {
-    /// When a chunk is full.
+    /// The number of documents and bytes at which a chunk is full.
     pub fn bounds(&self) -> ChunkBounds {
         ChunkBounds { documents: self.chunk_documents.get(), bytes: self.chunk_bytes }
     }
@@ -53,17 +58,19 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             grouping: GroupingMode::Auto,
-            // The size that other readers of the queue expect.
+            // Programs other than host may read the queue, and expect chunks of this size.
             chunk_documents: const { NonZeroUsize::new(1000).expect("is not 0") },
-            // A chunk is read, checked and parsed as a whole.
+            // 8 MiB: a worker holds a chunk in memory as a whole to check and parse it.
             chunk_bytes: 8 << 20,
             lanes: None,
-            // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
+            // 64 MiB: Shopify's longest legal line is a 2 MB metafield, which JSON escapes make up to six times as
+            // long.
             max_line_bytes: 64 << 20,
-            spill_memory_bytes: 32 << 20,
-            // Some ten thousand products of usual size: a plug-in that fails on more needs another export, not a replay.
+            spill_memory_bytes: 32 << 20, // 32 MiB
+            // 64 MiB, some ten thousand products of usual size: after a plug-in that fails on more, run the export
+            // again.
             quarantine_bytes: 64 << 20,
-            // Taking a part for the whole shop would archive the rest.
+            // Off: an export of a part that is taken for the whole shop would archive the rest of the shop.
             full: false,
             skip_unchanged: true,
         }

@@ -1,3 +1,5 @@
+//! Loads the settings with the library figment, which merges sources and knows which source each value comes from.
+
 use super::{Config, explain::explain};
 use figment::{
     Figment, Metadata, Profile, Provider, Source,
@@ -10,12 +12,12 @@ use std::path::{Path, PathBuf};
 /// Read when `--config` names no other file.
 const DEFAULT_FILE: &str = "host.toml";
 
-/// Settings given as flags; they override everything else.
+/// Settings given as flags, which override all other sources: name of the flag, dotted key and value of each.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides(Vec<(&'static str, &'static str, Value)>);
 
 impl Overrides {
-    /// Adds the value of a flag for a dotted key, if the flag was given.
+    /// Adds the value of a flag for a dotted key such as `ingest.lanes`, if the flag was given.
     pub fn set(&mut self, flag: &'static str, key: &'static str, value: Option<impl Serialize>) -> &mut Self {
         if let Some(Ok(value)) = value.map(Value::serialize) {
             self.0.push((flag, key, value));
@@ -24,6 +26,7 @@ impl Overrides {
     }
 }
 
+/// One of the [`Overrides`] as a source of settings.
 struct Flag(&'static str, &'static str, Value);
 
 impl Provider for Flag {
@@ -38,15 +41,15 @@ impl Provider for Flag {
     }
 }
 
-/// Section and name of settings, the former ones and those of today.
+/// Renamed settings: former section and name, then section and name of today.
 const RENAMED: [[(&str, &str); 2]; 3] = [
     [("aws", "retention_days"), ("retention", "days")],
     [("marqo", "throttle_patience_seconds"), ("marqo", "throttle_timeout_seconds")],
     [("marqo", "unreachable_patience_seconds"), ("marqo", "unreachable_timeout_seconds")],
 ];
 
-/// A source of settings whose former names are accepted. They are renamed before sources are merged, so that the value takes
-/// part in the order of sources under its one name.
+/// A source of settings in which former names are accepted. They are renamed before sources are merged, so that a value
+/// keeps its source's precedence under the new name.
 struct WithFormerNames<P>(P);
 
 impl<P: Provider> Provider for WithFormerNames<P> {
@@ -93,7 +96,7 @@ pub struct Origin {
     pub key: String,
     /// The value as JSON.
     pub value: serde_json::Value,
-    /// `default`, a file, a variable, or a flag.
+    /// `default`, the path of a file, `environment`, or `flag --NAME`.
     pub origin: String,
 }
 
@@ -102,7 +105,7 @@ pub struct Origin {
 pub struct Effective {
     /// The settings.
     pub config: Config,
-    /// One entry a value, by key.
+    /// One entry for each value, sorted by key.
     pub origins: Vec<Origin>,
 }
 
@@ -124,16 +127,16 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     }
     let mut config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
     config.aws.check_env().map_err(ConfigError::Invalid)?;
-    beside_their_file(&mut config, &figment);
+    resolve_paths(&mut config, &figment);
     let mut origins = Vec::new();
     let json = serde_json::to_value(&config).expect("a configuration is plain data");
     collect(&figment, String::new(), &json, &mut origins);
     Ok(Effective { config, origins })
 }
 
-/// Paths that a file names are relative to its folder, wherever the host is started; those of variables and flags, to the
-/// working folder.
-fn beside_their_file(config: &mut Config, figment: &Figment) {
+/// Resolves relative paths that a settings file names against that file's folder. Those of variables and flags stay
+/// relative to the working folder.
+fn resolve_paths(config: &mut Config, figment: &Figment) {
     let Config { data_dir, plugin, telemetry, .. } = config;
     let named: [(&str, Vec<&mut PathBuf>); 5] = [
         ("data_dir", vec![data_dir]),
@@ -152,19 +155,21 @@ fn beside_their_file(config: &mut Config, figment: &Figment) {
     }
 }
 
-/// Whether a plug-in is not a local file.
+/// Whether a plug-in is named by an address such as `oci://…` instead of a local file.
 fn is_address(source: &Path) -> bool {
     source.to_string_lossy().contains("://")
 }
 
-/// Whether a variable, without `HOST_`, names a setting: orchestrators set `HOST_IP` and the like. A wrong key inside one
-/// of our sections is still refused.
+/// Whether a variable, without its prefix `HOST_`, begins with a section or setting that exists. Others are ignored,
+/// because orchestrators set `HOST_IP` and the like. A wrong key inside an existing section is still refused.
 fn is_setting(variable: &str) -> bool {
     let section = variable.split("__").next().unwrap_or_default().to_ascii_lowercase();
     let known = serde_json::to_value(Config::default()).expect("a configuration is plain data");
     known.get(&section).is_some()
 }
 
+/// Appends the origin of each setting in `value`, the part of the settings below the dotted `key` (empty: all
+/// settings).
 fn collect(figment: &Figment, key: String, value: &serde_json::Value, origins: &mut Vec<Origin>) {
     match value {
         serde_json::Value::Object(fields) if !key.is_empty() || !fields.is_empty() => {
@@ -181,7 +186,7 @@ fn collect(figment: &Figment, key: String, value: &serde_json::Value, origins: &
     }
 }
 
-/// A value as it may be shown.
+/// A value as it may be printed: without passwords and keys.
 fn without_secrets(key: &str, value: &serde_json::Value) -> serde_json::Value {
     match (key, value.as_str()) {
         ("catalog.url", Some(url)) => without_password(url).into(),
@@ -190,7 +195,8 @@ fn without_secrets(key: &str, value: &serde_json::Value) -> serde_json::Value {
     }
 }
 
-/// An address without its password; nothing of one that may hide it elsewhere.
+/// A database URL without its password; only `[redacted]` if the password may be elsewhere in it, such as in a
+/// parameter.
 fn without_password(url: &str) -> String {
     let shown = || {
         let (scheme, rest) = url.split_once("://")?;
@@ -203,6 +209,7 @@ fn without_password(url: &str) -> String {
     shown().unwrap_or_else(|| "[redacted]".to_owned())
 }
 
+/// Where figment has a value from, in the form of [`Origin::origin`].
 fn describe_origin(metadata: &Metadata) -> String {
     match &metadata.source {
         Some(Source::File(path)) => path.display().to_string(),
@@ -227,7 +234,7 @@ mod tests {
     use std::{fs, time::Duration};
 
     #[test]
-    fn former_names_of_settings_are_read_and_override_as_their_new_ones() {
+    fn former_names_of_settings_are_read_as_their_new_names() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("host.toml");
         fs::write(&file, "[marqo]\nthrottle_patience_seconds = 7\nunreachable_patience_seconds = 8\n")
@@ -245,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_former_retention_of_aws_is_the_one_retention() {
+    fn aws_retention_days_is_read_as_retention_days_unless_both_are_set() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("host.toml");
         for (text, days) in [

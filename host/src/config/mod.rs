@@ -1,4 +1,5 @@
-//! Settings: built-in values < `host.toml` < `HOST_*` variables < flags. Unknown keys are refused.
+//! Settings, one struct for each section of the file. Later sources override earlier ones: built-in values,
+//! `host.toml`, `HOST_*` variables, flags. Unknown keys are refused.
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
@@ -79,12 +80,12 @@ pub enum TargetIndex {
 }
 
 impl TargetIndex {
-    /// The kind of this name.
+    /// The kind of this name (see [`Self::as_str`]); `None` if there is no such kind.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Catalog, Self::Marqo].into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// The name as in settings.
+    /// The name in settings and in jobs: `catalog` or `marqo`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Catalog => host_index_catalog::KIND,
@@ -94,8 +95,9 @@ impl TargetIndex {
 }
 
 impl Config {
-    /// Lanes of a run. One for a catalog, since all lanes would write to one database. A search server takes requests in parallel,
-    /// and would be idle while the chunk of a single lane ends and the next one is read.
+    /// Number of lanes of a run; chunks in different lanes are written in parallel. The default for the catalog is one,
+    /// since all lanes would write to one database. A search server takes requests in parallel, and with a single lane
+    /// would be idle between the end of a chunk and the start of the next.
     pub fn lanes(&self) -> NonZeroU16 {
         self.ingest.lanes.unwrap_or_else(|| match self.target {
             TargetIndex::Catalog => NonZeroU16::MIN,
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_has_a_lane_for_each_chunk_at_once_and_a_catalog_one() {
+    fn by_default_a_server_has_as_many_lanes_as_parallel_chunks_and_the_catalog_has_one() {
         let mut config = Config::default();
         assert_eq!(config.lanes().get(), 1);
         config.target = TargetIndex::Marqo;

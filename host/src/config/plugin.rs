@@ -1,3 +1,5 @@
+//! The settings `[plugin]`: which plug-ins (WebAssembly components) run, their limits and their configuration.
+
 use host_plugin_host::{Configs, Limits};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};

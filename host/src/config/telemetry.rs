@@ -1,3 +1,5 @@
+//! The settings `[telemetry]`: where metrics go.
+
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 

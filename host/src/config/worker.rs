@@ -1,3 +1,6 @@
+//! The settings `[worker]`: how a worker writes chunks (files of up to a thousand documents) to the index. Chunks of
+//! one lane are written one after the other, those of different lanes in parallel.
+
 use host_core::model::SameVersion;
 use host_pipeline::worker::WorkerSettings;
 use serde::{Deserialize, Serialize};
@@ -14,11 +17,11 @@ pub struct WorkerConfig {
     pub concurrency: NonZeroUsize,
     /// Lease of a chunk in seconds; another worker may take over once it expires.
     pub lease_seconds: NonZeroU64,
-    /// Shutdown timeout in seconds: how long chunks in progress may take after Ctrl-C or SIGTERM; what is not done then is
-    /// requeued.
+    /// Shutdown timeout in seconds: how long chunks in progress may take after Ctrl-C or SIGTERM; what is not done then
+    /// is requeued.
     pub grace_seconds: u64,
-    /// How long chunks wait, in hours, while work on their index is stopped by a failure that a person must fix; those met after that
-    /// become dead letters.
+    /// How long chunks wait, in hours, while work on their index is stopped by a failure that a person must fix; those
+    /// met after that become dead letters.
     pub stopped_hours: NonZeroU64,
     /// What happens to a document whose version equals the stored one while its content differs.
     pub same_version: SameVersion,
@@ -29,7 +32,7 @@ impl Default for WorkerConfig {
         Self {
             concurrency: const { NonZeroUsize::new(4).expect("is not 0") },
             lease_seconds: const { NonZeroU64::new(60).expect("is not 0") },
-            // Done before a supervisor that allows 30 s kills.
+            // Many supervisors kill a process 30 s after SIGTERM; the worker is done before.
             grace_seconds: 20,
             stopped_hours: const { NonZeroU64::new(24).expect("is not 0") },
             same_version: SameVersion::Conflict,
@@ -38,11 +41,12 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// The settings as the worker takes them, but for `retention.keep_chunks`.
+    /// The settings in the worker's own type. `keep_chunks` is a setting of another section, which the caller fills in.
     pub fn settings(&self) -> WorkerSettings {
         WorkerSettings {
             concurrency: self.concurrency.get(),
             lease: Duration::from_secs(self.lease_seconds.get()),
+            // For a queue on this machine; storage that bills each request sets a longer interval.
             poll_interval: Duration::from_millis(20),
             shutdown_timeout: Duration::from_secs(self.grace_seconds),
             stopped_after: Duration::from_secs(self.stopped_hours.get().saturating_mul(3_600)),

@@ -24,7 +24,7 @@ const DOCUMENTS_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0
 /// Why metrics cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExporterError {
-    /// Both targets are configured.
+    /// Both Prometheus and CloudWatch are configured.
     #[error(
         "metrics go either to Prometheus or to CloudWatch: unset `telemetry.emf`, or both `telemetry.prometheus_file` and \
          `telemetry.prometheus_listen`"
@@ -35,10 +35,10 @@ pub enum ExporterError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         reason: String,
     },
-    /// The recorder cannot be started.
+    /// The library that collects metrics cannot be started.
     #[error("cannot export metrics: {0}")]
     Start(String),
 }
@@ -49,13 +49,15 @@ pub struct Exporter(Sink);
 
 #[derive(Clone)]
 enum Sink {
+    /// No target is configured.
     None,
-    /// Also served over HTTP, by a separate task, if an address is configured.
+    /// The file to write, if one is configured. A separate task serves HTTP, if an address is configured.
     Prometheus(PrometheusHandle, Option<PathBuf>),
+    /// CloudWatch's embedded metric format: log lines on stderr.
     Emf(&'static Collector),
 }
 
-/// Starts to collect metrics if a target is configured. To be called once, inside the tokio runtime.
+/// Starts to collect metrics if a target is configured. Call it once, inside the tokio runtime.
 ///
 /// # Errors
 /// Both targets are configured, or the HTTP listener cannot be started.
@@ -139,13 +141,13 @@ impl Exporter {
     }
 }
 
-/// Replaces a file atomically.
+/// Replaces a file atomically, so that a reader never sees half of it.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let with_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
     let mut temp = tempfile::NamedTempFile::new_in(folder).map_err(with_path)?;
     temp.write_all(text.as_bytes())?;
-    // Temporary files are private; the collector of the metrics runs as another user.
+    // Temporary files are private to their user, but the program that collects the metrics runs as another one.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

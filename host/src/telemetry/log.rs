@@ -14,8 +14,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends logs to stderr, above the progress bars. `HOST_LOG` filters them (`debug`, `host_pipeline::worker=trace`); the default is
-/// `warn` without what the AWS SDK logs as it looks for a region and credentials, which its errors say as well; with `plugin_logs` also everything that plug-ins log. To be called once.
+/// Sends logs to stderr, above the progress bars. The variable `HOST_LOG` filters them (`debug`,
+/// `host_pipeline::worker=trace`). The default is `warn`, without the warnings of the AWS SDK while it looks for a
+/// region and credentials, because its errors repeat them. `plugin_logs` adds everything that plug-ins log. Call it
+/// once.
 pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let filter =
         EnvFilter::builder().with_default_directive(tracing::level_filters::LevelFilter::WARN.into());
@@ -28,15 +30,15 @@ pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {
         LogFormat::Text => {
-            let ansi =
-                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            let ansi = io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             subscriber.with_ansi(ansi).with_target(false).init();
         }
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
 }
 
-/// Writer of one log line, above the progress bars.
+/// Writes a log line while the progress bars are hidden, so that it appears above them.
 #[derive(Debug)]
 pub struct LogLine<'a>(&'a Screen);
 

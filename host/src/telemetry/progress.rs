@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Interval between two plain lines.
+/// Interval between two lines where stderr is not a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where progress and logs are shown; clones share one screen.
@@ -20,8 +20,11 @@ pub struct Screen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
+    /// `--quiet`: nothing is shown.
     Quiet,
+    /// stderr is a terminal: bars that move.
     Bars,
+    /// stderr is a file or a pipe: a line from time to time.
     Plain,
 }
 
@@ -43,7 +46,7 @@ impl Screen {
         self.bars.suspend(write)
     }
 
-    /// Adds a line of progress with a title.
+    /// Adds a line of progress with a title, such as `reading`.
     pub fn line(&self, title: &'static str) -> Line {
         let style = ProgressStyle::with_template("{prefix:>10} {bar:24.cyan/dim} {msg}")
             .expect("the template is a literal")
@@ -53,7 +56,7 @@ impl Screen {
     }
 }
 
-/// A line of progress.
+/// A line of progress: a bar, or plain lines with the same title.
 #[derive(Debug)]
 pub struct Line {
     bar: ProgressBar,
@@ -66,7 +69,7 @@ pub struct Line {
 /// Progress at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Units done.
+    /// Units done: bytes read, or items written.
     pub done: u64,
     /// Units in total, if known.
     pub total: Option<u64>,
@@ -92,7 +95,7 @@ impl Line {
         }
     }
 
-    /// Whether a state would be shown now, so that it is worth to be found out.
+    /// Whether [`Self::show`] would show anything now; otherwise the caller need not find out the state.
     pub fn is_due(&self) -> bool {
         match self.mode {
             Mode::Quiet => false,
@@ -106,6 +109,7 @@ impl Line {
         self.bar.finish_and_clear();
     }
 
+    /// The state's text and, where it can be estimated, the time left.
     fn text(&self, state: &State) -> String {
         let mut text = state.text.clone();
         if let Some(left) = time_left(self.started.elapsed(), state) {
@@ -128,9 +132,9 @@ fn time_left(elapsed: Duration, state: &State) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    /// Each look at a job is a call, which costs money in AWS.
+    /// Finding out the state of a job is a call to storage, which costs money in AWS.
     #[test]
-    fn nothing_is_looked_up_that_is_not_shown() {
+    fn a_line_is_due_only_when_it_would_be_shown() {
         let line = |mode| Line { mode, ..Screen::new(true).line("indexing") };
         assert!(!line(Mode::Quiet).is_due());
         assert!(!line(Mode::Plain).is_due(), "only every few seconds");

@@ -1,4 +1,5 @@
-//! Full syncs into a Marqo index: what the shop does not have any more leaves it.
+//! Full syncs (runs whose export is the whole shop) into a Marqo index: what the shop does not have any more leaves the
+//! index.
 
 use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
@@ -9,6 +10,7 @@ use std::{
 };
 
 const INDEX: &str = "shop";
+/// Times at which a product was changed.
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
 
@@ -17,7 +19,7 @@ fn export(numbers: impl IntoIterator<Item = u32>, at: &str) -> String {
     lines(&numbers.into_iter().flat_map(product).collect::<Vec<_>>())
 }
 
-/// A shop whose products go to a server.
+/// A shop whose products go to a stand-in for a Marqo server.
 struct Shop {
     test_dir: TestDir,
     server: StandIn,
@@ -54,7 +56,7 @@ impl Shop {
         ids
     }
 
-    /// The newest jobs, those that remove what a sync did not have among them.
+    /// The newest jobs, among them those that remove what a sync did not have.
     fn jobs(&self) -> Vec<Value> {
         let listed = self.test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
         listed.json().as_array().unwrap().clone()
@@ -66,7 +68,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     let shop = Shop::new();
     let first = shop.run(export(1..=10, OLD), &["--full"]);
     assert_eq!(first.code, Some(0), "{first:?}");
-    // A part is not the whole, and adds to what a full sync may remove.
+    // An export of a part removes nothing. What it adds, the next full sync may remove.
     assert_eq!(shop.run(export([5, 11], OLD), &[]).code, Some(0));
     assert_eq!(shop.ids(), Vec::from_iter(1..=11));
     let full = shop.run(export(1..=9, OLD), &["--full"]);
@@ -78,10 +80,10 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
         (&jobs[0]["operation"], &jobs[0]["status"], &jobs[0]["deleted"], &jobs[0]["processed"]),
         (&"DELETE_DOCUMENTS".into(), &"COMPLETED".into(), &2.into(), &2.into())
     );
-    // The sync is what a person wants to see.
+    // `jobs show` shows the sync, not the removal job that followed it.
     let shown = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(shown["job_id"], full.json()["job_id"]);
-    // Nothing more to do, now or the next time; and what comes back is written again.
+    // Nothing is left to remove, now or after the next sync; and products that come back are written again.
     let again = shop.archive(&[]);
     assert!(again.code == Some(0) && again.stderr.contains("no document that"), "{again:?}");
     let before = shop.jobs().len();
@@ -120,10 +122,10 @@ fn half_an_export_removes_nothing_and_says_why() {
         }
         assert_eq!(shop.ids().len(), 10, "{expected}");
     }
-    // A source that breaks off is never sealed.
+    // A source that breaks off (a truncated gzip file) fails the run.
     let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
     assert_eq!((broken.code == Some(0), shop.ids().len()), (false, 10), "{broken:?}");
-    // An operator decides. What an earlier refusal left in the index is not forgotten.
+    // An operator can force it. Products that an earlier refusal left in the index are still known to be missing.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     let listed = shop.archive(&["--dry-run"]);
     assert_eq!((listed.stdout.as_str(), shop.ids().len()), ("10\n7\n8\n9\n", 10), "{listed:?}");
@@ -133,21 +135,21 @@ fn half_an_export_removes_nothing_and_says_why() {
 }
 
 #[test]
-fn what_failed_stays_and_the_rest_goes() {
+fn products_that_failed_stay_and_missing_ones_are_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    // The plug-in refuses one, which never becomes a document.
+    // The plug-in's limits refuse product 7, which does not become a document.
     shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7], OLD).replace("About Mug", &"x".repeat(5_000));
     let output = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
     assert_eq!((output.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{output:?}");
     assert!(output.stderr.contains("3 documents left the index"), "{}", output.stderr);
-    // The validator refuses all: documents that were not written.
+    // The validator refuses all documents, so none of them is written.
     shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=7, OLD), &["--full"]);
     assert_eq!((failed.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{failed:?}");
     std::fs::remove_file(shop.test_dir.path("host.toml")).unwrap();
-    // What only a catalog has is not answered for another index.
+    // Commands about the relational catalog are refused for another kind of index.
     for command in [&["status"][..], &["search", "mug"], &["migrate"], &["embed"]] {
         let asked = [&["catalog", "--target", "marqo", "--data-dir", "data"], command].concat();
         let asked = shop.test_dir.host(&asked);
@@ -157,7 +159,7 @@ fn what_failed_stays_and_the_rest_goes() {
     let jobs = shop.test_dir.host(&["jobs", "list", "--data-dir", "data"]).stdout;
     assert!(jobs.lines().all(|line| line.contains("  marqo  ") || line.contains("  target ")), "{jobs}");
     assert!(shop.jobs().iter().all(|job| job["target"] == "marqo"));
-    // It is not forgotten: the next full sync that has no such product removes it.
+    // Product 7 is still known: the next full sync that does not have it removes it.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.ids(), Vec::from_iter(1..=6));
 }
@@ -189,7 +191,7 @@ fn after_a_cancelled_full_sync_nothing_is_removed() {
         assert!(refused.code == Some(2) && refused.stderr.contains("it was cancelled"), "{refused:?}");
     }
     assert_eq!(shop.ids().len(), 10);
-    // Without an export there is no whole shop.
+    // `--full` is about an export, and without one it is refused.
     assert_eq!(shop.test_dir.host(&["run", "--full", "--data-dir", "data"]).code, Some(2));
 }
 
@@ -197,13 +199,13 @@ fn after_a_cancelled_full_sync_nothing_is_removed() {
 fn what_a_later_job_wrote_or_found_is_not_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    // Too many are missing, so an operator must look; meanwhile the shop continues.
+    // Too many are missing, so archiving waits for an operator; meanwhile other syncs go on.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.run(export([9], NEW) + &export([8], OLD), &[]).code, Some(0));
     assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n7\n");
     assert_eq!(shop.archive(&["--force"]).code, Some(0));
     assert_eq!(shop.ids(), [1, 2, 3, 4, 5, 6, 8, 9]);
-    // A full sync after that decides about them again.
+    // The next full sync removes them.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.ids(), Vec::from_iter(1..=6));
 }
@@ -220,7 +222,7 @@ fn an_old_removal_keeps_its_document_until_a_full_sync_does_not_have_it() {
 }
 
 #[test]
-fn a_removal_that_the_server_does_not_take_is_gone_on_with() {
+fn a_removal_that_the_server_refused_is_resumed_by_the_next_run() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     shop.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Delete)]);
@@ -232,7 +234,7 @@ fn a_removal_that_the_server_does_not_take_is_gone_on_with() {
 }
 
 #[test]
-fn an_interrupt_does_not_wait_for_what_the_index_has() {
+fn an_interrupt_does_not_wait_for_a_slow_read_of_the_index() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
@@ -257,6 +259,7 @@ fn killed_full_syncs_remove_what_undisturbed_ones_do() {
     let mut seed =
         std::env::var("HOST_TEST_SEED").map_or(u64::from(std::process::id()), |text| text.parse().unwrap());
     eprintln!("HOST_TEST_SEED={seed} {kills} kills");
+    // SplitMix64, so that the printed seed repeats the moments.
     let mut random = move |below: u64| {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -276,7 +279,7 @@ fn killed_full_syncs_remove_what_undisturbed_ones_do() {
     shop.test_dir.write("export.jsonl", export(1..=160, OLD));
     for _ in 0..kills {
         let mut child = shop.command(&["--full"]).spawn().unwrap();
-        // Rather at its end, where it removes.
+        // In the second half of the usual time or after it: the removals are at the end.
         let micros = usual.as_micros() as u64;
         let moment = Instant::now() + Duration::from_micros(micros / 2 + random(micros));
         while child.try_wait().unwrap().is_none() && Instant::now() < moment {

@@ -1,4 +1,6 @@
-//! What an author of a plug-in sees: every screen of `host plugin`, and that nothing wrong passes.
+//! What an author of a plug-in sees: the output of `host plugin` commands, and that they refuse what is wrong. The evil
+//! plug-in is a guest of the tests that does what its configuration `do` tells: it works (`good`), traps, lies or
+//! loops.
 
 use crate::support::{SHOPIFY, TestDir, guest, lines, product};
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
 const AT: &str = "2026-01-01T00:00:00Z";
 
-/// A project round a component that is there already.
+/// A plug-in project around a component that is already built.
 fn project(test_dir: &TestDir, name: &str, component: &Path, more: &str) {
     fs::create_dir_all(test_dir.path(name).join("fixtures/transform")).unwrap();
     let toml = format!("name = \"{name}\"\nlang = \"rust\"\ncomponent = {component:?}\n{more}");
@@ -23,7 +25,7 @@ fn fixture(test_dir: &TestDir, project: &str, name: &str, text: &str) {
     test_dir.write(&format!("{project}/fixtures/transform/{name}.jsonl"), text);
 }
 
-/// A project with the evil plug-in, which does as it is told, and two fixtures.
+/// A project with the evil plug-in, which does `doing`, and two fixtures.
 fn evil(doing: &str) -> TestDir {
     let test_dir = TestDir::new();
     project(&test_dir, "evil", &EVIL, &format!("[config]\ndo = \"{doing}\"\n"));
@@ -37,14 +39,16 @@ fn evil(doing: &str) -> TestDir {
     test_dir
 }
 
-/// The screen without figures that change with every compiler or machine: on lines that have some, long numbers are `N`.
+/// The output without figures that change with the compiler or the machine: numbers of three or more digits become `N`
+/// on lines with a measurement.
 fn steady(text: &str) -> String {
     let is_volatile = |line: &str| {
         [" instructions", "/s", "p50", " memory", " MB)", " kB)"].iter().any(|word| line.contains(word))
     };
     let word = |word: &str| {
-        let digits = word.trim_matches(|c: char| !c.is_ascii_digit());
-        let is_figure = digits.len() > 2 && digits.chars().all(|c| c.is_ascii_digit() || ",.".contains(c));
+        let digits = word.trim_matches(|character: char| !character.is_ascii_digit());
+        let is_figure = digits.len() > 2
+            && digits.chars().all(|character| character.is_ascii_digit() || ",.".contains(character));
         let is_time = ["µs", "ms"].iter().any(|unit| word.starts_with(unit));
         match (is_figure, is_time) {
             (true, _) => word.replace(digits, "N"),
@@ -215,8 +219,8 @@ fn fixtures_that_test_nothing_are_told() {
     insta::assert_snapshot!(said);
 }
 
-/// 1,000 products, 17 of which have a metafield.
-fn thousand(test_dir: &TestDir) {
+/// An export of 1,000 products, 17 of which have a metafield.
+fn export_with_metafields(test_dir: &TestDir) {
     let mut export = Vec::new();
     for number in 1..=1_000_u32 {
         export.extend(product(number, &format!("Thing {number}"), AT));
@@ -229,9 +233,9 @@ fn thousand(test_dir: &TestDir) {
     test_dir.write("export.jsonl", lines(&export));
 }
 
-/// The same plug-in twice; the second makes a field of a metafield.
+/// Two projects with the same plug-in. The one called `new` is configured to make a field of the metafield.
 fn two_versions(test_dir: &TestDir) {
-    thousand(test_dir);
+    export_with_metafields(test_dir);
     project(test_dir, "old", &SHOPIFY, "");
     project(test_dir, "new", &SHOPIFY, "[config.metafields.\"custom.material\"]\nfield = \"material\"\n");
 }
@@ -292,7 +296,7 @@ fn a_shadow_reports_the_same_and_writes_nothing() {
     let test_dir = TestDir::new();
     two_versions(&test_dir);
     let plain = TestDir::new();
-    thousand(&plain);
+    export_with_metafields(&plain);
     assert_eq!(plain.run("export.jsonl", &[]).code, Some(0));
 
     let output = test_dir.run("export.jsonl", &["--shadow", "new"]);
@@ -387,7 +391,7 @@ fn a_component_that_is_older_than_its_source_is_told() {
     }
 }
 
-/// What `plugin run` takes, `run` takes as well, and says when it is not built.
+/// `host run` takes the folder of a project, as `host plugin run` does, and says if the project is not built.
 #[test]
 fn a_run_takes_the_folder_of_a_project() {
     let test_dir = evil("good");

@@ -1,4 +1,5 @@
-//! The stores in AWS through the real binary, on stand-ins for AWS and Marqo.
+//! The storage in AWS (S3, SQS, DynamoDB) on stand-ins: local servers that answer as AWS and Marqo do. Other tests of
+//! AWS use [`Cloud`] from here.
 
 use crate::support::{RunOutput, SHOPIFY, TestDir, run_output};
 use host_storage_aws::{AwsConfig, Clients, Dynamo};
@@ -22,16 +23,16 @@ use xtask::{
 /// Longest wait for something that takes seconds on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// An environment in AWS and a search server.
+/// An account in AWS with the resources of host, and a search server.
 pub(crate) struct Cloud {
     pub(crate) test_dir: TestDir,
     pub(crate) aws: Arc<Server>,
-    /// Its own world on the server.
+    /// The stand-in for AWS keeps accounts apart, so that tests can share one.
     account: String,
     pub(crate) marqo: StandIn,
 }
 
-/// One export of a shop.
+/// A shop, its index on the search server, and the file of its export.
 pub(crate) struct Shop {
     pub(crate) id: String,
     pub(crate) index: String,
@@ -53,12 +54,12 @@ pub(crate) fn clients_in(region: &str, url: &str, account: &str) -> Clients {
 }
 
 impl Cloud {
-    /// A separate server, and so many shops.
+    /// A stand-in for AWS of its own, and `shops` shops with their indexes and exports.
     pub(crate) fn new(shops: usize) -> (Self, Vec<Shop>) {
         Self::with(shops, Options::default())
     }
 
-    /// The same with a search server of some kind.
+    /// As [`Self::new`], with these options of the search server.
     pub(crate) fn with(shops: usize, marqo: Options) -> (Self, Vec<Shop>) {
         let indexes = (0..shops).map(Shop::index_of).collect();
         let cloud = Self::on(&Server::start(), 123_456_789_012, Options { indexes, ..marqo });
@@ -69,21 +70,21 @@ impl Cloud {
         (cloud, shops)
     }
 
-    /// An account on a server, after `host aws bootstrap`.
+    /// An account on a stand-in for AWS, in which `host aws bootstrap` has created what host needs.
     pub(crate) fn on(aws: &Arc<Server>, account: u64, marqo: Options) -> Self {
         let (account, marqo) = (format!("{account:012}"), StandIn::start(marqo).unwrap());
         let cloud = Self { test_dir: TestDir::new(), aws: aws.clone(), account, marqo };
-        let all = |made: &RunOutput, what: &str| {
+        let each_says = |made: &RunOutput, what: &str| {
             assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 4), "{made:?}");
             assert!(made.stdout.lines().all(|line| line.contains(what)), "{made:?}");
         };
-        all(&cloud.host(&["aws", "bootstrap", "--dry-run"]), ": create");
-        all(&cloud.host(&["aws", "bootstrap"]), ": create");
-        all(&cloud.host(&["aws", "bootstrap"]), ": nothing to change");
+        each_says(&cloud.host(&["aws", "bootstrap", "--dry-run"]), ": create");
+        each_says(&cloud.host(&["aws", "bootstrap"]), ": create");
+        each_says(&cloud.host(&["aws", "bootstrap"]), ": nothing to change");
         cloud
     }
 
-    /// All accounts share the names of buckets.
+    /// Name of the bucket; it has the account's number, since buckets of all accounts share their names.
     pub(crate) fn bucket(&self) -> String {
         format!("{}-ecom-product-data-bucket", self.account)
     }
@@ -119,12 +120,12 @@ impl Cloud {
         self.with_environment(self.test_dir.command(arguments))
     }
 
-    /// Clients of what the host talks to.
+    /// Clients of the same account as the host's.
     pub(crate) fn clients(&self) -> Clients {
         clients(self.aws.url(), &self.account)
     }
 
-    /// The table of jobs.
+    /// The DynamoDB table of jobs.
     pub(crate) fn jobs_table(&self) -> Dynamo {
         Dynamo::new(self.clients().dynamodb, "dev-EcomIndexerJobsTable".to_owned())
     }
@@ -150,7 +151,7 @@ impl Cloud {
         records.collect()
     }
 
-    /// Messages of a queue, visible or not.
+    /// Number of messages in a queue, visible or not.
     pub(crate) fn depth(&self, queue: &str) -> u32 {
         let client = self.clients().sqs;
         let attributes = block_on(async {
@@ -192,7 +193,7 @@ impl Cloud {
         self.command(&["work", "--data-dir", "data-worker"]).spawn().unwrap()
     }
 
-    /// Puts bytes under a key of the bucket, whatever is there; gives what is there then.
+    /// Puts `bytes`, if there are any, under a key of the bucket; returns what is there then.
     pub(crate) fn object(&self, key: &str, bytes: Option<&[u8]>) -> Vec<u8> {
         let (client, bucket) = (self.clients().s3, self.bucket());
         block_on(async {
@@ -205,7 +206,7 @@ impl Cloud {
         })
     }
 
-    /// What comes about within some time.
+    /// Waits until `look` finds something, and returns it.
     pub(crate) fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         wait_for(look)
     }
@@ -225,7 +226,7 @@ impl Cloud {
         }
     }
 
-    /// Every document is there, and every item counted once.
+    /// Asserts that every document is in the index and every item is counted once.
     pub(crate) fn is_complete(&self, shop: &Shop, job: &Value) {
         assert_eq!(job["status"], "COMPLETED", "{job}");
         let number = |key: &str| job[key].as_u64().unwrap();
@@ -249,7 +250,7 @@ impl Shop {
     }
 }
 
-/// What comes about within some time.
+/// Waits until `look` finds something, and returns it; panics after [`TIMEOUT`].
 pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -261,7 +262,7 @@ pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// An export of so many products; one with fewer has the first of them.
+/// An export of so many products. With the same seed, a smaller export has the first products of a larger one.
 pub(crate) fn sample(seed: u64, products: u64) -> Vec<u8> {
     let mut export = Vec::new();
     let recipe =
@@ -270,7 +271,7 @@ pub(crate) fn sample(seed: u64, products: u64) -> Vec<u8> {
     export
 }
 
-/// A server for one account or for many, and the folder of its files.
+/// A stand-in for AWS, for one account or many, and the folder of its files.
 pub(crate) struct Server {
     server: Ministack,
     _folder: TempDir,
@@ -297,21 +298,21 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Asks a process to end.
+/// Asks a process with SIGTERM to end.
 pub(crate) fn terminate(child: &Child) {
     let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
 
 #[test]
-fn one_process_does_both_halves() {
+fn one_run_ingests_and_writes_to_the_index() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
     let first = run_output(cloud.export("run", shop).output().unwrap());
     assert_eq!(first.code, Some(0), "{first:?}");
     cloud.is_complete(shop, &first.json());
     assert_eq!(cloud.ended(shop)["job_id"], first.json()["job_id"]);
-    // The same once more writes nothing.
+    // The same export again changes nothing.
     let second = run_output(cloud.export("run", shop).output().unwrap());
     let (first, second) = (first.json(), second.json());
     assert_ne!(first["job_id"], second["job_id"]);
@@ -328,18 +329,18 @@ fn one_process_does_both_halves() {
 fn a_full_sync_removes_what_the_shop_has_no_more() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
-    let whole = || cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<String>>();
+    let ids = || cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<String>>();
     let first = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
     assert_eq!(first.code, Some(0), "{first:?}");
-    let before = whole();
+    let before = ids();
     std::fs::write(&shop.source, sample(0, 50)).unwrap();
     let second = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
     assert_eq!(second.code, Some(0), "{second:?}");
     cloud.is_complete(shop, &second.json());
-    let left = whole();
+    let left = ids();
     assert!(left.is_subset(&before) && left.len() < before.len(), "{left:?}");
 
-    // Where other processes do the work, the operator says when it is done.
+    // Where other processes work the queue, `host ingest` does not archive: an operator does it when the job has ended.
     std::fs::write(&shop.source, sample(0, 40)).unwrap();
     let mut worker = cloud.worker();
     let ingested = run_output(cloud.export("ingest", shop).arg("--full").output().unwrap());
@@ -349,7 +350,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     let archived = cloud.host(&archive);
     assert_eq!(archived.code, Some(0), "{archived:?}");
     cloud.is_complete(shop, &job);
-    assert!(whole().is_subset(&left) && whole().len() < left.len());
+    assert!(ids().is_subset(&left) && ids().len() < left.len());
     terminate(&worker);
     worker.wait().unwrap();
 }
@@ -374,7 +375,7 @@ fn workers_elsewhere_write_what_ingests_publish() {
     }
 }
 
-/// The short form of `cargo xtask demo --aws`.
+/// The short form of `cargo xtask demo --aws`, which looks for the results with the clients of AWS instead of host.
 #[test]
 fn aws_clients_find_everything_under_its_documented_name() {
     let folder = tempfile::tempdir().unwrap();

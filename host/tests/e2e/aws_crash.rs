@@ -1,5 +1,5 @@
-//! `kill -9` on workers and ingests in AWS, workers that stand still for longer than their lease, messages that come twice:
-//! in the end everything is as if nothing had happened.
+//! `kill -9` on workers and ingests in AWS, workers that stand still for longer than their lease (the time for which a
+//! chunk is theirs), messages that come twice: in the end everything is as if nothing had happened.
 //!
 //! `tests/crash.sh --aws` runs the long form: 200 rounds.
 
@@ -23,12 +23,13 @@ use std::{
 use xtask::sample::{SampleOptions, Shape};
 
 const WORKERS: usize = 3;
-/// Of messages and rows.
+/// The workers' lease, of a chunk's message in SQS and of its row in DynamoDB.
 const LEASE: Duration = Duration::from_secs(2);
-/// Longest life of one job.
+/// Longest time that a job may take to its end.
 const TIMEOUT: Duration = Duration::from_secs(600);
-/// SQS forgets after five minutes what was sent, and takes a repetition for a new message.
-const FORGOTTEN: f64 = 310.0;
+/// Seconds after which SQS takes a message that is sent again for a new one: it remembers deduplication ids for five
+/// minutes.
+const DEDUPLICATION_SECONDS: f64 = 310.0;
 
 /// Everything that a job leaves and that must not depend on crashes.
 #[derive(Debug, PartialEq)]
@@ -39,15 +40,15 @@ struct FinalState {
     chunks: BTreeMap<String, Vec<u8>>,
 }
 
-/// What the workers' logs tell of a job.
+/// What the workers' logs say about the deliveries of a job's chunks.
 #[derive(Debug, Default)]
 struct Coverage {
-    /// Deliveries of a chunk that a worker has or had.
+    /// Deliveries of chunks that a worker holds or has completed.
     duplicates: usize,
     /// Chunks whose worker was gone or stood still for too long.
     takeovers: usize,
-    /// Chunks that another worker had completed and left uncounted.
-    finished: BTreeSet<String>,
+    /// Chunks that a worker found completed by another one and not yet counted.
+    completed_by_another: BTreeSet<String>,
 }
 
 /// A process that is not waited for, and its log.
@@ -81,7 +82,7 @@ struct Episode {
     ingest: Option<Running>,
     workers: Vec<Running>,
     logs: Vec<PathBuf>,
-    /// Chunks that were completed and not counted when their worker was killed.
+    /// Chunks whose worker was killed between storing their outcome and adding it to the job's counts.
     completing: BTreeSet<String>,
     /// Kills of workers and of ingests.
     kills: [u64; 2],
@@ -99,7 +100,7 @@ impl Episode {
         };
         let cloud = Cloud::on(server, account, options);
         cloud.put_settings(&shop);
-        // Some of the products have none.
+        // Some products have no description, so that some documents fail.
         cloud.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"description\"]\n");
         let (ingest, workers) = (None, Vec::new());
         let (logs, completing) = (Vec::new(), BTreeSet::new());
@@ -155,7 +156,8 @@ impl Episode {
         }
     }
 
-    fn ingests(&mut self) -> bool {
+    /// Whether the ingest still runs.
+    fn is_ingesting(&mut self) -> bool {
         self.ingest.as_mut().is_some_and(|ingest| ingest.child.try_wait().unwrap().is_none())
     }
 
@@ -180,6 +182,7 @@ impl Episode {
         }
     }
 
+    /// Chunks whose outcome is stored and not yet counted: their rows have the state `SETTLING`.
     fn completing_chunks(&self) -> Vec<String> {
         let Some(job) = self.job() else { return Vec::new() };
         let partition = format!("JOB#{}", job["job_id"].as_str().unwrap());
@@ -192,8 +195,8 @@ impl Episode {
         rows.iter().filter(is_completing).map(key).collect()
     }
 
-    /// Waits until the job has ended, the ingest too, and no message is left.
-    fn end(&mut self) {
+    /// Waits until the ingest and the job have ended and no message is left.
+    fn wait_for_end(&mut self) {
         let started = Instant::now();
         loop {
             if let Some(ingest) = &mut self.ingest
@@ -220,6 +223,7 @@ impl Episode {
         self.job().is_some_and(|job| !["PENDING", "IN_PROGRESS"].contains(&job["status"].as_str().unwrap()))
     }
 
+    /// Messages in the queue and in its dead-letter queue.
     fn messages(&self) -> u64 {
         let queues = Sqs::new(self.cloud.clients().sqs);
         let depth = async |name| {
@@ -249,6 +253,7 @@ impl Episode {
         FinalState { view, documents, report: report.stdout.replace(&job, "JOB"), chunks: self.objects(&job) }
     }
 
+    /// The job's objects in S3 without reports, by key.
     fn objects(&self, job: &str) -> BTreeMap<String, Vec<u8>> {
         let client = self.cloud.clients().s3;
         let (bucket, prefix) = (self.cloud.bucket(), "shopify/tests.myshopify.com/bulk/");
@@ -269,7 +274,8 @@ impl Episode {
         })
     }
 
-    fn seen(&self) -> Coverage {
+    /// What the workers' logs say. `found` is the state in which a worker found a chunk.
+    fn coverage(&self) -> Coverage {
         let mut seen = Coverage::default();
         for log in &self.logs {
             let log = std::fs::read_to_string(log).unwrap();
@@ -279,7 +285,11 @@ impl Episode {
                     Some("again") => seen.takeovers += 1,
                     Some("held" | "done") => seen.duplicates += 1,
                     Some("half-completed") => {
-                        seen.finished.insert(format!("{} {}", line["job_id"].as_str().unwrap(), line["seq"]));
+                        seen.completed_by_another.insert(format!(
+                            "{} {}",
+                            line["job_id"].as_str().unwrap(),
+                            line["seq"]
+                        ));
                     }
                     _ => {}
                 }
@@ -289,6 +299,7 @@ impl Episode {
     }
 }
 
+/// An export of so many products, a line that is not JSON, and a variant of a product that is not there.
 fn export(test_dir: &TestDir, products: u64) -> String {
     let mut bytes = Vec::new();
     let recipe = SampleOptions {
@@ -318,16 +329,17 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
     let mut clock = 0.0;
 
     let mut undisturbed = Episode::start(&server, 100_000_000_000, &export);
-    undisturbed.end();
+    undisturbed.wait_for_end();
     let expected = undisturbed.final_state();
     drop(undisturbed);
     assert_eq!(expected.view["status"], "FAILED", "some products lack a field: {}", expected.view);
     assert!(expected.documents.len() > 50, "{}", expected.view);
 
     let (mut jobs, mut rounds, mut stood_still, mut jumps) = (0, 0, 0, 0);
-    let (mut duplicates, mut takeovers, mut finished, mut killed) = (0, 0, 0, [0; 2]);
+    let (mut duplicates, mut takeovers, mut completed_by_another, mut killed) = (0, 0, 0, [0; 2]);
     let mut has_missed = true;
-    // A short run continues for a while if chance has spared what it is about.
+    // A short run goes on for a while if chance has not yet led to a duplicate, a takeover and a completion by another
+    // worker.
     while rounds < wanted || (has_missed && rounds < wanted + 50) {
         jobs += 1;
         let mut episode = Episode::start(&server, 100_000_000_000 + jobs, &export);
@@ -335,13 +347,15 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
             thread::sleep(Duration::from_millis(random.below(700)));
             let before = episode.kills;
             match random.below(6) {
-                // It is short: a good part of what happens while it runs must happen to it.
-                0 | 1 if episode.ingests() => episode.kill_ingest(),
+                // An ingest is short, so that it is killed rather often while it runs.
+                0 | 1 if episode.is_ingesting() => episode.kill_ingest(),
                 0..=2 => episode.kill_worker(random.below(WORKERS as u64) as usize),
                 3 => episode.kill_while_completing(&mut random),
                 4 => {
-                    // A message becomes visible while its worker is at work; a repeated one is taken for new.
-                    clock += if random.below(2) == 0 { FORGOTTEN } else { 2.0 * LEASE.as_secs_f64() };
+                    // The queue's clock jumps: a message becomes visible while its worker is at work, or one that is
+                    // sent again is taken for new.
+                    clock +=
+                        if random.below(2) == 0 { DEDUPLICATION_SECONDS } else { 2.0 * LEASE.as_secs_f64() };
                     server.set_clock(clock);
                     jumps += 1;
                 }
@@ -355,22 +369,22 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
             }
             rounds += u64::from(episode.kills != before);
         }
-        episode.end();
+        episode.wait_for_end();
         let found = episode.final_state();
         assert_eq!(found.view, expected.view);
         assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
         assert!(found.documents == expected.documents, "documents differ");
         assert!(found.chunks == expected.chunks, "objects differ");
-        let seen = episode.seen();
+        let seen = episode.coverage();
         duplicates += seen.duplicates;
         takeovers += seen.takeovers;
-        finished += seen.finished.intersection(&episode.completing).count();
-        has_missed = duplicates == 0 || takeovers == 0 || finished == 0;
+        completed_by_another += seen.completed_by_another.intersection(&episode.completing).count();
+        has_missed = duplicates == 0 || takeovers == 0 || completed_by_another == 0;
         killed = [killed[0] + episode.kills[0], killed[1] + episode.kills[1]];
     }
     eprintln!(
         "{rounds} rounds in {jobs} jobs killed {} workers and {} ingests, {stood_still} workers stood still, the queue's \
-         clock jumped {jumps} times: {duplicates} duplicate deliveries, {takeovers} takeovers, {finished} completed chunks \
+         clock jumped {jumps} times: {duplicates} duplicate deliveries, {takeovers} takeovers, {completed_by_another} completed chunks \
          finished by another worker",
         killed[0], killed[1]
     );

@@ -1,4 +1,5 @@
-//! What an operator asks and repairs where the stores are in AWS.
+//! The commands with which an operator looks and repairs where storage is in AWS: `why`, `reconcile` (compares the
+//! index with the ledger, which records each product's state), `ledger rebuild`, `resume`.
 
 use crate::{
     aws::{Cloud, Shop, block_on, sample, terminate, wait_for},
@@ -12,8 +13,8 @@ use std::{
     net::TcpStream,
 };
 
-/// Sends the search server a request without the host.
-fn post_behind(cloud: &Cloud, path: &str, body: &Value) {
+/// Sends a request to the search server past host, as another program would.
+fn post_as_another_program(cloud: &Cloud, path: &str, body: &Value) {
     let (address, body) = (cloud.marqo.url().strip_prefix("http://").unwrap(), body.to_string());
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
@@ -28,11 +29,12 @@ fn post_behind(cloud: &Cloud, path: &str, body: &Value) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-fn remove_behind(cloud: &Cloud, shop: &Shop, id: &str) {
-    post_behind(cloud, &format!("/indexes/{}/documents/delete-batch", shop.index), &json!([id]));
+/// Removes a document from the index past host.
+fn remove_as_another_program(cloud: &Cloud, shop: &Shop, id: &str) {
+    post_as_another_program(cloud, &format!("/indexes/{}/documents/delete-batch", shop.index), &json!([id]));
 }
 
-/// Writes the full export of so many products.
+/// Runs a full sync of so many products.
 fn run_full(cloud: &Cloud, shop: &Shop, products: u64) {
     std::fs::write(&shop.source, sample(0, products)).unwrap();
     let output = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
@@ -49,7 +51,7 @@ fn json_of(cloud: &Cloud, arguments: &[&str], code: i32) -> Value {
     output.json()
 }
 
-/// Removes the items of the ledger whose texts are to go; returns how many.
+/// Removes the items of the ledger's table with a text for which `goes` holds; returns how many.
 fn remove_from_ledger(cloud: &Cloud, goes: impl Fn(&str) -> bool) -> usize {
     let (client, table) = (cloud.clients().dynamodb, "dev-EcomIndexerProductsTable");
     block_on(async {
@@ -68,7 +70,7 @@ fn remove_from_ledger(cloud: &Cloud, goes: impl Fn(&str) -> bool) -> usize {
 }
 
 #[test]
-fn a_lost_ledger_is_made_again_in_aws() {
+fn a_lost_ledger_is_rebuilt_in_aws() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
     run_full(&cloud, shop, 40);
@@ -78,7 +80,7 @@ fn a_lost_ledger_is_made_again_in_aws() {
     let rebuilt = json_of(&cloud, &["ledger", "rebuild", &shop.id], 0);
     assert_eq!(rebuilt["repair"]["recorded"], all.len(), "{rebuilt}");
     assert_eq!(json_of(&cloud, &["reconcile", &shop.id], 0)["unknown"], 0);
-    // A full sync finds by it what the shop has no more.
+    // A full sync finds in the ledger which products the shop does not have any more.
     run_full(&cloud, shop, 35);
     let left = ids(&cloud, shop);
     assert!(left.is_subset(&all) && left.len() < all.len(), "{left:?}");
@@ -86,7 +88,7 @@ fn a_lost_ledger_is_made_again_in_aws() {
 }
 
 #[test]
-fn what_came_back_and_what_is_unknown_is_repaired_in_aws() {
+fn a_removed_document_that_came_back_and_an_unknown_one_are_repaired_in_aws() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
     run_full(&cloud, shop, 40);
@@ -96,7 +98,7 @@ fn what_came_back_and_what_is_unknown_is_repaired_in_aws() {
     let (removed, document) = before.iter().find(|(id, _)| !kept.contains(*id)).unwrap();
     let sent = [document.sent.clone()];
     let add = json!({ "documents": sent, "tensorFields": ["title"] });
-    post_behind(&cloud, &format!("/indexes/{}/documents", shop.index), &add);
+    post_as_another_program(&cloud, &format!("/indexes/{}/documents", shop.index), &add);
     let forgotten = kept.first().unwrap();
     let names_it = |text: &str| text.contains(&format!("\"{forgotten}\""));
     assert_eq!(remove_from_ledger(&cloud, names_it), 1);
@@ -146,7 +148,7 @@ fn why_tells_each_state_in_aws() {
     let told = why("1");
     assert_eq!((&told["state"], &told["refusal"]["code"]), (&"live".into(), &"older-version".into()));
 
-    // A product that the validator refuses, and one whose chunk is spoiled.
+    // Product 3 is refused by the validator; the chunk of product 4 is damaged, so that it becomes a dead letter.
     let refused = crate::support::lines(&crate::support::product(3, "", old));
     ingest(&refused);
     work();
@@ -191,7 +193,7 @@ fn an_operators_commands_work_in_aws() {
     );
 
     // A document that another program removed is found, and written by the next sync.
-    remove_behind(&cloud, shop, lost);
+    remove_as_another_program(&cloud, shop, lost);
     let differs = json(&["reconcile", &shop.id], 3);
     assert_eq!((&differs["missing"], &differs["differences"][0]["document"]), (&1.into(), &lost.into()));
     assert_eq!(json(&["reconcile", &shop.id, "--repair"], 0)["repair"]["marked_missing"], 1);
@@ -214,7 +216,7 @@ fn an_operators_commands_work_in_aws() {
     cloud.marqo.set_faults(&[]);
     assert_eq!(json(&["resume", &shop.id], 0)[0]["code"], "index-refused");
     assert_eq!(json(&["jobs", "show"], 0)["stopped"], Value::Null);
-    // Settings resume it as well.
+    // `host settings put` resumes it, too.
     cloud.marqo.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
     run(60, 1);
     assert_ne!(json(&["jobs", "show"], 0)["stopped"], Value::Null);

@@ -1,11 +1,12 @@
-//! What the program says of input that it cannot use. Whole texts, because they are what a person gets.
+//! What the program prints about input that it cannot use. Snapshots hold the whole texts, because they are what a
+//! person reads.
 
 use crate::support::{RunOutput, SHOP, TestDir, guest, lines, product};
 use std::{fs, path::Path};
 
 const AT: &str = "2026-01-01T00:00:00Z";
 
-/// stderr without paths that differ from run to run.
+/// stderr, with paths that differ from run to run replaced.
 fn said(test_dir: &TestDir, output: &RunOutput) -> String {
     let plugin = crate::support::SHOPIFY.to_string_lossy();
     output.stderr.replace(&*test_dir.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
@@ -62,7 +63,7 @@ fn refused_by_all(test_dir: &TestDir, plugin: &str) -> [String; 3] {
     let run = ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"];
     [&run[..], &["plugin", "verify", plugin], &["plugin", "inspect", plugin]].map(|arguments| {
         let mut command = test_dir.command(arguments);
-        // A cache of its own: what is there already is not compiled.
+        // An empty cache of its own: otherwise the plug-in would not be compiled.
         command.env("XDG_CACHE_HOME", test_dir.path("cache")).env("HOST_PLUGIN__LIMITS__COMPILE_MS", "1");
         let output = crate::support::run_output(command.output().unwrap());
         assert_eq!(output.code, Some(2), "{output:?}");
@@ -73,10 +74,11 @@ fn refused_by_all(test_dir: &TestDir, plugin: &str) -> [String; 3] {
 #[test]
 fn a_plugin_that_nests_components_without_end() {
     const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
-    // From the inside to the outside, in reverse.
+    // Built from the innermost component outwards, and backwards, since each one is preceded by its length.
     let mut reversed: Vec<u8> = HEADER.iter().rev().copied().collect();
     for _ in 0..100_000 {
         let size = reversed.len();
+        // The length in LEB128, in four bytes of 7 bits each.
         let leb = [size, size >> 7, size >> 14, size >> 21].map(|part| (part & 0x7f) as u8 | 0x80);
         reversed.extend([0, leb[3], leb[2], leb[1], leb[0], 4]);
         reversed.extend(HEADER.iter().rev());
@@ -213,7 +215,8 @@ fn a_full_disk_loses_nothing() {
     let test_dir = TestDir::new();
     // The limit counts for memory files as well, which a compiled plug-in needs; a cached one fits.
     assert_eq!(with_plugin(&TestDir::new(), &crate::support::SHOPIFY).code, Some(0));
-    let export: Vec<String> = (1..6000).flat_map(|n| product(n, &format!("Thing {n}"), AT)).collect();
+    let export: Vec<String> =
+        (1..6000).flat_map(|number| product(number, &format!("Thing {number}"), AT)).collect();
     test_dir.write("export.jsonl", lines(&export));
     let mut command = std::process::Command::new("sh");
     let run = test_dir.run_command("export.jsonl", &[]);
@@ -243,7 +246,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn none_of_what_there_must_be_one_of() {
+fn zero_lanes_and_zero_concurrency_are_refused() {
     let test_dir = TestDir::new();
     for arguments in [["run", "--lanes", "0"], ["work", "--concurrency", "0"]] {
         let output = test_dir.host(&arguments);

@@ -1,4 +1,5 @@
-//! Full syncs and archiving, and the catalog on a PostgreSQL server.
+//! Full syncs (runs whose export is the whole shop) into the relational catalog, in the data directory and in
+//! PostgreSQL: archiving, searching, embeddings, and refusals.
 
 use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
@@ -17,9 +18,10 @@ fn export(numbers: impl IntoIterator<Item = u32>) -> String {
     lines(&numbers.into_iter().flat_map(product).collect::<Vec<_>>())
 }
 
-/// A shop that is in the catalog, and how it is reached.
+/// A shop that is in the catalog.
 struct Shop {
     test_dir: TestDir,
+    /// The PostgreSQL database; `None` if the catalog is in the data directory.
     url: Option<String>,
 }
 
@@ -60,6 +62,7 @@ impl Shop {
         self.host(&["catalog", "status", "--output", "json"]).json()
     }
 
+    /// Numbers of active and archived products.
     fn counts(&self) -> (u64, u64) {
         let status = self.status();
         (status["active"].as_u64().unwrap(), status["archived"].as_u64().unwrap())
@@ -69,7 +72,7 @@ impl Shop {
 fn a_full_sync_archives_what_the_shop_has_no_more(shop: &Shop) {
     let first = shop.run(export(1..=10), &[]);
     assert_eq!(first.code, Some(0), "{first:?}");
-    // A part is not the whole.
+    // An export of a part archives nothing.
     assert_eq!(shop.run(export(1..=5), &[]).code, Some(0));
     assert_eq!(shop.counts(), (10, 0));
     let full = shop.run(export(1..=8), &["--full"]);
@@ -88,14 +91,15 @@ fn a_full_sync_archives_what_the_shop_has_no_more(shop: &Shop) {
     assert_eq!(told, [(true, json!(0)), (true, json!(2)), (false, json!(0)), (false, json!(0))]);
 }
 
-/// An export of this morning that is read again in the evening does not know what came at noon, or was deleted then.
+/// An export that was taken in the morning and is read again in the evening says nothing of what was added or deleted
+/// at noon.
 #[test]
 fn an_older_full_export_neither_archives_nor_brings_back_what_is_newer() {
     let shop = Shop::embedded();
     assert_eq!(shop.run(export(1..=8), &["--full"]).code, Some(0));
     let noon = shop.run(export((2..=8).chain(9..=10)), &["--full"]);
     assert_eq!((noon.code, shop.counts()), (Some(0), (9, 1)), "{noon:?}");
-    // The file says when it was modified.
+    // An export counts as taken when its file was last modified.
     shop.test_dir.write("export.jsonl", export(1..=8));
     let morning = SystemTime::now() - Duration::from_secs(6 * 3_600);
     File::options()
@@ -115,7 +119,7 @@ fn an_older_full_export_neither_archives_nor_brings_back_what_is_newer() {
         (&json!("absent"), &json!("removed-product")),
         "{why}"
     );
-    // An operator knows better, and says so.
+    // With `--exported-at` the operator says when it was taken.
     let corrected = shop.run(export(1..=8), &["--full", "--exported-at", "2026-01-01T00:00:00Z"]);
     assert_eq!((corrected.code, shop.counts()), (Some(3), (9, 1)), "{corrected:?}");
     let wrong = shop.run(export(1..=8), &["--full", "--exported-at", "yesterday"]);
@@ -149,7 +153,7 @@ fn half_an_export_archives_nothing_and_says_why() {
         (whole[..whole.len() - 700].to_owned(), "1 line of the export could not be read", true),
         (format!("{}{}\n", export(1..=9), product(10, "Mug", OLD)[1]), "1 line belongs to a product", true),
         (String::new(), "its export has no products", false),
-        // Not even by force, whatever else is wrong.
+        // An export without products cannot be forced, whatever else is wrong with it.
         ("not a line\n".to_owned(), "its export has no products", false),
     ] {
         let output = shop.run(&half, &["--full"]);
@@ -168,12 +172,12 @@ fn half_an_export_archives_nothing_and_says_why() {
         }
         assert_eq!(shop.counts(), (10, 0), "{expected}");
     }
-    // A source that breaks off is never sealed.
+    // A source that breaks off (a truncated gzip file) fails the run.
     let broken = shop.test_dir.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
     let output =
         run_output(shop.test_dir.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
     assert_eq!((output.code == Some(0), shop.counts()), (false, (10, 0)));
-    // An operator decides.
+    // An operator can force it.
     assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(0));
     let listed = shop.host(&["catalog", "archive", "--dry-run"]);
     assert_eq!((listed.stdout.as_str(), shop.counts()), ("10\n7\n8\n9\n", (10, 0)));
@@ -188,15 +192,15 @@ fn half_an_export_archives_nothing_and_says_why() {
     assert_eq!(shop.status()["loads"][0]["archived"], 4);
 }
 
-fn what_failed_stays_and_the_rest_goes(shop: &Shop) {
+fn products_that_failed_stay_and_missing_ones_are_archived(shop: &Shop) {
     assert_eq!(shop.run(export(1..=10), &["--full"]).code, Some(0));
-    // The plug-in refuses one, which never becomes a document.
+    // The plug-in's limits refuse product 7, which does not become a document.
     shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7]).replace("About Mug", &"x".repeat(5_000));
     let output = shop.run(export(1..=6) + &refused, &["--full"]);
     assert_eq!((output.code, shop.counts()), (Some(4), (7, 3)), "{output:?}");
     assert_eq!(shop.host(&["documents", "get", "7"]).code, Some(0));
-    // The validator refuses all: documents that were not written.
+    // The validator refuses all documents, so none of them is written.
     shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=6), &["--full"]);
     assert_eq!((failed.code, shop.counts()), (Some(4), (6, 4)), "{failed:?}");
@@ -204,12 +208,12 @@ fn what_failed_stays_and_the_rest_goes(shop: &Shop) {
 
 #[test]
 fn what_failed_stays_in_the_embedded_catalog() {
-    what_failed_stays_and_the_rest_goes(&Shop::embedded());
+    products_that_failed_stay_and_missing_ones_are_archived(&Shop::embedded());
 }
 
 #[test]
 fn what_failed_stays_in_postgresql() {
-    what_failed_stays_and_the_rest_goes(&Shop::postgres());
+    products_that_failed_stay_and_missing_ones_are_archived(&Shop::postgres());
 }
 
 #[test]
@@ -223,7 +227,7 @@ fn a_removal_that_is_older_than_the_product_archives_nothing() {
 }
 
 #[test]
-fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
+fn a_full_sync_that_only_updates_is_refused_before_anything_is_written() {
     let shop = Shop::embedded();
     let output = shop.run(export(1..=1), &["--full", "--operation", "update"]);
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -262,7 +266,7 @@ fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
 }
 
 #[test]
-fn a_first_user_finds_products_by_words_and_by_meaning() {
+fn products_are_found_by_words_and_by_meaning() {
     for shop in [Shop::embedded(), Shop::postgres()] {
         let titles = ["Red shoes", "Blue shoes", "Red hat"].iter().zip(1..);
         let products = titles.flat_map(|(title, number)| product(number, title, OLD)).collect::<Vec<_>>();
@@ -298,7 +302,7 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
 }
 
 #[test]
-fn a_job_that_began_in_one_database_is_not_gone_on_with_in_another() {
+fn a_job_that_began_in_one_database_is_not_resumed_in_another() {
     let mut shop = Shop::postgres();
     let began_in = shop.url.clone();
     shop.test_dir.write("export.jsonl", export(1..=3));

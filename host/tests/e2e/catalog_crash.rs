@@ -1,5 +1,5 @@
-//! `kill -9` at random moments of loading into PostgreSQL, of embedding and of archiving: the same command resumes, and in
-//! the end everything is as if nothing had happened.
+//! `kill -9` at random moments of loading the relational catalog in PostgreSQL, of embedding and of archiving: the same
+//! command resumes, and in the end everything is as if nothing had happened.
 
 use crate::support::{RunOutput, TestDir, run_output};
 use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
@@ -13,7 +13,8 @@ use xtask::{
     sample::{SampleOptions, Shape},
 };
 
-/// Everything that must not depend on crashes, by natural keys.
+/// Queries for everything that must not depend on crashes, with the source's ids instead of row numbers, which may
+/// differ.
 const DUMP: [&str; 5] = [
     "SELECT concat_ws(' ', source_id, fields, version, content_hash, text_hash, status) FROM catalog.products ORDER BY 1",
     "SELECT concat_ws(' ', p.source_id, s.source_id, s.position, s.sku, s.price, s.rest)
@@ -25,13 +26,16 @@ const DUMP: [&str; 5] = [
     "SELECT p.source_id FROM catalog.to_embed t JOIN catalog.products p ON p.id = t.product_id ORDER BY 1",
 ];
 
-/// Products without as many SKUs as their document says.
-const HALF: &str = "SELECT source_id FROM catalog.products p WHERE (fields ->> 'variant_count')::bigint
+/// Query for products that have not as many SKUs as their document says: half written ones.
+const HALF_WRITTEN: &str =
+    "SELECT source_id FROM catalog.products p WHERE (fields ->> 'variant_count')::bigint
     <> (SELECT count(*) FROM catalog.skus WHERE product_id = p.id)";
 
+/// A shop with a database of its own.
 struct Shop {
     test_dir: TestDir,
     url: String,
+    /// Address of the stand-in that makes embeddings.
     endpoint: String,
 }
 
@@ -79,7 +83,7 @@ fn sample(test_dir: &TestDir, name: &str, seed: u64, products: u64) -> String {
     test_dir.write(name, bytes).to_str().unwrap().to_owned()
 }
 
-/// Runs a command to its end, killed so often on the way at moments of its usual time.
+/// Starts a command `kills` times and kills it at a random moment of its usual time, then runs it to its end.
 fn killed(
     shop: &Shop,
     kills: u32,
@@ -95,7 +99,7 @@ fn killed(
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(shop.query(HALF), Vec::<String>::new());
+        assert_eq!(shop.query(HALF_WRITTEN), Vec::<String>::new());
     }
     run_output(command().output().unwrap())
 }
@@ -106,6 +110,7 @@ fn killed_loads_embeddings_and_archivings_end_like_undisturbed_ones() {
     let mut seed =
         std::env::var("HOST_TEST_SEED").map_or(u64::from(std::process::id()), |text| text.parse().unwrap());
     eprintln!("HOST_TEST_SEED={seed} {kills} kills a step");
+    // SplitMix64, so that the printed seed repeats the moments.
     let mut random = move |below: u64| {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

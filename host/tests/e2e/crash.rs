@@ -37,7 +37,7 @@ fn final_state(test_dir: &TestDir, stdout: &str) -> FinalState {
     }
 }
 
-/// The catalog's tables as text, by natural keys, since row numbers may differ.
+/// The tables of the relational catalog as text, with the source's ids instead of row numbers, which may differ.
 fn dump(database: &Path, job: &str) -> String {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut text = String::new();
@@ -107,10 +107,10 @@ fn killed_runs_end_like_an_undisturbed_one() {
         let test_dir = TestDir::new();
         let ended = loop {
             let mut child = test_dir.spawn(source);
-            // A last round must come to its end.
+            // After the last kill, the command must come to its end.
             if killed < kills {
                 let moment = Instant::now() + Duration::from_micros(random.below(usual.as_micros() as u64));
-                // One that ends before its moment is not waited for.
+                // If it ends before its moment, it is not killed.
                 while child.try_wait().unwrap().is_none() && Instant::now() < moment {
                     std::thread::sleep(Duration::from_micros(200));
                 }
@@ -145,7 +145,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
     assert!(kills < 50 || (killed_in_ingest > 0 && killed_in_indexing > 0), "the kills all hit one phase");
 }
 
-/// The database as a power cut would leave it that loses the journal, looked at by the host.
+/// What a command says of the database file without its journal, which is what a power cut leaves at worst.
 fn without_journal(test_dir: &TestDir, command: &[&str]) -> Value {
     let copy = TestDir::new();
     std::fs::copy(test_dir.path("data/host.db"), copy.write("host.db", "")).unwrap();
@@ -155,7 +155,7 @@ fn without_journal(test_dir: &TestDir, command: &[&str]) -> Value {
 }
 
 #[test]
-fn what_exit_0_says_is_in_the_file_alone() {
+fn what_a_command_did_before_exit_0_is_in_the_database_without_its_journal() {
     let test_dir = TestDir::new();
     test_dir.write("host.toml", "data_dir = \"data\"\n[catalog]\narchive_percent = 1\n");
     let export = |numbers: std::ops::RangeInclusive<u32>| {
@@ -169,7 +169,7 @@ fn what_exit_0_says_is_in_the_file_alone() {
     };
     export(1..=3);
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
-    // A process that has the file open keeps the end of a command from writing the journal back.
+    // While another process has the file open, SQLite does not write the journal back by itself when a command ends.
     let other = Connection::open(test_dir.path("data/host.db")).unwrap();
     other.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, u32>(0)).unwrap();
 
@@ -199,7 +199,7 @@ fn what_exit_0_says_is_in_the_file_alone() {
     host(&["jobs", "cancel", &cancelled]);
     assert_eq!(without_journal(&test_dir, &["jobs", "show"])["status"], "FAILED");
 
-    // A chunk that was spoiled becomes a dead letter, which is sent again.
+    // Chunks that are damaged become dead letters, which are sent again.
     let spoiled = ingest(&["--same-version", "write"]);
     for chunk in
         std::fs::read_dir(test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{spoiled}"))).unwrap()

@@ -1,4 +1,5 @@
-//! A chunk that no worker can handle, through the real binary: what is reported of it, and how it is written in the end.
+//! Dead letters: chunks that no worker could handle. What is reported of one, and how it is written once its cause is
+//! fixed.
 
 use crate::{
     aws::{Cloud, Shop, wait_for},
@@ -6,25 +7,30 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// Removes the chunk's object without the host; returns its bytes.
-fn lose(cloud: &Cloud, key: &str) -> Vec<u8> {
+/// Overwrites a chunk's object past host with other content; returns its former bytes.
+fn damage(cloud: &Cloud, key: &str) -> Vec<u8> {
     let bytes = cloud.object(key, None);
     cloud.object(key, Some(b"{\"_id\": \"not what was written\"}\n"));
     bytes
 }
 
+/// Items of a job in all, processed and failed.
 fn counts(job: &Value) -> [u64; 3] {
     ["total_items", "processed", "failed"].map(|key| job[key].as_u64().unwrap())
 }
 
-/// The text without what differs from run to run.
+/// The text with names in the place of digests, times, the job and the endpoint, which differ from run to run.
 fn neutral(text: &str, job: &str, endpoint: &str) -> String {
     let text = text.replace(job, "JOB").replace(endpoint, "ENDPOINT");
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "-:.".contains(character);
     let mut neutral = String::new();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len()).max(if is_part(first) { 1 } else { 0 });
+        let end = rest.find(|character| !is_part(character)).unwrap_or(rest.len()).max(if is_part(first) {
+            1
+        } else {
+            0
+        });
         let (word, remaining) = rest.split_at(if end == 0 { first.len_utf8() } else { end });
         let plain = word.trim_end_matches([':', '.']);
         if plain.starts_with("sha256:") {
@@ -49,9 +55,9 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     let (job, chunks) = (ingested.json()["job_id"].as_str().unwrap().to_owned(), &ingested.json()["chunks"]);
     assert!(chunks.as_u64().unwrap() > 3, "{chunks}");
     let key = format!("shopify/{}/bulk/{job}/chunk_0001.jsonl", shop.id);
-    let bytes = lose(&cloud, &key);
+    let bytes = damage(&cloud, &key);
 
-    // Its group continues: everything else is written.
+    // The chunks behind it in the queue go on: everything else is written.
     let mut worker = cloud.worker();
     let failed = cloud.ended(shop);
     let [total, processed, lost] = counts(&failed);
@@ -82,7 +88,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     }
     assert_eq!(dlq(&["redrive", "--code", "lost-input"]).stdout, "there are no such dead letters\n");
 
-    // Too early: it dies once more, and counts as failed once.
+    // Redriven before the cause is fixed, it becomes a dead letter again; its items still count as failed once.
     dlq(&["redrive", "--job", &job]);
     let again = cloud.until(|| {
         let listed = dlq(&["list", "--output", "json"]).json();
@@ -102,7 +108,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     assert_eq!(counts(&ended), [total, total, 0]);
     assert_eq!(ended["samples"]["failed"].as_array().unwrap().len(), 0);
     assert_eq!(dlq(&["list"]).stdout, "");
-    // The last message is removed after its job has ended.
+    // The worker acknowledges the last message shortly after the job has ended, so status is asked until it is gone.
     let nothing = "No job is open, nothing is stopped, no dead letters.\n";
     cloud.until(|| {
         Some(cloud.host(&["status"])).filter(|quiet| quiet.code == Some(0) && quiet.stdout == nothing)
@@ -114,7 +120,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
 }
 
 #[test]
-fn on_one_machine_too() {
+fn a_poison_chunk_in_a_data_directory_is_explained_and_redriven() {
     let test_dir = TestDir::new();
     let mut export = Vec::new();
     for number in 0..30 {
@@ -125,7 +131,7 @@ fn on_one_machine_too() {
         export.extend_from_slice(line.as_bytes());
     }
     let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
-    // Ingest first, so that a chunk can be spoiled before a worker writes it.
+    // Ingest alone first, so that a chunk can be damaged before a worker writes it.
     let chunked = |command: &str| {
         let mut command = test_dir.command(&[command, "--output", "json", "--shop", SHOP]);
         command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
@@ -136,11 +142,11 @@ fn on_one_machine_too() {
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
-    let goes_on = format!(
+    let warning = format!(
         "warning: no worker runs for job {job}: `host run --shop {SHOP} --target catalog --data-dir data` resumes the queued chunks; give it the \
          same `--plugin` options as before (shopify@"
     );
-    assert!(waiting.stderr.starts_with(&goes_on), "{waiting:?}");
+    assert!(waiting.stderr.starts_with(&warning), "{waiting:?}");
     let path = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0001.jsonl"));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, "spoiled\n").unwrap();
@@ -175,7 +181,7 @@ fn on_one_machine_too() {
         (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))
     );
     assert!(sent.stdout.contains("is quarantined again unless its object is restored first"), "{sent:?}");
-    // A worker without the job's validators would write what they refuse.
+    // The hint names the plug-ins, since a worker without the job's validators would write what they refuse.
     let plugins = "give it the same `--plugin` options as before (shopify@";
     assert!(sent.stdout.contains(plugins) && sent.stdout.contains("and validators"), "{sent:?}");
     let ended = work();
@@ -183,7 +189,7 @@ fn on_one_machine_too() {
     assert_eq!(test_dir.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
 }
 
-/// What a cancelled job still has in the queue is acknowledged, and makes no dead letters.
+/// Workers acknowledge the messages that a cancelled job still has in the queue.
 #[test]
 fn cancelling_a_job_makes_no_dead_letters() {
     let test_dir = TestDir::new();
@@ -211,7 +217,7 @@ fn cancelling_a_job_makes_no_dead_letters() {
 }
 
 #[test]
-fn in_aws_neither() {
+fn cancelling_a_job_in_aws_makes_no_dead_letters() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
     let ingested = run_output(cloud.export("ingest", shop).output().unwrap()).json();

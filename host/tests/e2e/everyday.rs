@@ -1,4 +1,4 @@
-//! What people stumble over: each is said, and nothing hangs.
+//! What people stumble over in everyday use: each mistake is explained, and nothing hangs.
 
 use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use serde_json::Value;
@@ -21,7 +21,7 @@ fn interrupted(test_dir: &TestDir) -> Value {
     test_dir.write("export.jsonl", export(6000, "Thing"));
     test_dir.write("host.toml", "[ingest]\nchunk_documents = 50\n");
     let child = test_dir.spawn("export.jsonl");
-    // A few chunks are published, their rows and messages too.
+    // Interrupt it once a few chunks (files of documents) are published.
     while !test_dir.path("data/chunks/shopify").exists() || test_dir.chunks().len() < 4 {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -72,12 +72,12 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
     said += &check(&test_dir, Some(("HOST_INGEST__LANES", "many")), &[]);
     said += &check(&test_dir, Some(("HOST_INGEST__LANE", "3")), &[]);
     insta::assert_snapshot!(said);
-    // Of a flag as well, before AWS is asked.
+    // A flag is checked, too, and before any request to AWS.
     let bootstrap = test_dir.host(&["aws", "bootstrap", "--env", "Dev_1", "--dry-run"]);
     assert_eq!(bootstrap.code, Some(2), "{bootstrap:?}");
     assert!(bootstrap.stderr.contains("`aws.env` is `Dev_1`"), "{bootstrap:?}");
-    for rust in ["usize", "u64", "NonZero", "struct", "enum", "sequence", "invalid type"] {
-        assert!(!said.contains(rust), "{rust}");
+    for rust_word in ["usize", "u64", "NonZero", "struct", "enum", "sequence", "invalid type"] {
+        assert!(!said.contains(rust_word), "{rust_word}");
     }
 }
 
@@ -139,7 +139,8 @@ fn a_cancelled_job_says_once_why() {
     assert_eq!(cancelled.stdout.matches("before the chunk was written").count(), 1, "{cancelled:?}");
 }
 
-/// The database without its journal is what a power cut leaves of it at worst. Another process keeps the journal from being closed.
+/// A power cut leaves, at worst, the database without its journal. While another process has the database open, SQLite
+/// does not write the journal back when a command ends.
 #[test]
 fn exit_0_is_durable_beside_another_process() {
     let test_dir = TestDir::new();
@@ -180,7 +181,7 @@ fn what_does_not_exist_is_no_empty_answer() {
         said += &format!("{}\n{}\n", arguments.join(" "), output.stderr);
     }
     insta::assert_snapshot!(said);
-    // An index that was emptied exists.
+    // An index whose only document was removed exists: it has 0 documents.
     test_dir.write("export.jsonl", export(1, "Mug").replace("ACTIVE", "DRAFT"));
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
     let count = test_dir.host(&["documents", "count", "--data-dir", "data"]);
@@ -198,7 +199,8 @@ fn a_run_without_a_source_says_that_it_works_the_queue() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
-/// Two builds of one plug-in: the second cannot be known to check what the first one's command checked.
+/// A worker started with another build of the plug-in may also have other validators than the command that made the
+/// job.
 #[test]
 fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
     let test_dir = TestDir::new();
@@ -217,7 +219,7 @@ fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
         while !said.contains("working the queues of all shops until Ctrl-C\n") {
             assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
         }
-        // Stopped before it writes, if possible: each of the two is to find the job.
+        // Killed before it writes, if possible, so that the second worker finds the job open, too.
         work.kill().unwrap();
         work.wait().unwrap();
         assert_eq!(said.contains("warning: the documents of job "), warns, "{said}");
@@ -240,7 +242,7 @@ fn watching_a_job_without_a_worker_ends() {
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
     assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");
 
-    // It follows a job that another process resumes.
+    // `jobs watch` follows a job that another process resumes.
     let mut resumed = test_dir.spawn("export.jsonl");
     let mut said = String::new();
     BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
@@ -273,15 +275,15 @@ fn a_changed_export_supersedes_the_interrupted_job() {
     assert_eq!((&old["status"], &old["sealed"]), (&"FAILED".into(), &false.into()), "{old}");
     let by = format!("superseded by job {}", view["job_id"].as_str().unwrap());
     assert!(old["error_message"].as_str().unwrap().starts_with(&by), "{old}");
-    // What it had published is before the new job's chunks, and is written and counted; but for a chunk that had its row and
-    // no message yet when the process died.
+    // The chunks that it had published come before the new job's, and are written and counted. One chunk may be
+    // missing, which had its row and no message yet when the process ended.
     let [chunks, written] = ["chunks", "completed_chunks"].map(|key| old[key].as_u64().unwrap());
     assert!(chunks > 0 && (written == chunks || written + 1 == chunks), "{old}");
     assert_eq!(old["processed"].as_u64().unwrap(), 50 * written, "{old}");
     let watch = test_dir.host(&["jobs", "watch", id, "--data-dir", "data"]);
     assert!(watch.code == Some(4) && watch.stdout.contains("  reason     superseded by job"), "{watch:?}");
 
-    // With the old export again it is a new job, since the old one has ended.
+    // The old export again makes a new job, since the old job has ended.
     test_dir.write("export.jsonl", export(6000, "Thing"));
     let again = test_dir.run("export.jsonl", &[]);
     assert_eq!((again.code, &again.json()["total_items"]), (Some(0), &Value::from(6000)), "{again:?}");
@@ -292,14 +294,14 @@ fn a_changed_export_supersedes_the_interrupted_job() {
 fn a_job_that_is_being_ingested_is_not_superseded() {
     let test_dir = TestDir::new();
     let left = interrupted(&test_dir);
-    // Another process ingests for the shop and index, as far as can be told.
+    // While the lock file is held, another process seems to ingest for the shop and index.
     let mut locks = std::fs::read_dir(test_dir.path("data/ingest")).unwrap();
     let lock = std::fs::File::open(locks.next().unwrap().unwrap().path()).unwrap();
     assert!(locks.next().is_none());
     lock.lock().unwrap();
     test_dir.write("export.jsonl", export(20, "Thing"));
     let mut waiting = test_dir.spawn("export.jsonl");
-    // Another index is not held up.
+    // A run into another index does not wait.
     assert_eq!(test_dir.run("export.jsonl", &["--index", "other"]).code, Some(0));
     assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
     assert_eq!(job(&test_dir, &left["job_id"])["error_message"], Value::Null);
@@ -309,7 +311,7 @@ fn a_job_that_is_being_ingested_is_not_superseded() {
 }
 
 #[test]
-fn a_data_directory_of_another_user_is_told_from_none() {
+fn a_data_directory_of_another_user_is_told_from_a_missing_one() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export(1, "Mug"));
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
@@ -317,7 +319,7 @@ fn a_data_directory_of_another_user_is_told_from_none() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
     command.args(["jobs", "list", "--data-dir"]).arg(&data).env_clear().current_dir("/");
     if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-        // Root may look everywhere, so another user looks.
+        // Root may read everything, so the command runs as the user `nobody`.
         command.uid(65534).gid(65534);
     } else {
         std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
@@ -334,7 +336,7 @@ fn a_data_directory_of_another_user_is_told_from_none() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_used_is_told_once() {
+fn a_cache_that_cannot_be_used_is_warned_of_once() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export(1, "Mug"));
     test_dir.write("cache", "a file where the folder should be");

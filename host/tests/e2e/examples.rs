@@ -1,4 +1,4 @@
-//! The examples of plug-ins through the whole pipeline, built as their authors build them.
+//! The example plug-ins in `examples/plugins`, built as their authors build them, in whole runs.
 
 use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output, shared_sample};
 use serde_json::{Value, json};
@@ -9,9 +9,11 @@ use std::{
     process::Command,
 };
 
-const IN: [&str; 7] = ["--shop", SHOP, "--data-dir", "data", "--output", "json", "--quiet"];
+/// Options of every run.
+const OPTIONS: [&str; 7] = ["--shop", SHOP, "--data-dir", "data", "--output", "json", "--quiet"];
 
-/// A copy of an example, kept from one run of the tests to the next, beside copies of what its links lead to.
+/// Copies an example to a folder that stays from one run of the tests to the next, since building it is slow. Beside it
+/// are links to the folders that the example's own links lead to.
 fn copy(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples").join(name);
@@ -48,11 +50,11 @@ fn run(test_dir: &TestDir, plugins: &[&Path]) -> RunOutput {
     for plugin in plugins {
         arguments.extend(["--plugin", plugin.to_str().unwrap()]);
     }
-    test_dir.host(&[&arguments[..], &IN].concat())
+    test_dir.host(&[&arguments[..], &OPTIONS].concat())
 }
 
 #[test]
-fn house_rules_lie_over_the_shopify_plugin() {
+fn the_house_rules_example_validates_documents_of_the_shopify_plugin() {
     let test_dir = TestDir::new();
     let at = "2026-01-01T00:00:00Z";
     let insecure = product(3, "Cup", at).into_iter().map(|line| line.replace("https://cdn", "http://cdn"));
@@ -77,7 +79,7 @@ fn house_rules_lie_over_the_shopify_plugin() {
     assert_eq!(test_dir.documents().len(), 2);
 }
 
-/// All objects with links in a response, however deep it wraps them.
+/// All records (objects with `_links`) in a response of WooCommerce, however deep its lists nest them.
 fn records(value: Value, found: &mut Vec<Value>) {
     match value {
         Value::Array(items) => items.into_iter().for_each(|item| records(item, found)),
@@ -123,7 +125,7 @@ mod needs_samples {
             "the examples' variations are of a product that is none of them"
         );
 
-        // With their product they are its variants.
+        // When they name a product that is there, they become its variants.
         let test_dir = TestDir::new();
         test_dir.write("export.jsonl", export.replace("/products/22", "/products/799"));
         let second = run(&test_dir, &[&plugin]);
@@ -132,7 +134,7 @@ mod needs_samples {
         let documents = test_dir.documents();
         let ids: Vec<_> = documents.iter().map(|document| document["_id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["794", "799"]);
-        // `date_modified_gmt` says UTC by its name alone.
+        // `date_modified_gmt` has no offset: only its name says that it is in UTC.
         assert_eq!(documents[0]["updated_at"], "2017-03-23T20:01:14Z");
         let prices = json!([{ "id": "732", "price": 9 }, { "id": "733", "price": 10 }]);
         for (variant, expected) in

@@ -1,4 +1,4 @@
-//! `host shop forget`: of one shop nothing is left, of another everything.
+//! `host shop forget` removes everything of one shop and nothing of another.
 
 use crate::{
     aws::{Cloud, block_on},
@@ -21,12 +21,13 @@ fn forget(test_dir: &TestDir, more: &[&str]) -> RunOutput {
     test_dir.host(&[&["shop", "forget", SHOP, "--data-dir", "data", "--output", "json"], more].concat())
 }
 
+/// What the command counts, in the order of `keys`.
 fn counts(object: &Value) -> Vec<u64> {
     let keys = ["documents", "messages", "objects", "products", "jobs", "settings"];
     keys.iter().map(|key| object[*key].as_u64().unwrap()).collect()
 }
 
-/// A shop in a catalog and in an index of its own on a server, and another one in the catalog and in the same index.
+/// Two shops, both in the relational catalog and in the same index on a Marqo server.
 #[test]
 fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
     let test_dir = TestDir::new();
@@ -53,7 +54,7 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
         }
     }
     let dry = forget(&test_dir, &["--dry-run"]);
-    // One chunk a lane, and a list of ids for each job.
+    // For each of the two jobs a list of ids, and a chunk for each lane that has products: one to three.
     let (objects, chunks) = (dry.json()["objects"].as_u64().unwrap(), test_dir.chunks().len());
     assert!((4..=6).contains(&objects), "{dry:?}");
     let all = vec![6, 0, objects, 6, 2, 0];
@@ -104,7 +105,7 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_said() {
+fn documents_that_cannot_be_counted_are_reported_with_the_reason() {
     let test_dir = TestDir::new();
     let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
     let server = StandIn::start(options).unwrap();
@@ -121,7 +122,7 @@ fn what_cannot_be_counted_is_said() {
         assert!(uncounted[0]["reason"].as_str().unwrap().contains(reason), "{uncounted}");
         assert!(dry.stderr.contains("are those that the ledger names"), "{dry:?}");
     };
-    // A job that is open, then a server that is gone.
+    // First a job is open, then the server is gone.
     export(&test_dir, 1..=4);
     let ingest =
         ["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--output", "json", "--plugin"];
@@ -182,7 +183,7 @@ fn a_shop_in_aws_is_forgotten() {
     let [leaves, stays] = &shops[..] else { panic!() };
     let queue = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
     assert!(cloud.export("ingest", leaves).status().unwrap().success());
-    let late = cloud.receive(queue);
+    let late_messages = cloud.receive(queue);
     cloud.aws.set_clock(3_600.0);
     for shop in &shops {
         assert!(cloud.export("run", shop).status().unwrap().success());
@@ -219,12 +220,12 @@ fn a_shop_in_aws_is_forgotten() {
     assert_eq!(settings, json!([stays.index]));
     assert_eq!(cloud.host(&["shop", "forget", &leaves.id, "--yes"]).code, Some(2));
 
-    // A message that was on its way is dropped, and makes no job.
+    // A message of the forgotten shop that arrives late_messages is dropped and creates no job.
     let client = cloud.clients().sqs;
     block_on(async {
         let queue = client.create_queue().queue_name(queue).attributes("FifoQueue".into(), "true");
         let url = queue.send().await.unwrap().queue_url.unwrap();
-        for (number, record) in late.iter().enumerate() {
+        for (number, record) in late_messages.iter().enumerate() {
             let message = client.send_message().queue_url(&url).message_group_id(leaves.id.as_str());
             let message = message.message_body(record["body"].as_str().unwrap());
             message.message_deduplication_id(number.to_string()).send().await.unwrap();

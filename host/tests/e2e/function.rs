@@ -1,5 +1,5 @@
-//! The package on a stand-in for the Lambda service, with the shop's queue as its event source, and what CloudWatch takes from
-//! the function's log.
+//! The Lambda package of host on a stand-in for AWS, with the shop's SQS queue as its event source, and the metrics
+//! that CloudWatch takes from the function's log.
 
 use crate::{
     aws::{Cloud, sample},
@@ -13,10 +13,10 @@ use xtask::lambda_package::LambdaPackage;
 const FUNCTION: &str = "dev-EcomIndexerFunction";
 const QUEUE: &str = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
 
-/// More documents than a histogram of the log holds values: each is a request.
+/// More than the 100 values that a log line of a histogram can hold: each document is a request of its own.
 const PRODUCTS: u64 = 150;
 
-/// Has a program of AWS's do something with the function; gives what it printed.
+/// Runs `function.py`, which uses AWS's Python library, on the function; returns what it printed.
 fn with_function(cloud: &Cloud, arguments: &[&str]) -> String {
     let mut command = Command::new(cloud.aws.python());
     command.args(["-c", include_str!("function.py"), cloud.aws.url(), FUNCTION]).args(arguments);
@@ -25,7 +25,7 @@ fn with_function(cloud: &Cloud, arguments: &[&str]) -> String {
     output.stdout
 }
 
-/// All that the host is told by its environment here, as a function's variables.
+/// The settings of this test's commands as JSON of environment variables for the function.
 fn variables(cloud: &Cloud) -> String {
     let command = cloud.command(&[]);
     let text = |text: &std::ffi::OsStr| text.to_str().unwrap().to_owned();
@@ -33,7 +33,7 @@ fn variables(cloud: &Cloud) -> String {
     let mut variables: Map<String, Value> =
         ours.map(|(name, value)| (text(name), text(value.unwrap()).into())).collect();
     variables.insert("HOST_TELEMETRY__EMF".to_owned(), "true".into());
-    // One chunk after the other, or the requests of a second are more than CloudWatch receives.
+    // One chunk after the other: otherwise a second has more requests than a log line can hold.
     variables.insert("HOST_WORKER__CONCURRENCY".to_owned(), "1".into());
     variables.insert("HOST_WORKER__LEASE_SECONDS".to_owned(), "60".into());
     Value::Object(variables).to_string()
@@ -72,17 +72,18 @@ fn the_lambda_service_runs_the_package_and_cloudwatch_takes_its_metrics() {
 
     let known: Vec<Metric> = serde_json::from_str(&with_function(&cloud, &["metrics"])).unwrap();
     // Each combination of dimensions is billed: they are few, and none of them grows with shops and jobs.
-    let few = ["class", "code", "disposition", "found", "operation", "outcome", "reason"];
+    let allowed = ["class", "code", "disposition", "found", "operation", "outcome", "reason"];
     let id = job["job_id"].as_str().unwrap();
     for metric in &known {
         assert_eq!(metric.namespace, "host");
         for (name, value) in &metric.dimensions {
-            assert!(few.contains(&name.as_str()), "{metric:?}");
+            assert!(allowed.contains(&name.as_str()), "{metric:?}");
             assert!(![id, &shop.id, &shop.index].contains(&value.as_str()), "{metric:?}");
         }
         let unit = if metric.name.ends_with("_seconds") { "Seconds" } else { "None" };
         assert_eq!(metric.unit, unit, "{metric:?}");
     }
+    // Sum and number of samples of a metric with this value of a dimension.
     let of = |name: &str, dimension: &str, value: &str| {
         let is_it = |metric: &&Metric| {
             metric.name == name && metric.dimensions.get(dimension).is_some_and(|found| found == value)
@@ -94,7 +95,7 @@ fn the_lambda_service_runs_the_package_and_cloudwatch_takes_its_metrics() {
     };
     assert_eq!(of("host_items_total", "class", "processed").0, PRODUCTS as f64, "{known:?}");
     assert_eq!(of("host_chunks_total", "outcome", "done").0, job["chunks"].as_f64().unwrap(), "{known:?}");
-    // No request is missing, although there were more in one invocation than a line can tell of.
+    // No request is missing, although one invocation had more requests than a log line can hold.
     let requests = cloud.marqo.requests();
     for (operation, name) in [(Operation::Add, "add"), (Operation::Delete, "delete")] {
         let asked = requests.iter().filter(|request| request.operation == operation).count();

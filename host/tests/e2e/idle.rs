@@ -1,4 +1,4 @@
-//! What `host work` costs of a core while no shop has work for it. Measured, not asserted.
+//! Measures the share of a processor core that `host work` takes while no shop has work for it. Nothing is asserted.
 
 use crate::{
     aws::{Cloud, Server, block_on, terminate},
@@ -8,26 +8,27 @@ use host_storage_aws::Names;
 use marqo_stand_in::Options;
 use std::{fs, process::Child, thread, time::Duration};
 
-/// Ticks of a second in `/proc`: Linux has 100 everywhere.
+/// Clock ticks per second in `/proc`; 100 on every Linux.
 const TICKS: f64 = 100.0;
 
 /// Processor time of a process, in seconds.
 fn cpu_seconds(process: &Child) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
-    // The name in parentheses may have spaces.
+    // Fields are counted from the end of the process's name in parentheses, since the name may have spaces.
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    // Fields 14 and 15 of the file: time in user mode and in the kernel.
     (ticks(11) + ticks(12)) / TICKS
 }
 
 /// Prints the share of a core that a worker takes, once it is past its start.
-fn measure(mut worker: Child, of: &str) {
+fn measure(mut worker: Child, setup: &str) {
     let seconds = setting("HOST_TEST_SECONDS", 120);
     thread::sleep(Duration::from_secs(seconds / 4));
     let before = cpu_seconds(&worker);
     thread::sleep(Duration::from_secs(seconds));
     let share = (cpu_seconds(&worker) - before) / seconds as f64;
-    println!("{of}, idle for {seconds} s: {:.2} % of a core", share * 100.0);
+    println!("{setup}, idle for {seconds} s: {:.2} % of a core", share * 100.0);
     terminate(&worker);
     worker.wait().unwrap();
 }
@@ -60,6 +61,7 @@ fn an_idle_worker_on_one_machine() {
         let mut info = database.prepare("SELECT name FROM pragma_table_info('job')").unwrap();
         info.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
+    // Copies the job's row for each shop.
     let values = columns.iter().map(|column| match column.as_str() {
         "id" => "id || '-' || number".to_owned(),
         "shop_id" => "'shop-' || number || '.myshopify.com'".to_owned(),

@@ -10,18 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Nothing here takes that long; what does has failed.
+/// Longest time that a process may take to end after an interrupt.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_interrupted_run_is_resumed_by_the_same_command() {
     let test_dir = TestDir::new();
-    let export: Vec<String> =
-        (1..3000).flat_map(|n| product(n, &format!("Thing {n}"), "2026-01-01T00:00:00Z")).collect();
+    let export: Vec<String> = (1..3000)
+        .flat_map(|number| product(number, &format!("Thing {number}"), "2026-01-01T00:00:00Z"))
+        .collect();
     test_dir.write("export.jsonl", lines(&export));
     test_dir.write("host.toml", "[ingest]\nchunk_documents = 50\n");
     let child = test_dir.spawn("export.jsonl");
-    // As soon as the first chunk is there: ingest and indexing are both under way.
+    // Interrupted when the first chunk is published: ingest and indexing are both under way.
     while !test_dir.path("data/chunks/shopify").exists() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -42,7 +43,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     );
 }
 
-/// Whether a thread that guests run on has been at work for a tenth of a second.
+/// Whether a thread that runs plug-ins has used a tenth of a second of processor time.
 fn is_at_work(process: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let busy = |stat: &str| {
@@ -76,7 +77,8 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
     assert_eq!(run_output(child.wait_with_output().unwrap()).code, Some(130));
 }
 
-/// A server that cannot be reached is shown with the job from the first failed attempt on, and an interrupt does not wait for it.
+/// A server that cannot be reached is shown with the job from the first failed attempt on, and an interrupt does not
+/// wait for it.
 #[test]
 fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
     let test_dir = TestDir::new();
@@ -104,7 +106,7 @@ fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
     assert_eq!((&left["shop_id"], &left["completed_chunks"]), (&SHOP.into(), &0.into()));
 }
 
-/// Whether a child is only waited for.
+/// Whether a child has ended and its parent has not yet asked for its exit code (a zombie).
 fn child_has_ended(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z') || rest.is_empty())

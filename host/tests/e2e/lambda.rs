@@ -1,4 +1,6 @@
-//! `host lambda` on a runtime API of our own, which decides about deadlines and when the process is killed.
+//! `host lambda` on the test's own imitation of the Lambda runtime API, so that the test chooses deadlines and when the
+//! function is killed. Chunks are files of documents; those of one lane are written in order, and a lane is a message
+//! group in SQS.
 
 use crate::{
     aws::{Cloud, Shop, block_on},
@@ -20,8 +22,8 @@ use std::{
 struct Runtime {
     listener: TcpListener,
     function: Child,
-    /// The function's open question for the next event.
-    asking: Option<TcpStream>,
+    /// The function's open request for the next event, if it waits for one.
+    next_request: Option<TcpStream>,
 }
 
 /// One request of the function: its path and body.
@@ -57,6 +59,7 @@ fn request(stream: &TcpStream) -> (String, String) {
     (path, String::from_utf8(body).unwrap())
 }
 
+/// Answers an HTTP request.
 fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: &str) {
     let length = body.len();
     write!(
@@ -82,17 +85,18 @@ impl Runtime {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
             .stderr(Stdio::null());
         let function = command.spawn().unwrap();
-        Self { listener, function, asking: None }
+        Self { listener, function, next_request: None }
     }
 
-    /// Waits until the function asks for the next event; gives what it answered before that, if it did, an error as well.
+    /// Waits until the function asks for the next event; returns the response or error that it sent before that, if
+    /// any.
     fn ready(&mut self) -> Option<Value> {
         let mut answered = None;
         loop {
             let (stream, _) = self.listener.accept().unwrap();
             let (path, body) = request(&stream);
             if path.ends_with("/invocation/next") {
-                self.asking = Some(stream);
+                self.next_request = Some(stream);
                 return answered;
             }
             assert!(path.ends_with("/response") || path.ends_with("/error"), "{path}: {body}");
@@ -101,6 +105,7 @@ impl Runtime {
         }
     }
 
+    /// Hands an event to the function, which has `time` until its deadline.
     fn give(&mut self, event: &Value, time: Duration) {
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
         let headers = format!(
@@ -108,10 +113,10 @@ impl Runtime {
              Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-central-1:123456789012:function:f\r\n",
             deadline.as_millis()
         );
-        answer(&self.asking.take().unwrap(), "200 OK", &headers, &event.to_string());
+        answer(&self.next_request.take().unwrap(), "200 OK", &headers, &event.to_string());
     }
 
-    /// Invokes the function; gives the ids of the messages that come again.
+    /// Invokes the function; returns the ids of the messages that it wants delivered again.
     fn invoke(&mut self, event: &Value, time: Duration) -> Vec<String> {
         self.give(event, time);
         let answered = self.ready().unwrap();
@@ -133,16 +138,19 @@ impl Drop for Runtime {
 const QUEUE: &str = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the Lambda service has received from the queue and hands to the function.
+/// Messages that the test, in the role of the Lambda service, has received from the queue, and the event made of them.
 struct Batch {
     event: Value,
     messages: Vec<Message>,
 }
 
+/// A message about a chunk.
 struct Message {
     id: String,
     lane: u64,
+    /// Number of the chunk in its job.
     seq: u64,
+    /// Key of the chunk's object in S3.
     key: String,
 }
 
@@ -161,16 +169,21 @@ impl Batch {
         Self { messages: records.iter().map(message).collect(), event: json!({"Records": records}) }
     }
 
-    /// Ids of the messages that this is true of, as [`Runtime::invoke`] gives them.
-    fn ids(&self, of: impl Fn(&Message) -> bool) -> Vec<String> {
-        let mut ids: Vec<String> =
-            self.messages.iter().filter(|message| of(message)).map(|message| message.id.clone()).collect();
+    /// Sorted ids of the messages for which `is_meant` holds, as [`Runtime::invoke`] returns them.
+    fn ids(&self, is_meant: impl Fn(&Message) -> bool) -> Vec<String> {
+        let mut ids: Vec<String> = self
+            .messages
+            .iter()
+            .filter(|message| is_meant(message))
+            .map(|message| message.id.clone())
+            .collect();
         ids.sort_unstable();
         ids
     }
 }
 
-/// A shop whose chunks are published; the search server takes so long for each request that adds documents.
+/// A shop whose chunks are published, and their job; the search server takes `latency` for each request that adds
+/// documents.
 fn published(latency: Duration) -> (Cloud, Shop, String) {
     let (cloud, mut shops) = Cloud::with(1, Options { latency, ..Options::default() });
     let shop = shops.remove(0);
@@ -181,12 +194,12 @@ fn published(latency: Duration) -> (Cloud, Shop, String) {
     (cloud, shop, job["job_id"].as_str().unwrap().to_owned())
 }
 
-/// The key of a chunk's row in the table.
+/// The key of a chunk's row in the table of jobs.
 fn row(job: &str, seq: u64) -> Key {
     Key::new(format!("JOB#{job}"), format!("CHUNK#{seq:08}"))
 }
 
-/// When the documents of each message's chunk were first and last written.
+/// For each chunk of the batch that was written: the numbers of the first and last write of its documents.
 fn written(cloud: &Cloud, shop: &Shop, batch: &Batch) -> HashMap<u64, (u64, u64)> {
     let history = cloud.marqo.history(&shop.index);
     let s3 = cloud.clients().s3;
@@ -215,7 +228,7 @@ fn written(cloud: &Cloud, shop: &Shop, batch: &Batch) -> HashMap<u64, (u64, u64)
 fn finish(cloud: &Cloud, runtime: &mut Runtime) {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(120) {
-        // Whatever is hidden comes at once, since the test waits for nothing.
+        // The test has moved the queue's clock, so that no message is hidden any more.
         let batch = Batch::receive(cloud);
         if batch.messages.is_empty() {
             return;
@@ -226,14 +239,14 @@ fn finish(cloud: &Cloud, runtime: &mut Runtime) {
 }
 
 #[test]
-fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
+fn without_time_no_chunk_is_begun_and_begun_ones_are_requeued() {
     let (cloud, shop, job) = published(Duration::from_secs(3));
     let started = Instant::now();
     let mut runtime = Runtime::start(&cloud);
     assert_eq!(runtime.ready(), None);
     eprintln!("from the start of the process until it asks for the first event: {:?}", started.elapsed());
 
-    // Less time than the reserve: nothing is begun.
+    // Less time is left than `aws.lambda_reserve_seconds`: no chunk is begun.
     let before = cloud.marqo.requests().len();
     let batch = Batch::receive(&cloud);
     assert!(batch.messages.len() >= 2, "{}", batch.event);
@@ -250,7 +263,7 @@ fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
         "{message}"
     );
     assert_eq!(cloud.marqo.requests().len(), before);
-    // It would be invoked many times a second if the messages were released.
+    // The messages stay hidden: if they were visible at once, the function would be invoked many times a second.
     assert!(Batch::receive(&cloud).messages.is_empty());
     cloud.aws.set_clock(HOUR.as_secs_f64());
 
@@ -269,7 +282,7 @@ fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
         assert_eq!(row.number("attempts"), Some(0), "an attempt was burnt: {row:?}");
     }
 
-    // It would be invoked without end if the messages were there at once. The next invocation has time.
+    // Again the messages stay hidden. Later, an invocation with enough time finishes the job.
     assert!(Batch::receive(&cloud).messages.is_empty());
     cloud.aws.set_clock(2.0 * HOUR.as_secs_f64());
     finish(&cloud, &mut runtime);
@@ -300,7 +313,7 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
     assert!(!after.contains_key(&held.seq), "{after:?}");
     assert!(others.iter().any(|message| after.contains_key(&message.seq)), "{after:?}");
 
-    // It has died; the message was to be hidden until its lease ends.
+    // That worker has died: its lease ends, and the message becomes visible again.
     claim("RUNNING", 0);
     cloud.aws.set_clock(2.0 * HOUR.as_secs_f64());
     finish(&cloud, &mut runtime);
@@ -315,13 +328,13 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
 }
 
 #[test]
-fn what_a_timeout_leaves_behind_is_finished_by_the_next_invocation() {
+fn what_a_killed_function_leaves_is_finished_by_the_next_invocation() {
     let (cloud, shop, _) = published(Duration::from_millis(400));
     let mut runtime = Runtime::start(&cloud);
     runtime.ready();
     let batch = Batch::receive(&cloud);
     runtime.give(&batch.event, HOUR);
-    // Killed when the server has taken some documents and is busy with others.
+    // The function is killed when the server has taken some documents and is busy with others.
     let started = Instant::now();
     while cloud.marqo.documents(&shop.index).is_empty() {
         assert!(started.elapsed() < Duration::from_secs(60), "nothing is written");
@@ -330,7 +343,7 @@ fn what_a_timeout_leaves_behind_is_finished_by_the_next_invocation() {
     drop(runtime);
     let seen = cloud.marqo.documents(&shop.index).len();
 
-    // Messages are hidden for 16 minutes, rows for three seconds.
+    // Messages are hidden for 16 minutes; the lease of a chunk is three seconds (`HOST_WORKER__LEASE_SECONDS`).
     cloud.aws.set_clock(1000.0);
     thread::sleep(Duration::from_secs(3));
     let mut runtime = Runtime::start(&cloud);
@@ -342,7 +355,7 @@ fn what_a_timeout_leaves_behind_is_finished_by_the_next_invocation() {
     assert!(seen < all, "the function was killed too late: {seen} of {all}");
 }
 
-/// A message that the host did not send: its body, and its group.
+/// Sends a message that is not host's, in a message group.
 fn send(cloud: &Cloud, body: &str, group: &str) {
     let client = cloud.clients().sqs;
     block_on(async {
@@ -353,7 +366,7 @@ fn send(cloud: &Cloud, body: &str, group: &str) {
 }
 
 #[test]
-fn the_message_of_another_program_is_worked_and_what_cannot_be_read_is_left() {
+fn a_message_of_another_program_is_worked_and_an_unreadable_one_is_delivered_again() {
     let (cloud, shop, _) = published(Duration::ZERO);
     let mut runtime = Runtime::start(&cloud);
     runtime.ready();
@@ -362,7 +375,7 @@ fn the_message_of_another_program_is_worked_and_what_cannot_be_read_is_left() {
 
     let key = format!("shopify/{}/bulk/theirs/chunk_0000.jsonl", shop.id);
     cloud.object(&key, Some(b"{\"_id\":\"t1\",\"title\":\"a\"}\n{\"_id\":\"t2\",\"title\":\"b\"}\n"));
-    let theirs = json!({
+    let of_other_program = json!({
         "job_id": "theirs",
         "shop_id": shop.id,
         "index_name": shop.index,
@@ -370,7 +383,7 @@ fn the_message_of_another_program_is_worked_and_what_cannot_be_read_is_left() {
         "s3_bucket": cloud.bucket(),
         "s3_key": key,
     });
-    send(&cloud, &theirs.to_string(), &shop.id);
+    send(&cloud, &of_other_program.to_string(), &shop.id);
     send(&cloud, "not for us", "others");
     let records = cloud.receive(QUEUE);
     assert_eq!(records.len(), 2);

@@ -1,4 +1,5 @@
-//! The real binary, used as its users use it: started in an empty folder, its exit code, stdout and stderr read.
+//! Tests of the real binary, used as its users use it: started in an empty folder, its exit code, stdout and stderr
+//! read. Marqo and AWS are stand-ins: local servers that answer as the real ones do, and fail on request.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 

@@ -1,4 +1,5 @@
-//! Marqo as the target, through the real binary: what a server answers, and the outcome of the documents.
+//! Syncs into a Marqo index: what the server answers, and what becomes of the documents. `StandIn` is a local server
+//! that answers as Marqo does and fails on request.
 
 use crate::support::{RunOutput, SHOP, TestDir, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
@@ -9,7 +10,7 @@ use xtask::sample::{SampleOptions, Shape};
 const INDEX: &str = "shop";
 const PRODUCTS: u64 = 12;
 
-/// A shop whose products go to a server.
+/// A shop whose products go to a stand-in for a Marqo server.
 struct Shop {
     test_dir: TestDir,
     source: String,
@@ -32,6 +33,7 @@ impl Shop {
         Self { test_dir, source }
     }
 
+    /// `host settings put` for the index.
     fn put(&self, flags: &[&str]) {
         let output = self.test_dir.host(&[&["settings", "put", INDEX, "--data-dir", "data"], flags].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
@@ -62,7 +64,7 @@ fn server(version: Version) -> StandIn {
     StandIn::start(Options { version, indexes: vec![INDEX.to_owned()], ..Options::default() }).unwrap()
 }
 
-/// The classes of a run's items, in the order of the output's keys.
+/// How many items a run had, and how many of them were processed, unchanged, failed and deleted.
 fn counts(output: &RunOutput) -> [u64; 5] {
     let json = output.json();
     ["total_items", "processed", "unchanged", "failed", "deleted"].map(|key| json[key].as_u64().unwrap())
@@ -139,22 +141,23 @@ fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
     }
 }
 
-/// Runs until the target is fixed: nothing is counted before, everything after.
-fn stops_until_fixed(shop: &Shop, words: &[&str], fix: impl FnOnce()) {
+/// A run stops and says all of `causes`, and counts nothing. After `fix`, the next run counts
+/// everything.
+fn stops_until_fixed(shop: &Shop, causes: &[&str], fix: impl FnOnce()) {
     let output = shop.run(&[]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    for words in words {
-        assert!(output.stderr.contains(words), "{words}: {output:?}");
+    for cause in causes {
+        assert!(output.stderr.contains(cause), "{cause}: {output:?}");
     }
     let job = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     assert_eq!(job.json()["processed"], 0, "{job:?}");
-    // A later reader sees the same in the job, in both its faces.
+    // `jobs show` says the same, as JSON and as text.
     let last_error = job.json()["last_error"].to_string();
     let text = shop.test_dir.host(&["jobs", "show", "--data-dir", "data"]).stdout;
     let line =
         text.lines().find(|line| line.starts_with("  last error 20")).unwrap_or_else(|| panic!("{text}"));
-    for words in words {
-        assert!(last_error.contains(words) && line.contains(words), "{words}: {last_error}\n{text}");
+    for cause in causes {
+        assert!(last_error.contains(cause) && line.contains(cause), "{cause}: {last_error}\n{text}");
     }
     fix();
     let output = shop.run(&[]);
@@ -174,7 +177,7 @@ fn a_server_that_cannot_be_reached_is_waited_for_and_then_named() {
     });
 }
 
-/// What is wrong before anything is read: nothing is begun, and the next run needs no clearing up.
+/// The run ends before it reads the export or creates a job, so the next run can begin at once.
 #[test]
 fn an_index_that_cannot_be_written_is_told_before_the_export_is_read() {
     let server = server(Version::V2_25);
@@ -236,7 +239,7 @@ fn a_server_that_is_down_is_told_at_once() {
 }
 
 #[test]
-fn a_job_that_cannot_go_on_can_be_given_up() {
+fn a_job_that_blocks_its_shop_can_be_cancelled() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     shop.put(&["--endpoint", server.url()]);
     server.set_faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add)]);
@@ -244,7 +247,7 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     let job = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     let id = job["job_id"].as_str().unwrap();
 
-    // Its chunk is before those of any later run of the shop, which is said with the way out.
+    // Its chunk is before those of any later run of the shop, whose error names the command that cancels the job.
     let output = shop.test_dir.run(&shop.source, &["--index", "other"]);
     assert_eq!(output.code, Some(1), "{output:?}");
     for words in [
@@ -316,7 +319,7 @@ fn an_update_of_a_field_with_vectors_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_full_server_is_no_fault_of_the_document() {
+fn a_full_server_stops_the_run_and_fails_no_document() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     shop.put(&["--endpoint", server.url()]);
     server.set_faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add)]);
@@ -378,12 +381,12 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
         (&documents["1"].read_back["title"], &documents["1"].read_back["vendor"]),
         (&"New mug".into(), &"Acme".into())
     );
-    // Once more: the one is as it should be, the other still is not there.
+    // The same update again: document 1 is unchanged, document 2 still is not in the index.
     let output = shop.run(&["--operation", "update"]);
     assert_eq!(counts(&output)[2], 1, "{output:?}");
 }
 
-/// An address without a server.
+/// An address at which no server listens.
 fn unused_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -1,9 +1,11 @@
-//! Metrics where the settings send them.
+//! Metrics go where the settings send them: to a Prometheus file, or to CloudWatch as log lines in the embedded metric
+//! format.
 
 use crate::support::{TestDir, run_output};
 use marqo_stand_in::{Fault, FaultRule, Options, StandIn};
 use serde_json::Value;
 
+/// An export with one product and a line that is skipped.
 const EXPORT: &str = r#"{"id":"gid://shopify/Product/1","title":"Mug","updatedAt":"2026-01-01T00:00:00Z"}
 not a line
 "#;
@@ -40,13 +42,13 @@ fn cloudwatch_finds_its_lines_on_stderr() {
         output.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let processed = lines.iter().find(|line| line["class"] == "processed");
     assert_eq!(processed.map(|line| &line["host_items_total"]), Some(&Value::from(1)), "{lines:?}");
-    // Each combination of dimensions is billed: nothing of the shop or the job is among them.
+    // CloudWatch bills each combination of dimensions, so none of them names the shop or the job.
     for line in &lines {
         assert!(!line.to_string().contains("tests.myshopify.com"), "{line}");
     }
 }
 
-/// An alarm of CloudWatch watches this name.
+/// Partial documents lack vectors that they should have. CloudWatch alarms that exist already watch these two names.
 #[test]
 fn cloudwatch_counts_partial_documents_under_their_alarm_names() {
     let (test_dir, server) = (
@@ -70,7 +72,7 @@ fn cloudwatch_counts_partial_documents_under_their_alarm_names() {
 }
 
 #[test]
-fn both_at_once_is_a_wrong_setting() {
+fn prometheus_and_cloudwatch_at_once_are_refused() {
     let test_dir = TestDir::new();
     let source = test_dir.write("export.jsonl", EXPORT);
     let mut command = test_dir.run_command(source.to_str().unwrap(), &[]);

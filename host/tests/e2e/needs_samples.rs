@@ -1,4 +1,4 @@
-//! Real exports, where there are any beside the repository.
+//! Runs of real exports, which are not part of the repository; a variable names their folder ([`shared_sample`]).
 
 use crate::support::{TestDir, shared_sample};
 use serde_json::Value;
@@ -29,9 +29,9 @@ fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
     let mut root: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
     root["title"] = "Renamed".into();
     root["updatedAt"] = "2020-01-01T00:00:00Z".into();
-    let moved_back: Vec<String> =
+    let older: Vec<String> =
         std::iter::once(root.to_string()).chain(export.lines().skip(1).map(str::to_owned)).collect();
-    test_dir.write("export.jsonl", crate::support::lines(&moved_back));
+    test_dir.write("export.jsonl", crate::support::lines(&older));
     let conflict = test_dir.run("export.jsonl", &[]);
     assert_eq!(
         (conflict.code, &conflict.json()["conflict"], &conflict.json()["unchanged"]),
@@ -42,7 +42,7 @@ fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
 #[test]
 #[ignore = "needs exports of real shops"]
 fn a_bad_line_is_counted_and_explained() {
-    let (_place, output) = run("fixture_neanelu_basic-products_with_bad_line.jsonl");
+    let (_test_dir, output) = run("fixture_neanelu_basic-products_with_bad_line.jsonl");
     let view = output.json();
     assert_eq!(
         (output.code, &view["processed"], &view["skipped"]),
@@ -74,7 +74,7 @@ fn every_other_sample_runs() {
         ("neanelu_agrosel_4lines.raw.jsonl", 2, 0),
         ("shopifydev_guide_example.jsonl", 5, 0),
     ] {
-        let (_place, output) = run(name);
+        let (_test_dir, output) = run(name);
         let view = output.json();
         assert_eq!(
             (output.code, &view["processed"], &view["skipped"]),

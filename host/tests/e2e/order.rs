@@ -1,4 +1,5 @@
-//! The order of an export's lines does not matter, nor how they are spelled, nor where they end.
+//! An export gives the same documents whatever the order of its lines and the JSON escapes in them, and one that is cut
+//! off keeps its complete products.
 
 use crate::support::{TestDir, lines, product, shared_sample};
 use proptest::{prelude::*, test_runner::Config};
@@ -15,7 +16,7 @@ fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
     test_dir.documents()
 }
 
-/// The documents as they are in the chunks, by id: to the byte.
+/// The lines of the chunks (files of documents that a run makes), by document id.
 fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export);
@@ -25,7 +26,7 @@ fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
     for (_, bytes) in test_dir.chunks() {
         for line in std::str::from_utf8(&bytes).unwrap().lines() {
             let document: Value = serde_json::from_str(line).unwrap();
-            // Of lines in another order or spelling the digest is another one.
+            // `_mq_source` is a digest of what the product is made of, its lines as they are among it, so it differs.
             let source = format!(",\"_mq_source\":{}", document["_mq_source"]);
             assert!(line.contains(&source));
             found.insert(document["_id"].as_str().unwrap().to_owned(), line.replace(&source, ""));
@@ -39,26 +40,26 @@ fn parent(line: &str) -> String {
     value["__parentId"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Any interleaving that keeps each parent's children in their order.
+/// Mixes the lines of an export as `choices` say, with the children of each parent in their order.
 fn interleave(export: &[String], choices: &[usize]) -> Vec<String> {
     let mut queues: Vec<(String, Vec<String>)> = Vec::new();
     for line in export.iter().rev() {
-        let of = parent(line);
-        match queues.iter_mut().find(|(parent, _)| *parent == of) {
+        let its_parent = parent(line);
+        match queues.iter_mut().find(|(parent, _)| *parent == its_parent) {
             Some((_, queue)) => queue.push(line.clone()),
-            None => queues.push((of, vec![line.clone()])),
+            None => queues.push((its_parent, vec![line.clone()])),
         }
     }
-    let mut out = Vec::new();
+    let mut mixed = Vec::new();
     let mut choices = choices.iter().cycle();
     while !queues.is_empty() {
         let choice = choices.next().unwrap() % queues.len();
-        out.push(queues[choice].1.pop().unwrap());
+        mixed.push(queues[choice].1.pop().unwrap());
         if queues[choice].1.is_empty() {
             queues.remove(choice);
         }
     }
-    out
+    mixed
 }
 
 fn three_products() -> Vec<String> {
@@ -76,7 +77,7 @@ proptest! {
 }
 
 #[test]
-fn a_reversed_export_differs_at_most_in_the_order_of_images() {
+fn a_reversed_export_gives_the_same_documents() {
     let mut export = three_products();
     let expected = documents(lines(&export));
     export.reverse();
@@ -84,7 +85,7 @@ fn a_reversed_export_differs_at_most_in_the_order_of_images() {
 }
 
 #[test]
-fn spelling_does_not_matter() {
+fn json_escapes_do_not_matter() {
     let export = lines(&three_products());
     let escaped = export.replace('/', "\\/").replace('<', "\\u003c").replace('>', "\\u003e");
     assert_eq!(chunk_lines(escaped), chunk_lines(export));
@@ -95,7 +96,7 @@ fn a_file_cut_anywhere_keeps_its_complete_products() {
     let export = lines(&three_products());
     let complete = chunk_lines(&export);
     let last = export.len() - lines(&product(3, "Thing 3", AT)).len();
-    // The reader's own tests cut at every byte; here the whole program, at a few.
+    // The tests of the reader cut at every byte; this one tests the whole program at a few places.
     for cut in (last + 1..export.len()).step_by(97) {
         let documents = chunk_lines(&export.as_bytes()[..cut]);
         for id in ["1", "2"] {

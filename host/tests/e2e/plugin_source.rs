@@ -14,7 +14,7 @@ use std::{fs, path::PathBuf, sync::LazyLock};
 
 static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
-/// The evil plug-in, and another component that does the same.
+/// The evil plug-in (a guest of the tests), and a component with another digest that does the same.
 fn versions() -> (Vec<u8>, Vec<u8>) {
     let old = fs::read(&*EVIL).unwrap();
     let new = [old.as_slice(), b"\x00\x03\x01xy"].concat();
@@ -40,7 +40,7 @@ fn used(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
     output.json()["plugin"]["digest"].as_str().unwrap().to_owned()
 }
 
-/// What is said of a plug-in that is refused; nothing may be written.
+/// stderr of a run whose plug-in is refused. The run must not write anything.
 #[track_caller]
 fn refused(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
     let output = run(test_dir, plugin, more);
@@ -49,7 +49,7 @@ fn refused(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
     output.stderr
 }
 
-/// Digests and ports change with every compiler and run.
+/// The text without digests and ports, which change with the compiler and from run to run.
 fn steady(said: &str, registry: Option<&Registry>) -> String {
     let mut said = said.to_owned();
     if let Some(registry) = registry {
@@ -60,7 +60,8 @@ fn steady(said: &str, registry: Option<&Registry>) -> String {
         let at = word.find("sha256:").or(word.find("sha256-"));
         words.push(match at {
             Some(at) => {
-                let rest = word[at + 7..].trim_start_matches(|c: char| c.is_ascii_hexdigit());
+                // 7 bytes: `sha256:` or `sha256-`.
+                let rest = word[at + 7..].trim_start_matches(|character: char| character.is_ascii_hexdigit());
                 format!("{}DIGEST{rest}", &word[..at])
             }
             None => word.to_owned(),
@@ -98,11 +99,12 @@ fn a_lock_holds_a_file_to_its_digest() {
     assert!(damaged.code == Some(2) && damaged.stderr.contains("plugin.lock cannot be used"), "{damaged:?}");
 }
 
-/// A key pair; its public half as a file.
+/// A key pair, whose public key is written to the file `name` in PEM.
 fn key_pair(test_dir: &TestDir, name: &str) -> EcdsaKeyPair {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    // The DER of a public key on the curve P-256, up to the key itself.
     let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
     let mut der = hex::decode(prefix).unwrap();
     der.extend_from_slice(pair.public_key().as_ref());
@@ -132,7 +134,7 @@ fn an_unsigned_or_forged_file_is_refused() {
 
     test_dir.write("evil.wasm.sig", sign(&mine, &old) + "\n");
     assert_eq!(used(&test_dir, "evil.wasm", &wanted), digest(&old));
-    // As `cosign sign-blob --bundle` of cosign 3 makes it.
+    // A bundle, as `cosign sign-blob --bundle` of cosign 3 writes it.
     fs::remove_file(test_dir.path("evil.wasm.sig")).unwrap();
     let hash = ring::digest::digest(&ring::digest::SHA256, &old);
     let bundle = json!({
@@ -202,7 +204,7 @@ fn nothing_but_a_component_is_locked() {
 }
 
 #[test]
-fn paths_in_a_file_are_seen_from_its_folder() {
+fn paths_in_a_settings_file_are_relative_to_its_folder() {
     let (test_dir, (old, new)) = (test_dir(), versions());
     fs::create_dir(test_dir.path("etc")).unwrap();
     let key = key_pair(&test_dir, "etc/mine.pub");
@@ -224,7 +226,7 @@ fn paths_in_a_file_are_seen_from_its_folder() {
     for made in ["etc/data/host.db", "etc/metrics.prom", "etc/plugin.lock"] {
         assert!(test_dir.path(made).exists(), "{made}");
     }
-    // The lock means the same file from everywhere.
+    // The lock names the plug-in relative to its own folder, so that it means the same file from every working folder.
     let lock = fs::read_to_string(test_dir.path("etc/plugin.lock")).unwrap();
     assert!(lock.contains("source = \"evil.wasm\""), "{lock}");
     let mut inside = test_dir.command(&["run", "../export.jsonl", "--shop", SHOP]);
@@ -234,7 +236,7 @@ fn paths_in_a_file_are_seen_from_its_folder() {
     test_dir.write("etc/evil.wasm.sig", sign(&key, &new));
     let changed = run(&[]);
     assert!(changed.code == Some(2) && changed.stderr.contains("has the digest"), "{changed:?}");
-    // Those of flags are seen from where they are typed.
+    // Paths of flags are relative to the working folder.
     assert_eq!(run(&["--require-signature", "mine.pub"]).code, Some(2));
     assert_eq!(run(&["--data-dir", "data", "--plugin", "evil.wasm"]).code, Some(2));
 }
@@ -276,7 +278,7 @@ fn a_registry_gives_what_a_tag_or_digest_names() {
     let inspected = test_dir.host(&["plugin", "run", &name, "export.jsonl"]);
     assert_eq!(inspected.code, Some(0), "{inspected:?}");
 
-    // A lock holds a tag to what it meant.
+    // With a lock, a tag keeps meaning the plug-in that it meant, even when it is moved.
     assert_eq!(test_dir.host(&["plugin", "lock", &name]).code, Some(0));
     registry.push("shop/evil", "1", "application/wasm", &new);
     assert_eq!(used(&test_dir, &name, &[]), digest(&old));
@@ -285,7 +287,7 @@ fn a_registry_gives_what_a_tag_or_digest_names() {
     let pinned = format!("oci://{}/shop/evil@{first}", registry.host);
     assert_eq!(used(&test_dir, &pinned, &[]), digest(&old));
 
-    // What is on disk needs no registry.
+    // A plug-in in the cache needs no registry.
     assert_eq!(test_dir.host(&["plugin", "lock", &name]).code, Some(0));
     assert!(!registry.requests().is_empty());
     registry.stop();
@@ -296,7 +298,7 @@ fn a_registry_gives_what_a_tag_or_digest_names() {
 fn a_registry_that_lies_or_fails_is_refused() {
     let test_dir = test_dir();
     let (old, new) = versions();
-    // What other tests have pulled is kept.
+    // A component that no other test has pulled, since all share a cache.
     let old = [old.as_slice(), b"\x00\x06\x04lies!"].concat();
     let registry = Registry::start(Rules::default());
     registry.push("evil", "image", "application/vnd.oci.image.layer.v1.tar+gzip", &old);
@@ -337,7 +339,7 @@ fn a_signature_in_a_registry_is_of_the_manifest() {
     let mut said = refused(&test_dir, &name, &wanted);
     registry.sign("evil", &manifest, &payload(&manifest), &sign(&theirs, payload(&manifest).as_bytes()));
     said += &refused(&test_dir, &name, &wanted);
-    // A signature of another version does not do for this one.
+    // A valid signature of another version is refused for this one.
     registry.sign("evil", &manifest, &payload(&other), &sign(&mine, payload(&other).as_bytes()));
     refused(&test_dir, &name, &wanted);
     insta::assert_snapshot!(steady(&said, Some(&registry)));

@@ -1,4 +1,6 @@
-//! What a plug-in trapped on or refused is kept and fed again; a plug-in that keeps failing is stopped.
+//! Products that a plug-in trapped on or refused are kept in the job's quarantine, and `host plugin replay` feeds them
+//! to a fixed plug-in. A plug-in that keeps failing is stopped. The evil plug-in is a guest of the tests that does what
+//! its configuration `do` tells.
 
 use crate::support::{RunOutput, SHOP, TestDir, guest, run_output};
 use serde_json::{Value, json};
@@ -10,22 +12,23 @@ use std::{
 
 static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
-/// An export of whole lines; those at which `is_bad` make the evil plug-in trap if it is told to.
+/// Writes an export with one product a line; with `trap-one` the evil plug-in traps on those for which `is_bad` holds.
 fn export(test_dir: &TestDir, products: u32, is_bad: impl Fn(u32) -> bool) {
-    let line = |n: u32| {
-        let title = if is_bad(n) { "bomb" } else { "Mug" };
-        json!({ "id": format!("p{n}"), "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string()
+    let line = |number: u32| {
+        let title = if is_bad(number) { "bomb" } else { "Mug" };
+        json!({ "id": format!("p{number}"), "title": title, "updated_at": "2026-01-01T00:00:00Z" })
+            .to_string()
             + "\n"
     };
     test_dir.write("export.jsonl", (1..=products).map(line).collect::<String>());
 }
 
-/// The settings, with what the evil plug-in is told.
+/// Writes settings in which the evil plug-in is told `doing`, and `more` settings before that.
 fn settings(test_dir: &TestDir, doing: &str, more: &str) {
     test_dir.write("host.toml", format!("{more}\n[plugin.config.evil]\ndo = \"{doing}\"\n"));
 }
 
-/// The evil plug-in as a file of another digest.
+/// The evil plug-in as a file with another digest: a fixed version, if the settings tell it to be good.
 fn fixed(test_dir: &TestDir) -> PathBuf {
     let mut wasm = fs::read(&*EVIL).unwrap();
     wasm.extend_from_slice(b"\x00\x03\x01xy");
@@ -66,7 +69,7 @@ fn titles(test_dir: &TestDir) -> Vec<String> {
 fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
     let test_dir = TestDir::new();
     let bad = [17, 400, 999];
-    export(&test_dir, 1_000, |n| bad.contains(&n));
+    export(&test_dir, 1_000, |number| bad.contains(&number));
     settings(&test_dir, "trap-one", "");
     let first = run(&test_dir, &EVIL);
     assert_eq!(first.code, Some(4), "{first:?}");
@@ -103,7 +106,7 @@ fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
     );
     let titles = titles(&test_dir);
     assert_eq!((titles.len(), titles.iter().filter(|title| *title == "bomb").count()), (1_000, 3));
-    // What the old job counted stays.
+    // The counts of the old job do not change.
     assert_eq!(job(&test_dir, &first["job_id"])["failed"], 3);
 }
 
@@ -122,7 +125,7 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     settings(&test_dir, "good", "");
     test_dir.write("export.jsonl", line("old", json!("newer"), "2026-02-01T00:00:00Z"));
     assert_eq!(run(&test_dir, &EVIL).code, Some(0));
-    // The versions are compared by the plug-in of that role that comes last.
+    // The last of the plug-ins with the role `version` compares versions.
     let (fixed, version) = (fixed(&test_dir), guest("default-validator"));
     let again = replay(
         &test_dir,
@@ -137,7 +140,7 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     assert_eq!(titles(&test_dir), ["newer"]);
 }
 
-/// What a replay needs outlives the job's chunks and later runs.
+/// The quarantine outlives the job's chunks and later runs.
 #[test]
 fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_product_back() {
     let test_dir = TestDir::new();
@@ -162,7 +165,7 @@ fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_pr
         ];
         without_chunks(&arguments)
     };
-    export(&test_dir, 20, |n| [3, 7].contains(&n));
+    export(&test_dir, 20, |number| [3, 7].contains(&number));
     settings(&test_dir, "trap-one", "");
     let first = run();
     assert_eq!((first.code, &first.json()["quarantine"]["products"]), (Some(4), &json!(2)), "{first:?}");
@@ -185,7 +188,7 @@ fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_pr
         "json",
         "--plugin",
         fixed.to_str().unwrap(),
-        // The evil plug-in takes each version for newer.
+        // For comparing versions: the evil plug-in takes each version for newer.
         "--plugin",
         guest("default-validator").to_str().unwrap(),
     ]);
@@ -196,7 +199,7 @@ fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_pr
     assert_eq!(test_dir.documents().len(), 19);
 }
 
-/// Of a product that is written already, with the version that the replayed one has.
+/// Replays a product that a later run has written in the same version with other content.
 #[test]
 fn a_replay_can_choose_what_the_same_version_does() {
     let test_dir = TestDir::new();
@@ -220,7 +223,7 @@ fn a_replay_can_choose_what_the_same_version_does() {
 #[test]
 fn a_quarantine_is_bounded_and_says_what_it_left_out() {
     let test_dir = TestDir::new();
-    export(&test_dir, 100, |n| n <= 3);
+    export(&test_dir, 100, |number| number <= 3);
     settings(&test_dir, "trap-one", "[ingest]\nquarantine_bytes = 1500");
     let first = run(&test_dir, &EVIL).json();
     let (kept, left) = (&first["quarantine"]["products"], &first["quarantine"]["left_out"]);
@@ -235,7 +238,7 @@ fn a_quarantine_is_bounded_and_says_what_it_left_out() {
 #[test]
 fn what_cannot_be_replayed_is_said() {
     let test_dir = TestDir::new();
-    export(&test_dir, 10, |n| n == 3);
+    export(&test_dir, 10, |number| number == 3);
     settings(&test_dir, "good", "");
     let good = run(&test_dir, &EVIL).json();
     settings(&test_dir, "trap-one", "");
@@ -258,7 +261,7 @@ fn what_cannot_be_replayed_is_said() {
 #[test]
 fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let test_dir = TestDir::new();
-    export(&test_dir, 1_000, |n| n > 600);
+    export(&test_dir, 1_000, |number| number > 600);
     let more = "[ingest]\nchunk_documents = 50\n[telemetry]\nprometheus_file = \"metrics.prom\"";
     settings(&test_dir, "trap-one", more);
     let stopped = run(&test_dir, &EVIL);
@@ -266,7 +269,8 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let alarms: Vec<&str> =
         stopped.stderr.lines().filter(|line| line.contains("code=\"plugin-stopped\"")).collect();
     assert_eq!(alarms.len(), 1, "{stopped:?}");
-    // Who is told first is a matter of luck, for the plug-in judges the documents as well: the ingest or the worker.
+    // The plug-in also validates documents, so it is by chance the ingest or the worker that meets the stopped plug-in
+    // first.
     let said = "plug-in evil@0.1.0 was stopped: it failed on 41 of its last 200 items";
     assert!(stopped.stderr.contains(said), "{stopped:?}");
     let metrics = fs::read_to_string(test_dir.path("metrics.prom")).unwrap();
@@ -275,7 +279,7 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     // Nothing more was refused, and the job waits for the next worker.
     let jobs: Value = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     let waiting = &jobs[0];
-    // Whether a chunk was begun before that is a matter of luck as well.
+    // It is by chance, too, whether a chunk was begun before.
     let is_open = ["PENDING", "IN_PROGRESS"].contains(&waiting["status"].as_str().unwrap());
     assert!(is_open && waiting["sealed"] == false, "{jobs}");
     assert!(waiting["failed"].as_u64().unwrap() == 0);
@@ -300,7 +304,7 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
 #[test]
 fn what_a_stopped_plugin_trapped_on_is_kept() {
     let test_dir = TestDir::new();
-    export(&test_dir, 300, |n| n % 2 == 1);
+    export(&test_dir, 300, |number| number % 2 == 1);
     settings(&test_dir, "trap-one", "");
     let stopped = run(&test_dir, &EVIL);
     assert!(stopped.code == Some(1) && stopped.stderr.contains("was stopped"), "{stopped:?}");
@@ -319,16 +323,16 @@ fn what_a_stopped_plugin_trapped_on_is_kept() {
     assert!(!lines.is_empty(), "{listed:?}");
     assert_eq!(lines, Vec::from_iter((1..).step_by(2).take(lines.len())));
 
-    // Run again with a fixed plug-in, each product is there once.
+    // A run of the whole export with the fixed plug-in writes each product once.
     settings(&test_dir, "good", "");
     let fixed = run(&test_dir, &fixed(&test_dir));
     assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(300)), "{fixed:?}");
 }
 
 #[test]
-fn a_validator_that_keeps_trapping_stops_the_worker_and_burns_no_document() {
+fn a_validator_that_keeps_trapping_stops_the_worker_and_fails_no_document() {
     let test_dir = TestDir::new();
-    export(&test_dir, 300, |n| n > 100);
+    export(&test_dir, 300, |number| number > 100);
     settings(&test_dir, "validate-trap-one", "[ingest]\nchunk_documents = 100");
     let stopped = run(&test_dir, &EVIL);
     assert_eq!(stopped.code, Some(1), "{stopped:?}");

@@ -1,4 +1,5 @@
-//! `host reconcile` and `host ledger rebuild`: a ledger that was damaged, of a catalog and of a Marqo index.
+//! `host reconcile` and `host ledger rebuild` on a damaged ledger (the record of each product's state in an index), for
+//! the relational catalog and for a Marqo index.
 
 use crate::support::{RunOutput, SHOP, TestDir, lines, product};
 use marqo_stand_in::{Options, StandIn};
@@ -7,9 +8,10 @@ use serde_json::{Value, json};
 const INDEX: &str = "shop";
 const OLD: &str = "2026-01-01T00:00:00Z";
 
-/// A shop with three products in a catalog or on a server.
+/// A shop with three products in the relational catalog, or on a stand-in for a Marqo server.
 struct Shop {
     test_dir: TestDir,
+    /// `None` if the products are in the catalog.
     server: Option<StandIn>,
 }
 
@@ -43,7 +45,7 @@ impl Shop {
         self.test_dir.host(&[command, self.target(), &["--data-dir", "data"]].concat())
     }
 
-    /// Exit code and object of a command.
+    /// Exit code and JSON output of a command.
     fn json(&self, command: &[&str]) -> (Option<i32>, Value) {
         let output = self.host(&[command, &["--output", "json"]].concat());
         (output.code, output.json())
@@ -53,7 +55,7 @@ impl Shop {
         self.json(&["documents", "list"]).1
     }
 
-    /// Damages the ledger.
+    /// Damages the ledger with a statement about one product.
     fn damage(&self, sql: &str, product: u32) {
         let file = rusqlite::Connection::open(self.test_dir.path("data/host.db")).unwrap();
         let product = format!("gid://shopify/Product/{product}");
@@ -61,6 +63,7 @@ impl Shop {
     }
 }
 
+/// Shopify's id of a product.
 fn gid(number: u32) -> String {
     format!("gid://shopify/Product/{number}")
 }
@@ -73,7 +76,7 @@ fn differences_are_listed_and_repaired() {
         assert_eq!((code, &agreed["in_index"], &agreed["in_ledger"]), (Some(0), &json!(3), &json!(3)));
         assert_eq!((&agreed["complete"], &agreed["repair"]), (&json!(true), &Value::Null));
 
-        // Of product 1 nothing is known, product 2 was removed, and product 4 was never written.
+        // Damage the ledger: it knows nothing of product 1, takes 2 for removed, and names 4, which was never written.
         shop.damage("DELETE FROM ledger WHERE product = ?1", 1);
         let removed = "UPDATE ledger SET record = json_set(record, '$.state', 'removed') WHERE product = ?1";
         shop.damage(removed, 2);
@@ -106,16 +109,16 @@ fn differences_are_listed_and_repaired() {
         let (code, why) = shop.json(&["why", &gid(1)]);
         assert_eq!((code, &why["state"]), (Some(0), &json!("live")));
         assert_eq!(shop.json(&["reconcile", SHOP]).0, Some(0));
-        // What is missing is written by the next sync; the removal holds.
+        // The next sync writes the missing product 4. Product 2 stays removed, which is a conflict.
         assert_eq!(shop.sync(1..=4, &[]).code, Some(3));
         assert_eq!(shop.ids(), json!(["1", "3", "4"]));
         assert_eq!(shop.json(&["reconcile", SHOP]).0, Some(0));
     }
 }
 
-/// What only versions before the ledger wrote is removed by the next full sync.
+/// After the rebuild, a full sync removes products that are not in its export, as without the loss.
 #[test]
-fn a_lost_ledger_is_made_again_from_index_and_chunks() {
+fn a_lost_ledger_is_rebuilt_from_index_and_chunks() {
     for is_marqo in [false, true] {
         let shop = Shop::new(is_marqo);
         shop.test_dir.write("host.toml", "[catalog]\narchive_percent = 50\n");
@@ -156,7 +159,8 @@ fn a_job_that_is_open_or_an_index_that_does_not_exist_is_refused() {
     assert!(unknown.stderr.contains("there is no index"), "{unknown:?}");
 }
 
-/// The code that a script sees does not depend on the command.
+/// Every command that asks the index ends with the same exit code for the same failure: 2 if the index refuses, 1 if it
+/// cannot be reached.
 #[test]
 fn an_index_that_does_not_answer_is_a_runtime_error_and_one_that_refuses_a_wrong_setting() {
     let mut shop = Shop::new(true);
@@ -179,7 +183,7 @@ fn an_index_that_does_not_answer_is_a_runtime_error_and_one_that_refuses_a_wrong
         let mut codes: Vec<Option<i32>> = commands.iter().map(host).collect();
         let mut run = shop.test_dir.run_command(export.to_str().unwrap(), &target);
         run.env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "0");
-        // As many attempts as a chunk has take minutes.
+        // Not where the index cannot be reached: a run then repeats the chunk for minutes.
         if codes[0] == Some(2) {
             codes.push(crate::support::run_output(run.output().unwrap()).code);
         }
@@ -189,6 +193,6 @@ fn an_index_that_does_not_answer_is_a_runtime_error_and_one_that_refuses_a_wrong
     assert_eq!(codes(), [Some(2); 6]);
     drop(server);
     assert_eq!(codes(), [Some(1); 5]);
-    // What does not ask the index is answered.
+    // `host why` reads the ledger alone, so it answers.
     assert_eq!(shop.test_dir.host(&["why", "1", "--data-dir", "data"]).code, Some(0));
 }

@@ -1,11 +1,11 @@
-//! What is removed of old jobs, and when.
+//! The removal of old jobs and of chunks (files of documents that ingest makes and workers write).
 
 use crate::{
     aws::{Cloud, block_on},
     support::{TestDir, lines, product, run_output},
 };
 
-/// 31 days in the unit of the database.
+/// 31 days in microseconds, the unit of the database.
 const A_MONTH: i64 = 31 * 86_400 * 1_000_000;
 
 fn export(products: u32, title: &str) -> String {
@@ -49,6 +49,7 @@ fn old_jobs_go_with_prune_and_with_the_end_of_a_run() {
         let listed = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
         listed.as_array().unwrap().iter().map(|job| job["job_id"].as_str().unwrap().to_owned()).collect()
     };
+    // Makes a job a month older.
     let age = |job: &str| {
         let database = rusqlite::Connection::open(test_dir.path("data/host.db")).unwrap();
         let sql = "UPDATE job SET ended_at = ended_at - ?2 WHERE id = ?1";
@@ -81,9 +82,9 @@ fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
         test_dir.chunks().len()
     };
     assert_eq!(run("true", &[]), 1);
-    // Those that were kept go as well, with the next run that does not.
+    // The next run that does not keep its chunks also removes those that an earlier run kept.
     assert_eq!(run("false", &[]), 0);
-    // Archiving does not need them.
+    // Archiving works without chunks.
     test_dir.write("export.jsonl", export(3, "Mug"));
     assert_eq!((run("false", &["--full"]), test_dir.documents().len()), (0, 3));
 }
@@ -92,7 +93,7 @@ fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
 fn in_aws_chunks_go_with_the_end_of_a_run() {
     let (cloud, shops) = Cloud::new(1);
     let run = |keep: &str| {
-        // By force, since nothing is published of products that did not change.
+        // `--force`, since otherwise nothing would be published of unchanged products.
         let mut command = cloud.export("run", &shops[0]);
         command.arg("--force");
         let ended = run_output(command.env("HOST_RETENTION__KEEP_CHUNKS", keep).output().unwrap());

@@ -1,4 +1,4 @@
-//! `s3://bucket/key` as a source, through the real binary; a proxy before the server breaks answers off.
+//! Exports that are read from S3 (`s3://bucket/key`). A proxy before the stand-in for AWS breaks off responses.
 
 use crate::{
     aws::{Server, block_on, clients_in},
@@ -17,7 +17,7 @@ use xtask::sample::{SampleOptions, Shape};
 
 const BUCKET: &str = "exports";
 
-/// The one region whose buckets need not name it.
+/// The only region in which a bucket is created without naming the region.
 const REGION: &str = "us-east-1";
 
 fn put(clients: &Clients, key: &str, bytes: Vec<u8>) {
@@ -43,11 +43,11 @@ fn bucket() -> (Arc<Server>, Clients) {
 }
 
 fn run(test_dir: &TestDir, url: &str, key: &str) -> RunOutput {
-    on(url, test_dir.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
+    run_with_s3_at(url, test_dir.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
 }
 
-/// Runs a command that finds S3 there.
-fn on(url: &str, mut command: Command) -> RunOutput {
+/// Runs a command with S3 at this address.
+fn run_with_s3_at(url: &str, mut command: Command) -> RunOutput {
     command
         .env("HOST_AWS__ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "123456789012")
@@ -56,7 +56,7 @@ fn on(url: &str, mut command: Command) -> RunOutput {
     run_output(command.output().unwrap())
 }
 
-/// Whether or not a machine answers that knows its region: there is none to ask.
+/// Without a region in the settings, and on a machine without EC2's metadata service, which could tell one.
 #[test]
 fn a_region_that_is_not_set_is_told_first() {
     let test_dir = TestDir::new();
@@ -67,17 +67,18 @@ fn a_region_that_is_not_set_is_told_first() {
     assert!(output.stderr.contains("help: set `aws.region`"), "{output:?}");
 }
 
+/// Whether chunks (files of documents made of the export) are published.
 fn has_published(test_dir: &TestDir) -> bool {
     test_dir.path("data/chunks").exists() && !test_dir.chunks().is_empty()
 }
 
-/// What a part of an object's answer is sent as.
-enum Answer {
+/// How much of a response the proxy passes on.
+enum Passed {
     Whole,
     Half,
 }
 
-/// A request without a body, as it came.
+/// The head of a request, which has no body.
 fn head(mut stream: &TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
@@ -86,8 +87,9 @@ fn head(mut stream: &TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Passes requests on. Before each part of an object `decide` is asked, with how many have been asked for.
-fn proxy(to: &str, mut decide: impl FnMut(usize) -> Answer + Send + 'static) -> String {
+/// Passes requests on. For each request of a part of an object, `decide` says how much of the response to pass on; its
+/// argument is the number of such requests so far.
+fn proxy(to: &str, mut decide: impl FnMut(usize) -> Passed + Send + 'static) -> String {
     let to: SocketAddr = to.strip_prefix("http://").unwrap().parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -99,16 +101,16 @@ fn proxy(to: &str, mut decide: impl FnMut(usize) -> Answer + Send + 'static) -> 
                 parts += 1;
                 decide(parts)
             } else {
-                Answer::Whole
+                Passed::Whole
             };
             let mut server = TcpStream::connect(to).unwrap();
             server.write_all(head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
             let mut answered = Vec::new();
             server.read_to_end(&mut answered).unwrap();
-            if let Answer::Half = answer {
+            if let Passed::Half = answer {
                 answered.truncate(answered.len() / 2);
             }
-            // The client may have gone.
+            // The client may have closed the connection.
             let _ = (&stream).write_all(&answered);
         }
     });
@@ -134,7 +136,6 @@ fn an_object_is_read_like_a_file_packed_or_not() {
     }
 }
 
-/// Of several objects, the time of the one that was modified first.
 #[test]
 fn an_export_was_taken_when_its_object_was_modified() {
     let (server, clients) = bucket();
@@ -144,7 +145,7 @@ fn an_export_was_taken_when_its_object_was_modified() {
     };
     put(&clients, "export.jsonl", export(1, 20_000));
     let taken = modified("export.jsonl");
-    // The next second: Last-Modified has no fraction.
+    // Wait for a later second than that of the object, whose Last-Modified has whole seconds.
     while jiff::Timestamp::now().as_second() <= taken.as_second() + 1 {
         thread::sleep(std::time::Duration::from_millis(100));
     }
@@ -167,8 +168,10 @@ fn the_tools_of_authors_read_objects_like_files() {
     let plugin = SHOPIFY.to_str().unwrap();
     let both = |arguments: &[&str]| {
         [&object, &file].map(|source| {
-            let output =
-                on(server.url(), test_dir.command(&[arguments, &[source, "--output", "json"]].concat()));
+            let output = run_with_s3_at(
+                server.url(),
+                test_dir.command(&[arguments, &[source, "--output", "json"]].concat()),
+            );
             assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
             output.json()
         })
@@ -184,16 +187,16 @@ fn the_tools_of_authors_read_objects_like_files() {
     for figure in ["items", "bytes", "accepted", "instructions_per_item"] {
         assert_eq!(of_object[figure], of_file[figure], "{figure}");
     }
-    // A job's sources are read again, wherever they are.
+    // `plugin diff --job` reads a job's source in S3 again.
     let read = run(&test_dir, server.url(), "products.jsonl");
     assert_eq!(read.code, Some(0), "{read:?}");
     let job = read.json()["job_id"].as_str().unwrap().to_owned();
     let compare = ["plugin", "diff", plugin, plugin, "--job", &job, "--data-dir", "data", "--output", "json"];
-    let compared = on(server.url(), test_dir.command(&compare));
+    let compared = run_with_s3_at(server.url(), test_dir.command(&compare));
     assert_eq!(compared.json()["products"], read.json()["total_items"], "{compared:?}");
 
     let missing = format!("s3://{BUCKET}/missing.jsonl");
-    let refused = on(server.url(), test_dir.command(&["plugin", "run", plugin, &missing]));
+    let refused = run_with_s3_at(server.url(), test_dir.command(&["plugin", "run", plugin, &missing]));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains(&missing) && !refused.stderr.contains("panicked"), "{refused:?}");
 }
@@ -217,14 +220,14 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
 
-    // The first part comes at the second attempt, the next one at the third.
-    let url = proxy(server.url(), |part| if [2, 5].contains(&part) { Answer::Whole } else { Answer::Half });
+    // The first part arrives whole at the second attempt, the next one at the third.
+    let url = proxy(server.url(), |part| if [2, 5].contains(&part) { Passed::Whole } else { Passed::Half });
     let test_dir = TestDir::new();
     let read = run(&test_dir, &url, "products.jsonl");
     assert_eq!(read.code, Some(0), "{read:?}");
     assert!(test_dir.chunks() == file.chunks(), "other chunks than of the file");
 
-    let url = proxy(server.url(), |part| if part == 1 { Answer::Whole } else { Answer::Half });
+    let url = proxy(server.url(), |part| if part == 1 { Passed::Whole } else { Passed::Half });
     let test_dir = TestDir::new();
     let broken = run(&test_dir, &url, "products.jsonl");
     assert_eq!(broken.code, Some(1), "{broken:?}");
@@ -244,7 +247,7 @@ fn an_object_that_changes_while_it_is_read_is_refused() {
         {
             put(&clients, "products.jsonl", other);
         }
-        Answer::Whole
+        Passed::Whole
     });
     let test_dir = TestDir::new();
     let output = run(&test_dir, &url, "products.jsonl");

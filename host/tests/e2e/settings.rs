@@ -1,4 +1,5 @@
-//! `host settings`: what is put comes back, secrets do not, and what is wrong is said.
+//! `host settings`, the stored settings of an index on a Marqo server: they are stored and printed, secrets are not
+//! printed, and wrong ones are refused.
 
 use crate::support::{RunOutput, TestDir};
 use marqo_stand_in::{Options, StandIn};
@@ -12,6 +13,7 @@ fn settings(test_dir: &TestDir, arguments: &[&str]) -> RunOutput {
     test_dir.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
 }
 
+/// `host settings put shop` with these flags; returns stdout.
 #[track_caller]
 fn put(test_dir: &TestDir, arguments: &[&str]) -> String {
     let output = settings(test_dir, &[&["put", "shop"], arguments].concat());
@@ -22,6 +24,7 @@ fn put(test_dir: &TestDir, arguments: &[&str]) -> String {
     output.stdout
 }
 
+/// stderr of a `host settings` command that is refused.
 #[track_caller]
 fn refused(test_dir: &TestDir, arguments: &[&str]) -> String {
     let output = settings(test_dir, arguments);
@@ -178,7 +181,7 @@ fn settings_that_the_server_contradicts_are_refused() {
     let said = refused(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "look"]].concat());
     insta::assert_snapshot!(said);
     assert!(refused(&test_dir, &["get", "shop"]).contains("no settings"));
-    // What the server agrees with is stored without a word more.
+    // Settings that the server agrees with are stored without a warning.
     let output =
         settings(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
     assert_eq!(
@@ -186,7 +189,7 @@ fn settings_that_the_server_contradicts_are_refused() {
         (Some(0), "saved the settings of index shop\n"),
         "{output:?}"
     );
-    // An index that is still to be created is reported.
+    // For an index that does not exist yet there is a warning.
     let output = settings(&test_dir, &[&["put", "later"], &endpoint[..]].concat());
     assert!(
         output.code == Some(0) && output.stderr.starts_with("warning: the settings could not be compared"),

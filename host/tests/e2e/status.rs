@@ -1,4 +1,5 @@
-//! `host status`: the first command of an on-call engineer, and the commands that it names.
+//! `host status`, the first command of an on-call engineer: open jobs, stopped work and dead letters (chunks that no
+//! worker could handle), each with a command to paste.
 
 use crate::{
     aws::wait_for,
@@ -8,9 +9,10 @@ use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::{Value, json};
 
 const INDEX: &str = "shop";
+/// What `host status` prints if there is nothing to see.
 const NOTHING: &str = "No job is open, nothing is stopped, no dead letters.\n";
 
-/// A data directory with an export of so many products, a chunk each.
+/// A folder with an export of so many products.
 fn test_dir(products: u32) -> TestDir {
     let test_dir = TestDir::new();
     let all: Vec<String> =
@@ -31,16 +33,17 @@ fn json_of(test_dir: &TestDir, more: &[&str]) -> Value {
     status(test_dir, &[more, &["--output", "json"]].concat()).json()
 }
 
-/// The commands that a text names.
+/// The commands of host in backticks in a text.
 fn commands(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).filter(|word| word.starts_with("host ")).map(str::to_owned).collect()
 }
 
-/// Types a command that was named, as it is.
+/// Runs a command that a text names, as it is.
 fn paste(test_dir: &TestDir, command: &str) -> RunOutput {
     test_dir.host(&command.split(' ').skip(1).collect::<Vec<_>>())
 }
 
+/// `host ingest` of the export with one product a chunk; returns the job's id.
 fn ingest(test_dir: &TestDir) -> String {
     let mut command = test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data"]);
     command.args(["--output", "json", "--plugin"]).arg(&*SHOPIFY);
@@ -50,7 +53,7 @@ fn ingest(test_dir: &TestDir) -> String {
 }
 
 #[test]
-fn where_there_is_nothing_to_see_one_sentence_says_so() {
+fn one_sentence_says_that_there_is_nothing_to_see() {
     let test_dir = test_dir(1);
     assert_eq!(status(&test_dir, &[]).code, Some(2), "there is no data directory yet");
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
@@ -64,7 +67,7 @@ fn where_there_is_nothing_to_see_one_sentence_says_so() {
 }
 
 #[test]
-fn an_open_job_is_shown_with_its_progress_and_what_makes_it_go_on() {
+fn an_open_job_is_shown_with_its_progress_and_the_command_that_resumes_it() {
     let test_dir = test_dir(3);
     let job = ingest(&test_dir);
     let told = status(&test_dir, &[]);
@@ -86,7 +89,7 @@ fn an_open_job_is_shown_with_its_progress_and_what_makes_it_go_on() {
 
     let [resume] = &commands(&told.stdout)[..] else { panic!("{told:?}") };
     assert_eq!(commands(index["next"].as_str().unwrap()), std::slice::from_ref(resume), "{shown}");
-    // It works until it is interrupted.
+    // The command works the queue until it is interrupted.
     let mut worker = test_dir.command(&resume.split(' ').skip(1).collect::<Vec<_>>());
     let mut worker = worker.arg("--plugin").arg(&*SHOPIFY).spawn().unwrap();
     wait_for(|| (status(&test_dir, &[]).stdout == NOTHING).then_some(()));
@@ -125,7 +128,7 @@ fn what_is_stopped_comes_with_its_reason_its_end_and_the_command_that_resumes_it
     let resumed = paste(&test_dir, &resume);
     assert!(resumed.code == Some(0) && resumed.stdout.contains("403"), "{resumed:?}");
     assert_eq!(status(&test_dir, &[]).code, Some(0));
-    // Who cleared it stays known, also when it is stopped again.
+    // Status and job say what cleared the last stop, even after another stop.
     let cleared = |by: &str| {
         let told = status(&test_dir, &["--shop", SHOP]);
         assert!(told.stdout.contains("cleared  ") && told.stdout.contains("403"), "{told:?}");
@@ -173,7 +176,7 @@ fn dead_letters_need_a_person() {
     assert_eq!((&of_shop["dead_letters"], &of_shop["next"]), (&1.into(), &list.clone().into()));
     let listed = paste(&test_dir, &list);
     assert!(listed.code == Some(0) && listed.stdout.contains("corrupt-chunk"), "{listed:?}");
-    // A hint of a dead letter can be pasted too.
+    // The command in the hint of `dlq show` can be pasted, too.
     std::fs::write(&path, bytes).unwrap();
     let letter = host(&test_dir, &["dlq", "show", &job]);
     let redrive =

@@ -1,4 +1,5 @@
-//! A server that refuses everything stops work on its index, which commands show and resume.
+//! A Marqo server that refuses everything stops work on its index (opens its circuit breaker). Commands show that and
+//! resume it.
 
 use crate::{
     aws::wait_for,
@@ -10,6 +11,7 @@ use std::process::Command;
 
 const INDEX: &str = "shop";
 
+/// A shop with one product, and a stand-in for a Marqo server.
 struct Shop {
     test_dir: TestDir,
     source: String,
@@ -32,6 +34,7 @@ impl Shop {
         self.test_dir.host(&[arguments, &["--data-dir", "data"]].concat())
     }
 
+    /// `host settings put` for the index.
     fn put(&self) -> RunOutput {
         let put = self.host(&[
             "settings",
@@ -54,7 +57,7 @@ impl Shop {
         run_output(self.run_command().output().unwrap())
     }
 
-    /// A run that logs and measures; what it and the metric of open breakers said.
+    /// A run with logs and metrics: its output, and the metric that counts open circuit breakers (stopped indexes).
     fn measured(&self) -> (RunOutput, Option<String>) {
         let metrics = self.test_dir.path("metrics.prom");
         let mut run = self.run_command();
@@ -65,12 +68,14 @@ impl Shop {
         (output, open.map(str::to_owned))
     }
 
+    /// Makes the server refuse documents, so that a run stops work on the index.
     fn refuse(&self) {
         self.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
         let run = self.run();
         assert!(run.code == Some(1) && run.stderr.contains("403"), "{run:?}");
     }
 
+    /// Why work on the index is stopped, as the newest job shows it; null if it is not.
     fn stopped(&self) -> Value {
         self.host(&["jobs", "show", "--output", "json"]).json()["stopped"].clone()
     }
@@ -106,7 +111,7 @@ fn what_stops_an_index_is_shown_and_resumed() {
     assert_eq!((&resumed[0]["code"], &resumed[0]["shop_id"]), (&"index-refused".into(), &SHOP.into()));
     assert_eq!(shop.host(&["resume", SHOP, "--output", "json"]).json(), serde_json::json!([]));
 
-    // New settings may be what was missing.
+    // New settings may fix the cause, so they resume work, too.
     shop.refuse();
     assert!(shop.put().stderr.contains("resumed index shop"));
     assert_eq!(shop.stopped(), Value::Null);
@@ -159,9 +164,9 @@ fn a_metric_counts_what_is_stopped_and_the_log_says_what_resumed_it() {
     }
 }
 
-/// The chunk is hidden for 15 seconds by then; in a data directory it is there at once.
+/// The worker has hidden the chunk's message for 15 seconds; resuming makes it visible at once in a data directory.
 #[test]
-fn what_is_resumed_does_not_wait() {
+fn resuming_makes_hidden_chunks_visible_at_once() {
     let shop = Shop::new();
     shop.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
     let ingest =

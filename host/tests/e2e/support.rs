@@ -1,4 +1,5 @@
-//! Starts the binary and reads what it says.
+//! Starts the binary in a folder of its own and reads what it prints; builds plug-ins and makes small exports of
+//! Shopify products.
 
 use serde_json::Value;
 use std::{
@@ -13,7 +14,7 @@ pub(crate) const SHOP: &str = "tests.myshopify.com";
 /// The Shopify plug-in, built once.
 pub(crate) static SHOPIFY: LazyLock<PathBuf> = LazyLock::new(|| guest("shopify-plugin"));
 
-/// Builds a guest crate of the workspace and returns its component.
+/// Builds a guest, a crate of the workspace that is a plug-in, and returns its WebAssembly component.
 pub(crate) fn guest(package: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let target = Path::new(env!("CARGO_BIN_EXE_host")).ancestors().nth(2).unwrap().join("guests");
@@ -52,17 +53,18 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// SplitMix64, so that a printed seed repeats the moments at which a test does something.
+/// The random generator SplitMix64. With the seed that it prints, a test repeats its random choices.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Of HOST_TEST_SEED, or of this process.
+    /// Seeded by the variable HOST_TEST_SEED, or else by the id of this process.
     pub(crate) fn new() -> Self {
         let seed = setting("HOST_TEST_SEED", u64::from(std::process::id()) ^ 0x5eed);
         eprintln!("HOST_TEST_SEED={seed}");
         Self(seed)
     }
 
+    /// A number from 0 to `bound` - 1.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -77,7 +79,7 @@ pub(crate) struct TestDir {
     pub(crate) dir: TempDir,
 }
 
-/// What a run of the binary left.
+/// Exit code and output of a run of the binary. The code is `None` if a signal ended it.
 #[derive(Debug)]
 pub(crate) struct RunOutput {
     pub(crate) code: Option<i32>,
@@ -86,7 +88,7 @@ pub(crate) struct RunOutput {
 }
 
 impl RunOutput {
-    /// The object on stdout.
+    /// The JSON value on stdout.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -107,7 +109,7 @@ impl TestDir {
         path
     }
 
-    /// A command with this place as working directory, data directory and cache.
+    /// A command of `host` that runs in this folder, without the environment of the test.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
         command
@@ -116,7 +118,7 @@ impl TestDir {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
-            // Compiled plug-ins of all tests: compiling is not what they test.
+            // All tests share compiled plug-ins: compiling is not what they test.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             // Tests look into the chunks of jobs that have ended.
             .env("HOST_RETENTION__KEEP_CHUNKS", "true")
@@ -126,11 +128,12 @@ impl TestDir {
         command
     }
 
+    /// Runs `host` with these arguments to its end.
     pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
         run_output(self.command(arguments).output().unwrap())
     }
 
-    /// `host run` with the Shopify plug-in.
+    /// `host run` of an export into the catalog, with the Shopify plug-in and the data directory `data`.
     pub(crate) fn run_command(&self, source: &str, more: &[&str]) -> Command {
         let mut command =
             self.command(&["run", "--output", "json", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
@@ -146,7 +149,8 @@ impl TestDir {
         self.run_command(source, &[]).spawn().unwrap()
     }
 
-    /// All documents of the catalog as the binary shows them, without the job's name.
+    /// All documents of the relational catalog as `host documents` shows them, without the id of the job that wrote
+    /// them.
     pub(crate) fn documents(&self) -> Vec<Value> {
         let listed =
             self.host(&["documents", "list", "--limit", "1000000", "--data-dir", "data", "--output", "json"]);
@@ -160,7 +164,7 @@ impl TestDir {
         ids.iter().map(get).collect()
     }
 
-    /// The chunk objects of all jobs: name inside the job and bytes.
+    /// The chunks (files of documents that ingest makes) of all jobs: name in the job's folder, and bytes.
     pub(crate) fn chunks(&self) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         let mut folders = vec![self.path("data/chunks")];
@@ -188,7 +192,7 @@ pub(crate) fn run_output(output: Output) -> RunOutput {
     }
 }
 
-/// The lines of one product with two variants, its images and a metafield.
+/// The lines of an export for one product with two variants, their stock at a location, and an image.
 pub(crate) fn product(number: u32, title: &str, updated_at: &str) -> Vec<String> {
     let gid = format!("gid://shopify/Product/{number}");
     let mut lines = vec![format!(

@@ -1,4 +1,5 @@
-//! Another version of a plug-in while jobs run: a new job has the new one, what an old job published stays the old one's.
+//! A plug-in is replaced by a new version while jobs run: a new job uses the new version, and what an old job has
+//! published stays as the old version made it.
 
 use crate::{
     registry::digest,
@@ -7,12 +8,14 @@ use crate::{
 use serde_json::{Value, json};
 use std::{fs, ops::RangeInclusive};
 
-const IN: [&str; 4] = ["--data-dir", "data", "--output", "json"];
+/// Options of each command.
+const OPTIONS: [&str; 4] = ["--data-dir", "data", "--output", "json"];
 
+/// Writes an export of these products, all changed on this day of January 2026.
 fn export(test_dir: &TestDir, name: &str, products: RangeInclusive<u32>, day: u32) {
-    let line = |n: u32| {
+    let line = |number: u32| {
         let at = format!("2026-01-{day:02}T00:00:00Z");
-        json!({ "id": format!("p{n:03}"), "title": "Mug", "updated_at": at, "made": "new" }).to_string()
+        json!({ "id": format!("p{number:03}"), "title": "Mug", "updated_at": at, "made": "new" }).to_string()
             + "\n"
     };
     test_dir.write(name, products.map(line).collect::<String>());
@@ -29,18 +32,19 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     let ingest = |wasm: &[u8], doing: &str, source: &str| {
         test_dir.write("shop.wasm", wasm);
         let arguments = ["ingest", "--plugin", "shop.wasm", source, "--shop", SHOP];
-        let mut command = test_dir.command(&[&arguments[..], &IN].concat());
+        let mut command = test_dir.command(&[&arguments[..], &OPTIONS].concat());
         let output = run_output(command.env("HOST_PLUGIN__CONFIG__EVIL__DO", doing).output().unwrap());
         assert_eq!(output.code, Some(0), "{output:?}");
         output.json()["job_id"].as_str().unwrap().to_owned()
     };
-    // The old version makes documents without the field `made`.
+    // Both versions are the evil plug-in, a guest of the tests. Told `good` it makes documents without the field
+    // `made`, told `verbatim` with it.
     let first = ingest(&old, "good", "old.jsonl");
     let mut worker = test_dir.command(&["work", "--quiet", "--data-dir", "data"]).spawn().unwrap();
     let second = ingest(&new, "verbatim", "new.jsonl");
 
     let ended = |id: &str| -> Value {
-        let output = test_dir.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
+        let output = test_dir.host(&[&["jobs", "watch", id, "--quiet"][..], &OPTIONS].concat());
         assert_eq!(output.code, Some(0), "{output:?}");
         output.json()
     };
@@ -65,8 +69,8 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     }
     let documents = test_dir.documents();
     assert_eq!(documents.len(), 500);
-    for (n, document) in (1..).zip(&documents) {
-        assert_eq!(document["_id"], format!("p{n:03}"));
-        assert_eq!(document.get("made").is_some(), n > 200, "{document}");
+    for (number, document) in (1..).zip(&documents) {
+        assert_eq!(document["_id"], format!("p{number:03}"));
+        assert_eq!(document.get("made").is_some(), number > 200, "{document}");
     }
 }

@@ -1,4 +1,5 @@
-//! The main job: first sync, nothing new, one change, one conflict, a removal.
+//! Syncs of exports into the relational catalog: a first one, and later ones with no change, changes, conflicts and
+//! removals.
 
 use crate::{
     aws::Cloud,
@@ -9,6 +10,7 @@ use serde_json::json;
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
 
+/// Products 1, 2, … with these titles, changed at these times.
 fn export(titles: &[(&str, &str)]) -> String {
     let products = titles.iter().enumerate();
     lines(
@@ -59,7 +61,7 @@ fn newer_is_written_and_older_is_a_conflict() {
     assert_eq!(view["samples"]["conflict"][0]["document_id"], "1");
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
     let titles: Vec<_> =
-        test_dir.documents().iter().map(|d| d["title"].as_str().unwrap().to_owned()).collect();
+        test_dir.documents().iter().map(|document| document["title"].as_str().unwrap().to_owned()).collect();
     assert_eq!(titles, ["Mug", "New cup", "Jug"]);
 }
 
@@ -92,12 +94,17 @@ fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
     assert_eq!((&view["processed"], &view["deleted"], &view["conflict"]), (&1.into(), &1.into(), &1.into()));
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-removal");
     assert_eq!(
-        test_dir.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        test_dir
+            .documents()
+            .iter()
+            .map(|document| document["_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>(),
         ["2"]
     );
 }
 
-/// Variants as documents: of product 1 both, then one, and product 2 becomes a draft of which the export has no variant.
+/// Settings that make each variant a document, and two exports. In the second, product 1 has lost one of its two
+/// variants, and product 2 is a draft without variants.
 fn variants() -> (&'static str, String, String) {
     let before = export(&[("Mug", OLD), ("Cup", OLD)]);
     let mug = product(1, "Mug", NEW).into_iter().filter(|line| !line.contains("ProductVariant/12"));
@@ -122,14 +129,14 @@ fn a_vanished_variant_and_a_draft_without_variants_leave_with_the_next_export() 
     assert_eq!(ids(), ["11"]);
     let removed = ["why", "gid://shopify/Product/2", "--data-dir", "data", "--output", "json"];
     assert_eq!(test_dir.host(&removed).json()["state"], "removed");
-    // The export of before brings nothing back.
+    // The first export again brings nothing back.
     test_dir.write("export.jsonl", &before);
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(3));
     assert_eq!(ids(), ["11"]);
 }
 
 #[test]
-fn in_aws_they_leave_as_well() {
+fn in_aws_a_vanished_variant_and_a_draft_leave_as_well() {
     let (cloud, shops) = Cloud::new(1);
     let (settings, before, after) = variants();
     cloud.test_dir.write("host.toml", settings);
@@ -143,9 +150,10 @@ fn in_aws_they_leave_as_well() {
 }
 
 #[test]
-fn two_runs_make_the_same_chunks() {
-    let titles: Vec<(String, &str)> = (0..50).map(|n| (format!("Thing {n}"), OLD)).collect();
+fn one_thread_and_four_make_the_same_chunks() {
+    let titles: Vec<(String, &str)> = (0..50).map(|number| (format!("Thing {number}"), OLD)).collect();
     let titles: Vec<(&str, &str)> = titles.iter().map(|(title, at)| (title.as_str(), *at)).collect();
+    // The chunks (files of documents) that a run with so many threads of plug-ins makes.
     let chunks = |threads: &str| {
         let test_dir = TestDir::new();
         test_dir.write("export.jsonl", export(&titles));
@@ -195,7 +203,7 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
     let before = test_dir.documents();
 
-    // Without a description, which is required of a document and stays in an update.
+    // The settings require a description of whole documents. An update may lack it, and the stored one stays.
     let bare = |titles: &[(&str, &str)]| {
         let lines: String = export(titles)
             .lines()
@@ -229,14 +237,15 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
     assert!(after[0]["description"].is_string(), "{}", after[0]);
     assert_eq!(after[1], before[1]);
 
-    // The same update again changes nothing; a whole document of that version is written, although the version is there.
+    // The same update again changes nothing. A whole document of the same version is written, though that version is
+    // stored.
     let again = test_dir.run("update.jsonl", &["--operation", "update"]).json();
     assert_eq!((&again["processed"], &again["unchanged"]), (&1.into(), &1.into()), "{again}");
     test_dir.write("export.jsonl", export(&[("New mug", NEW), ("Cup", NEW)]));
     let whole = test_dir.run("export.jsonl", &[]).json();
     assert_eq!((&whole["processed"], &whole["unchanged"]), (&2.into(), &1.into()), "{whole}");
     assert_eq!(test_dir.documents()[0]["description"], "About New mug");
-    // An update that gives all fields as they are is unchanged as well.
+    // An update with all fields as they are stored counts as unchanged, too.
     let all = test_dir.run("export.jsonl", &["--operation", "update"]).json();
     assert_eq!((&all["processed"], &all["unchanged"]), (&2.into(), &2.into()), "{all}");
 }

@@ -1,4 +1,4 @@
-//! `host why`, of a product in each state that it can be in.
+//! `host why`, which tells where a product is and why it was left out, for each state of a product.
 
 use crate::{
     aws::wait_for,
@@ -9,6 +9,7 @@ use serde_json::Value;
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
 
+/// Writes an export of these products: number, title and time of change.
 fn export(test_dir: &TestDir, products: &[(u32, &str, &str)]) {
     let all: Vec<String> =
         products.iter().flat_map(|(number, title, at)| product(*number, title, at)).collect();
@@ -19,6 +20,7 @@ fn why(test_dir: &TestDir, id: &str, more: &[&str]) -> RunOutput {
     test_dir.host(&[&["why", id, "--data-dir", "data"], more].concat())
 }
 
+/// What `host why` says, as JSON.
 fn json(test_dir: &TestDir, id: &str) -> Value {
     let told = why(test_dir, id, &["--output", "json"]);
     assert_eq!(told.code, Some(0), "{told:?}");
@@ -31,7 +33,7 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\"]\n");
     export(&test_dir, &[(1, "Mug", NEW), (2, "Cup", OLD), (3, "", OLD)]);
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(4));
-    // Number 2 becomes a draft; of number 1 an old export comes.
+    // The next export has an older version of product 1, and product 2 as a draft.
     export(&test_dir, &[(1, "Old mug", OLD), (2, "Cup", NEW)]);
     let text = std::fs::read_to_string(test_dir.path("export.jsonl")).unwrap();
     let (mug, cup) = text.split_at(text.find("gid://shopify/Product/2").unwrap());
@@ -47,7 +49,7 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     let refusal = &live["refusal"];
     let said = (&refusal["class"], &refusal["code"], &refusal["job_id"]);
     assert_eq!(said, (&"conflict".into(), &"older-version".into(), &second));
-    // By the number at the end of its id too.
+    // A product is also found by the number at the end of its id.
     assert_eq!(json(&test_dir, "1"), live);
 
     let removed = json(&test_dir, "2");
@@ -59,7 +61,7 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     assert_eq!((&refused["state"], &refused["job_id"]), (&"refused".into(), &Value::Null));
     assert!(refused["refusal"]["code"].is_string(), "{refused}");
 
-    // A removed product does not come back by the export of before.
+    // An older version does not bring a removed product back.
     export(&test_dir, &[(2, "Cup", OLD)]);
     let late = test_dir.run("export.jsonl", &[]);
     assert_eq!(
@@ -91,13 +93,13 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     assert!(unknown.stderr.contains("nothing is known of product 5"), "{unknown:?}");
 }
 
-/// The text without what differs from run to run.
+/// The text with names in the place of job ids and of times that differ from run to run.
 fn neutral(text: &str, jobs: &[(&str, &Value)]) -> String {
     let mut text = text.to_owned();
     for (name, job) in jobs {
         text = text.replace(job.as_str().unwrap(), name);
     }
-    // Only instants of this test's own data stay.
+    // Times in the test's own data, which begin with 2026-01-0, stay.
     let is_instant = |word: &str| word.trim_end_matches([',', ':']).parse::<jiff::Timestamp>().is_ok();
     let word = |word: &str| match is_instant(word) && !word.starts_with("2026-01-0") {
         true => format!("INSTANT{}", &word[word.trim_end_matches([',', ':']).len()..]),
@@ -107,7 +109,7 @@ fn neutral(text: &str, jobs: &[(&str, &Value)]) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// Each state as a person reads it.
+/// The snapshot has what a person reads of each state.
 #[test]
 fn the_text_tells_each_state() {
     let test_dir = TestDir::new();
@@ -116,7 +118,8 @@ fn the_text_tells_each_state() {
     export(&test_dir, &[(1, "Mug", NEW), (2, "Cup", OLD), (3, "", OLD), (4, "Jug", OLD)]);
     let first = test_dir.run("export.jsonl", &["--exported-at", "2026-01-05T00:00:00Z"]);
     assert_eq!(first.code, Some(4), "{first:?}");
-    // Number 4 leaves with a full sync, of number 1 an old version comes, and number 2 becomes a draft.
+    // A full sync has an older version of product 1, product 2 as a draft, and not 3 and 4, of which 4 leaves the
+    // index.
     export(&test_dir, &[(1, "Old mug", OLD)]);
     let draft = lines(&product(2, "Cup", NEW)).replacen("\"ACTIVE\"", "\"DRAFT\"", 1);
     let mug = std::fs::read_to_string(test_dir.path("export.jsonl")).unwrap();
@@ -127,7 +130,8 @@ fn the_text_tells_each_state() {
     let is_removal = |job: &&Value| job["operation"] == "DELETE_DOCUMENTS";
     let removal = listed.as_array().unwrap().iter().find(is_removal).unwrap()["job_id"].clone();
 
-    // Number 5 waits, and number 6 is in a chunk that is spoiled.
+    // Product 5 waits to be written, and product 6 is in a chunk whose file is damaged, so that it becomes a dead
+    // letter.
     let ingest = |name: &str, number: u32| {
         test_dir.write(name, lines(&product(number, "Thing", OLD)));
         let mut ingest = test_dir.command(&["ingest", name, "--shop", SHOP, "--data-dir", "data"]);

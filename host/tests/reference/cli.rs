@@ -1,4 +1,4 @@
-//! Commands: clap's tree.
+//! The page of commands, generated from the tree of commands that clap, the parser of the command line, has.
 
 use crate::{cell, check};
 use clap::{Arg, Command};
@@ -15,6 +15,7 @@ fn commands() {
     check("cli.md", "Commands", &page);
 }
 
+/// Adds a section for each command below this one.
 fn subcommands(command: &Command, page: &mut String) {
     for command in
         command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
@@ -33,7 +34,7 @@ fn subcommands(command: &Command, page: &mut String) {
     }
 }
 
-/// The arguments of a command, without those that every command has.
+/// Adds a table of a command's arguments: those that every command has if `global`, else its own.
 fn arguments(command: &Command, global: bool, page: &mut String) {
     let is_shown = |argument: &&Arg| {
         argument.is_global_set() == global
@@ -66,6 +67,7 @@ fn arguments(command: &Command, global: bool, page: &mut String) {
     }
 }
 
+/// An argument as it is typed: `--limit N`.
 fn spelling(argument: &Arg) -> String {
     let value = || match argument.get_value_names() {
         Some(names) => names.join(" "),

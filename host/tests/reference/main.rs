@@ -1,4 +1,5 @@
-//! The pages of `docs/reference/` are made of the code. A page that differs from it fails its test; `cargo xtask reference` renews all.
+//! The pages of `docs/reference/` are generated from the code. A page that differs from the code fails its test, and
+//! `cargo xtask reference` writes all pages anew.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -12,10 +13,10 @@ mod source;
 use source::{doc, enum_named, root};
 use std::{fmt::Write, fs};
 
-/// Set by `cargo xtask reference`: pages are written instead of compared.
+/// Variable that `cargo xtask reference` sets: pages are written instead of compared.
 const RENEW: &str = "HOST_RENEW_REFERENCE";
 
-/// Compares a page with what the code says now.
+/// Compares a page with the one that the code gives now, or writes it.
 fn check(name: &str, title: &str, body: &str) {
     let path = root().join("docs/reference").join(name);
     let page = format!(
@@ -38,7 +39,7 @@ fn check(name: &str, title: &str, body: &str) {
     assert_eq!(found, page, "docs/reference/{name} is stale; `cargo xtask reference` renews it");
 }
 
-/// A cell of a table.
+/// Text as the cell of a Markdown table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,4 +1,5 @@
-//! Metrics: the constants that hold their names, documented as `Kind: meaning`, with labels in backticks.
+//! The page of metrics, generated from the constants with their names, whose doc comments are `Kind: meaning` with
+//! labels in backticks.
 
 use crate::{
     cell, check,

@@ -1,4 +1,5 @@
-//! Report codes: the list in `host_core`, held against the places in the sources that make codes.
+//! The page of report codes (why an item or chunk was not simply processed), generated from the list in `host_core`;
+//! and a test that compares this list with the codes in the sources.
 
 use crate::{
     cell, check,
@@ -17,7 +18,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Functions that take the code of a report entry.
+/// Functions that take a report code among their first three arguments.
 const TAKES_CODE: [&str; 12] = [
     "entry",
     "error",
@@ -61,7 +62,7 @@ fn every_code_that_the_sources_make_is_documented() {
             let mut codes = Codes::default();
             codes.visit_file(&file);
             let path = path.strip_prefix(root()).unwrap().display().to_string();
-            // Rules, templates and names of a plug-in's author are not report codes.
+            // The tools for plug-in authors have kebab-case names that are not report codes.
             if !path.contains("plugin-dev") && !path.ends_with("report_codes.rs") {
                 made.extend(codes.made.into_iter().map(|code| (code, path.clone())));
             }
@@ -79,13 +80,16 @@ fn every_code_that_the_sources_make_is_documented() {
     assert!(seen * 2 > known.len(), "only {seen} codes found in the sources: how are they made now?");
 }
 
-/// Collects what looks like a code, and where it is used as one.
+/// Collects literals from the syntax tree of sources.
 #[derive(Default)]
 struct Codes {
+    /// Literals that the sources use as a report code.
     made: BTreeSet<String>,
+    /// All string literals.
     texts: BTreeSet<String>,
 }
 
+/// Whether an item is a test or only compiled for tests.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
@@ -94,6 +98,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
+/// Whether a text has the form of a code: words in kebab-case.
 fn is_code(text: &str) -> bool {
     text.contains('-')
         && text.split('-').all(|word| {
@@ -108,6 +113,7 @@ fn codes_in(expression: &Expr) -> BTreeSet<String> {
     codes.texts.into_iter().filter(|text| is_code(text)).collect()
 }
 
+/// The text of a literal that has the form of a code.
 fn literal(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()).filter(|text| is_code(text)),
@@ -116,6 +122,7 @@ fn literal(expression: &Expr) -> Option<String> {
 }
 
 impl Codes {
+    /// Collects the code among the arguments of a function that takes one.
     fn arguments(&mut self, function: &str, arguments: &Punctuated<Expr, Comma>) {
         if TAKES_CODE.contains(&function) {
             self.made.extend(arguments.iter().take(3).find_map(literal));

@@ -1,4 +1,4 @@
-//! Settings: the doc comments of the structs, and their defaults as the program loads them.
+//! The page of settings, generated from the doc comments of the structs and the defaults that the program loads.
 
 use crate::{
     cell, check,
@@ -20,6 +20,7 @@ fn settings() {
     check("settings.md", "Settings", &page);
 }
 
+/// Adds a section of the settings, with a table of its keys, and then the sections in it.
 fn section(types: &Types, name: &str, prefix: &str, defaults: &Value, page: &mut String) {
     let item = types.section(name).unwrap_or_else(|| panic!("no struct {name} of settings"));
     let heading = if prefix.is_empty() { "Top level".to_owned() } else { format!("`[{prefix}]`") };
@@ -75,7 +76,7 @@ fn renamed(attributes: &[Attribute]) -> Option<String> {
     name
 }
 
-/// The name of a type and whether it may be left out, `Option` and path taken off.
+/// The name of a type without its path and without `Option`, and whether it was an `Option`.
 fn unwrapped(ty: &Type) -> (String, bool) {
     let Type::Path(path) = ty else { return ("?".to_owned(), false) };
     let last = path.path.segments.last().unwrap();
@@ -85,6 +86,7 @@ fn unwrapped(ty: &Type) -> (String, bool) {
     }
 }
 
+/// The first type among the arguments of a generic type.
 fn inner(arguments: &PathArguments) -> Option<&Type> {
     let PathArguments::AngleBracketed(arguments) = arguments else { return None };
     arguments.args.iter().find_map(|argument| match argument {
@@ -93,7 +95,7 @@ fn inner(arguments: &PathArguments) -> Option<&Type> {
     })
 }
 
-/// A type in the words of who writes the file.
+/// The kind of a setting, such as `integer above 0`, in words for a reader who does not know Rust.
 fn kind(types: &Types, ty: &Type) -> String {
     if let Type::Path(path) = ty {
         let last = path.path.segments.last().unwrap();
@@ -117,6 +119,7 @@ fn kind(types: &Types, ty: &Type) -> String {
     .to_owned()
 }
 
+/// The values of a choice, each on a line with its meaning.
 fn choices(item: &ItemEnum) -> String {
     item.variants.iter().fold(String::new(), |mut text, variant| {
         let meaning = doc(&variant.attrs);
@@ -126,6 +129,7 @@ fn choices(item: &ItemEnum) -> String {
     })
 }
 
+/// The name of an enum's variant as serde writes it, in kebab-case.
 fn kebab(name: &str) -> String {
     name.char_indices().fold(String::new(), |mut text, (index, character)| {
         if character.is_uppercase() && index > 0 {
@@ -136,6 +140,7 @@ fn kebab(name: &str) -> String {
     })
 }
 
+/// A default as the page shows it; sizes in bytes also in MiB or KiB.
 fn shown(name: &str, default: &Value) -> String {
     match default {
         Value::Number(bytes) if name.ends_with("_bytes") => match bytes.as_u64().unwrap_or_default() {

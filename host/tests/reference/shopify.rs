@@ -1,4 +1,5 @@
-//! What the Shopify plug-in makes, and the bulk query for all of it.
+//! The page of the Shopify plug-in: the fields of its documents, and the bulk query of Shopify's API that exports all
+//! they need.
 
 use crate::{cell, check};
 use shopify_plugin::{BULK_QUERY, FIELDS};

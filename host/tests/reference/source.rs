@@ -1,4 +1,4 @@
-//! The source files, parsed.
+//! Finds items in the repository's source files, which it parses with `syn`.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every source file of the product below a folder, without tests and what they share.
+/// Every source file below a folder, parsed, without tests, benchmarks, examples and templates.
 pub(crate) fn files(folder: &str) -> Vec<(PathBuf, syn::File)> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
@@ -47,7 +47,7 @@ pub(crate) fn doc(attributes: &[Attribute]) -> String {
     lines.collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-/// The enum of this name below a folder.
+/// The first enum with this name below a folder.
 pub(crate) fn enum_named(folder: &str, name: &str) -> ItemEnum {
     let items = files(folder).into_iter().flat_map(|(_, file)| file.items);
     let found = items.filter_map(|item| match item {
@@ -57,7 +57,7 @@ pub(crate) fn enum_named(folder: &str, name: &str) -> ItemEnum {
     found.take(1).next().unwrap_or_else(|| panic!("no enum {name} below {folder}"))
 }
 
-/// Whether an item is read from settings or a command line.
+/// Whether an item derives `Deserialize`, as all settings do.
 fn is_deserialized(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Meta::List(list) = &attribute.meta else { return false };
@@ -81,7 +81,7 @@ impl Types {
         Self { items: items.collect() }
     }
 
-    /// The struct of this name whose unknown keys are refused, as they are in all settings.
+    /// The struct of this name, if it is a section of the settings: those refuse unknown keys (`deny_unknown_fields`).
     pub(crate) fn section(&self, name: &str) -> Option<&ItemStruct> {
         self.items.iter().find_map(|item| match item {
             Item::Struct(item) if item.ident == name => {
@@ -94,7 +94,7 @@ impl Types {
         })
     }
 
-    /// The enum of this name.
+    /// The enum of this name, if it is one of the values of a setting.
     pub(crate) fn choice(&self, name: &str) -> Option<&ItemEnum> {
         self.items.iter().find_map(|item| match item {
             Item::Enum(item) if item.ident == name => Some(item),

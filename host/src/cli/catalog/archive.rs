@@ -1,4 +1,5 @@
-//! `host catalog archive`, and archiving after a sync.
+//! Archives the products that a full sync (a run whose export is the whole shop) did not have: at the end of the run,
+//! or by `host catalog archive`. In a Marqo index they are removed instead.
 
 use crate::{
     cli::{
@@ -29,7 +30,7 @@ use serde::Serialize;
 use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
-/// Refuses to archive in a shop that is not named, unless there is only one: it cannot be undone.
+/// Refuses to archive while no shop is named and there are several: archiving cannot be undone.
 pub(super) async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Failure> {
     if config.shop.is_some() {
         return Ok(());
@@ -39,9 +40,9 @@ pub(super) async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Fai
     if shops.len() < 2 {
         return Ok(());
     }
-    let few: Vec<&str> = shops.iter().take(3).map(String::as_str).collect();
-    let more = if shops.len() > few.len() { " …" } else { "" };
-    Err(Failure::usage(format!("no shop is named, and there are several: {}{more}", few.join(", ")))
+    let first: Vec<&str> = shops.iter().take(3).map(String::as_str).collect();
+    let more = if shops.len() > first.len() { " …" } else { "" };
+    Err(Failure::usage(format!("no shop is named, and there are several: {}{more}", first.join(", ")))
         .help("say with --shop which one's products are to go"))
 }
 
@@ -89,10 +90,11 @@ pub(super) async fn run(
 /// The object that `catalog archive` prints. Programs rely on its keys.
 #[derive(Serialize)]
 struct OutcomeView<'a> {
-    /// The full sync.
+    /// The job of the full sync.
     job_id: &'a str,
+    /// `archived`, `removed`, `queued`, `nothing-missing` or `interrupted`.
     outcome: &'static str,
-    /// How many were archived or removed, or are queued to be.
+    /// How many documents were archived or removed, or are queued to be.
     documents: u64,
     /// The job that archives or removes them, if this process ran it.
     removal_job_id: Option<&'a str>,
@@ -102,7 +104,7 @@ struct OutcomeView<'a> {
 
 impl<'a> OutcomeView<'a> {
     fn new(job: &'a JobSnapshot, outcome: &'a ArchiveOutcome, target: TargetIndex) -> Self {
-        let left = match target {
+        let done = match target {
             TargetIndex::Catalog => "archived",
             TargetIndex::Marqo => "removed",
         };
@@ -118,14 +120,14 @@ impl<'a> OutcomeView<'a> {
             ArchiveOutcome::Interrupted => view("interrupted", 0),
             ArchiveOutcome::Queued(documents) => view("queued", *documents),
             ArchiveOutcome::Removed(removal) => {
-                Self { removal_job_id: Some(removal.job.id.as_str()), ..view(left, removal.counts.deleted) }
+                Self { removal_job_id: Some(removal.job.id.as_str()), ..view(done, removal.counts.deleted) }
             }
         }
     }
 }
 
-/// Archives after the end of a sync, if it was full. Without a worker, other workers carry removals out. Returns how many products
-/// stay because their data is newer than the export.
+/// Archives after the end of a sync, if it was full. Without a `worker`, removals are queued and other processes carry
+/// them out. Returns how many products stay because their data is newer than the export.
 pub(in crate::cli) async fn after_sync(
     config: &Config,
     backend: &Backend,
@@ -148,7 +150,7 @@ pub(in crate::cli) async fn after_sync(
     Ok(kept_newer)
 }
 
-/// Archives, and returns beside the result how many products stay because their data is newer.
+/// Archives. Returns the outcome or why archiving was refused, and how many products stay because their data is newer.
 async fn run_archive(
     archive: &Archive<'_>,
     job: &JobSnapshot,
@@ -192,9 +194,9 @@ async fn last_full_job(
     target: &WriteTarget,
     index: &dyn Index,
 ) -> Result<JobSnapshot, Failure> {
-    let (jobs, id) = (stores.jobs.list(Some(&target.shop_id), usize::MAX).await, index.id());
+    let (jobs, target_id) = (stores.jobs.list(Some(&target.shop_id), usize::MAX).await, index.id());
     let is_full =
-        |job: &Job| job.full && job.index_name == target.index_name && job.target.kind() == id.kind();
+        |job: &Job| job.full && job.index_name == target.index_name && job.target.kind() == target_id.kind();
     let full = jobs.map_err(store_failure)?.into_iter().filter(|job| is_full(&job.job));
     full.max_by_key(|job| (job.job.sequence, job.job.created_at)).ok_or_else(|| {
         let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
@@ -202,6 +204,7 @@ async fn last_full_job(
     })
 }
 
+/// Prints the ids of the products that the full sync did not have.
 async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> CliResult {
     let missing = archive.missing(job).await.map_err(|error| match error {
         ArchiveError::Store(error) => store_failure(error),
@@ -241,7 +244,7 @@ fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Fail
     Failure::usage(message).help(override_hint(job, refusal, config).unwrap_or_else(otherwise))
 }
 
-/// How a refusal can be looked into and overridden, if it can.
+/// How to look into a refusal and override it; `None` if it cannot be overridden.
 fn override_hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Option<String> {
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
     refusal.is_overridable().then(|| {
@@ -252,7 +255,7 @@ fn override_hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -
     })
 }
 
-/// The flag that names the target in a command; the default needs none.
+/// The flag that names the kind of index in a command of a hint; empty for the default kind.
 fn target_flag(config: &Config) -> String {
     match config.target == TargetIndex::default() {
         true => String::new(),
@@ -277,7 +280,7 @@ fn failure(error: ArchiveError, config: &Config) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
         ArchiveError::Stopped { job, stop } => stopped(*stop, Some(&job)),
-        // They say what to do.
+        // These errors themselves say what to do.
         error @ (ArchiveError::ObjectMissing { .. } | ArchiveError::Line { .. }) => Failure::runtime(error),
         error => Failure::runtime(error)
             .help(format!("`host catalog archive{}` tries it again", target_flag(config))),

@@ -1,4 +1,5 @@
-//! `host catalog embed`, and searching by meaning.
+//! `host catalog embed` asks an endpoint for embeddings (vectors) of products' texts and stores them in the relational
+//! catalog; `host catalog search --similar` searches by them.
 
 use crate::{
     cli::{
@@ -13,7 +14,7 @@ use host_core::{format::count, index::WriteTarget};
 use host_index_catalog::{CallError, Catalog, EmbedError, EmbedReport, Embedder, Hit};
 use std::time::Duration;
 
-/// Between two looks at the queue.
+/// With `--watch`, the pause between two searches for products whose text is new or has changed.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
@@ -23,31 +24,31 @@ pub(super) async fn run(
     target: &WriteTarget,
     watch: bool,
 ) -> CliResult {
-    let (embedder, env) = (embedder(config)?, clock());
-    let mut all = EmbedReport::default();
+    let (embedder, clock) = (embedder(config)?, clock());
+    let mut total = EmbedReport::default();
     let work = async {
         loop {
             let report = catalog.embed(target, &embedder).await?;
-            all.embedded += report.embedded;
-            all.changed += report.changed;
-            all.refused += report.refused;
+            total.embedded += report.embedded;
+            total.changed += report.changed;
+            total.refused += report.refused;
             if watch && report != EmbedReport::default() {
                 eprintln!("{}", sentence(&report));
             }
             if !watch {
                 return Ok::<_, EmbedError>(Exit::Completed);
             }
-            env.sleep(POLL_INTERVAL).await;
+            clock.sleep(POLL_INTERVAL).await;
         }
     };
-    // Only whole batches are stored, so an interrupted one is done again.
+    // Only whole batches are stored: the next `embed` does an interrupted batch again.
     let exit = tokio::select! {
         exit = work => exit.map_err(failure)?,
         _ = tokio::signal::ctrl_c() => Exit::Interrupted,
     };
     match global.output {
-        OutputFormat::Json => print_json(&all)?,
-        OutputFormat::Text => eprintln!("{}", sentence(&all)),
+        OutputFormat::Json => print_json(&total)?,
+        OutputFormat::Text => eprintln!("{}", sentence(&total)),
     }
     Ok(exit)
 }
@@ -64,6 +65,7 @@ fn sentence(report: &EmbedReport) -> String {
     text
 }
 
+/// The products whose texts are nearest to `text` in meaning, best first.
 pub(super) async fn similar(
     config: &Config,
     catalog: &Catalog,

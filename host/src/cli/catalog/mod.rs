@@ -1,4 +1,4 @@
-//! `host catalog`.
+//! `host catalog`: commands about the relational catalog, in PostgreSQL or in the SQLite file of the data directory.
 
 use super::{
     CliResult, Global,
@@ -27,8 +27,8 @@ pub(super) enum CatalogCommand {
     Migrate,
     /// Print how many products there are, and the last loads
     Status,
-    /// Archive the products that the last full sync (`host run --full`) did not have, or with --target marqo remove them from
-    /// the index; the sync does so itself unless it refuses
+    /// Archive the products that the last full sync (`host run --full`) did not have, or with --target marqo remove
+    /// them from the index; the sync does so itself unless it refuses
     Archive {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
@@ -57,7 +57,7 @@ pub(super) enum CatalogCommand {
     },
 }
 
-/// Refuses commands that only a catalog supports.
+/// Refuses commands about the relational catalog where the settings name a search server; archiving works for both.
 fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> {
     if config.target == TargetIndex::Catalog || matches!(command, CatalogCommand::Archive { .. }) {
         return Ok(());
@@ -93,7 +93,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> CliResult {
         }
         let target = chosen(global, config, &backend.stores()).await?;
         match command {
-            // Done above.
+            // Returned above.
             CatalogCommand::Migrate | CatalogCommand::Archive { .. } => Ok(Exit::Completed),
             CatalogCommand::Status => status(global, &catalog, &target).await,
             CatalogCommand::Search { words, limit, similar } => {
@@ -116,6 +116,10 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> CliResult {
     })
 }
 
+/// Most loads that `catalog status` shows, newest first. A load is what one job has written.
+const SHOWN_LOADS: usize = 10;
+
+/// The object that `catalog status` prints. Programs rely on its keys.
 #[derive(Serialize)]
 struct Status<'a> {
     shop_id: &'a str,
@@ -127,7 +131,7 @@ struct Status<'a> {
 
 async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> CliResult {
     let summary = catalog.summary(target).await.map_err(index_failure)?;
-    let loads = catalog.loads(target, 10).await.map_err(index_failure)?;
+    let loads = catalog.loads(target, SHOWN_LOADS).await.map_err(index_failure)?;
     if global.output == OutputFormat::Json {
         print_json(&Status { shop_id: &target.shop_id, index_name: &target.index_name, summary, loads })?;
         return Ok(Exit::Completed);

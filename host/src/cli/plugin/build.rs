@@ -1,4 +1,4 @@
-//! `host plugin build`.
+//! `host plugin build`: builds the WebAssembly component of a plug-in project.
 
 use super::project;
 use crate::cli::{

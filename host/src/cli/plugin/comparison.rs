@@ -84,7 +84,7 @@ fn show(text: &mut String, example: &Example) {
     }
 }
 
-/// ` (+12.5 %)`.
+/// The change in percent, ` (+12.5 %)`; empty if there is none, or nothing to compare with.
 fn change(before: u64, after: u64) -> String {
     if before == 0 || before == after {
         return String::new();

@@ -20,7 +20,7 @@ use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
 use host_plugin_host::{EngineProfile, Plugin, Role, Runner};
 use std::path::PathBuf;
 
-/// Products per batch.
+/// Products that both versions get at a time.
 const BATCH: usize = 64;
 
 /// Arguments of `host plugin diff`.
@@ -51,14 +51,14 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
     ensure_comparable(&old, &new)?;
     let mut comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), args.examples);
     let temp = tempfile::tempdir().map_err(|error| read_failure(ReadError::TempDir(error)))?;
-    let export = |error| read_failure(ReadError::Export(error));
+    let export_failure = |error| read_failure(ReadError::Export(error));
     let runtime = runtime()?;
     let job = args.job.clone().map(|id| runtime.block_on(find_job(&config, id))).transpose()?;
     let sources = job.as_ref().map_or(&args.sources, |job| &job.job.sources);
     let remote = runtime.block_on(remote(&config, sources))?;
     let plan = Export::open(sources, Options { remote, ..Options::new(temp.path()) })
         .and_then(|opened| opened.scan(&old.manifest().grouping))
-        .map_err(export)?;
+        .map_err(export_failure)?;
     let (old, new) = (new_runner(&old)?, new_runner(&new)?);
     runtime.block_on(compare(plan, &old, &new, &mut comparison))?;
     if let Some(job) = &job

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 pub(super) fn run(global: &Global, plugin: &Path) -> CliResult {
     let config = config(global)?;
-    // A plug-in that the settings refuse can be inspected all the same.
+    // Even where the settings refuse plug-ins that import WASI, such a plug-in can be inspected.
     let is_refused = config.plugin.limits.wasi == Wasi::None;
     let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
     let engine = Engine::new(EngineProfile::Production, limits, 1).map_err(Failure::runtime)?;
@@ -78,7 +78,7 @@ fn by_meaning(imports: &[Import]) -> BTreeMap<&str, Vec<&str>> {
     meanings
 }
 
-/// The allowed values and the default of a setting, as far as its schema states them.
+/// The allowed values and the default of a setting, as far as its JSON Schema states them.
 fn values(schema: &Value) -> String {
     let list = |values: &Value| {
         let values = values.as_array().map_or(&[][..], Vec::as_slice);

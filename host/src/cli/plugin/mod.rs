@@ -34,14 +34,15 @@ use std::path::{Path, PathBuf};
 /// Most instances at a time: an old and a new plug-in, and one of each that is still shutting down.
 const INSTANCES: usize = 4;
 
-/// The commands that work without a job.
+/// The commands that work without a job: all but `host plugin replay`.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// Create a project with sources, the contract, and a fixture with its golden file
     New(new::NewArgs),
     /// Build the component of a project
     Build(build::BuildArgs),
-    /// Test a project: golden files, pure results (the same answer alone, in a batch and repeated), and the budget of plugin.toml
+    /// Test a project: golden files, pure results (the same answer alone, in a batch and repeated), and the budget of
+    /// plugin.toml
     Test(test::TestArgs),
     /// Run a plug-in on a few products and show its output
     Run(run::RunArgs),
@@ -104,7 +105,7 @@ pub(super) fn component(path: &Path) -> Result<PathBuf, Failure> {
     Ok(file)
 }
 
-/// Warns of a component that is older than the project's source, which an author forgets to build.
+/// Warns of a component that is older than the project's source: the author has probably forgotten to build.
 fn warn_of_stale(project: &Project) {
     if let Some(source) = project.changed_since_build() {
         eprintln!(
@@ -151,7 +152,7 @@ fn load_failure(error: LoadError, dir: &Path) -> Failure {
     }
 }
 
-/// A runner with a new instance of the plug-in.
+/// A runner, which calls the plug-in, with a new instance of it.
 fn new_runner(plugin: &Plugin) -> Result<Runner, Failure> {
     fresh_runner(plugin).map_err(Failure::runtime)
 }

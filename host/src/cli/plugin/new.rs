@@ -1,4 +1,4 @@
-//! `host plugin new`.
+//! `host plugin new`: creates a plug-in project.
 
 use super::run::RoleName;
 use crate::cli::{

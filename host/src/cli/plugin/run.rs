@@ -21,18 +21,23 @@ use host_plugin_host::{Cost, EngineProfile, Plugin, Role, sanitize, truncate};
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::PathBuf};
 
-/// Most characters shown of a field.
+/// Most characters shown of a value.
 const FIELD_CHARACTERS: usize = 160;
 
-/// Most objects shown of a list.
+/// Most entries shown of a list of objects, such as variants.
 const MAX_OBJECTS: usize = 20;
+
+/// Most characters shown of a field's name, and up to how many the values are aligned.
+const NAME_CHARACTERS: usize = 60;
+const ALIGNED_CHARACTERS: usize = 24;
 
 /// Arguments of `host plugin run`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
     /// Component file or project folder
     plugin: PathBuf,
-    /// Exports: files, s3://bucket/key, or - for standard input; validate reads lines {"_id": …}, version {"incoming": {…}, "stored": {…}}
+    /// Exports: files, s3://bucket/key, or - for standard input; validate reads lines {"_id": …}, version {"incoming":
+    /// {…}, "stored": {…}}
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Role to run [default: the plug-in's first of transform, validate, version]
@@ -106,6 +111,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> CliResult {
     Ok(if refused { Exit::Failed } else { Exit::Completed })
 }
 
+/// An export that cannot be read is an error of the user, unless the machine or S3 fails.
 pub(super) fn read_failure(error: ReadError) -> Failure {
     match error {
         ReadError::Export(error) if !error.is_usage() => Failure::runtime(error),
@@ -126,7 +132,7 @@ pub(super) fn role(plugin: &Plugin, wanted: Option<Role>) -> Result<Role, Failur
     }
 }
 
-/// The validator's verdicts with issues on all returned documents.
+/// What the validator says of the documents in `outcomes`, only where it found an issue.
 async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>, Failure> {
     let documents =
         outcomes.iter().filter_map(|outcome| outcome.answer.get("documents")?.as_array()).flatten();
@@ -144,6 +150,7 @@ async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outco
     Ok(verdicts.into_iter().filter(|verdict| verdict.answer.contains_key("issues")).collect())
 }
 
+/// What the text output shows.
 struct Shown<'a> {
     manifest: &'a PluginManifest,
     read: &'a ReadItems,
@@ -189,9 +196,10 @@ impl Shown<'_> {
         let id = plain(&document["_id"]);
         let _ = writeln!(text, "  document {id}");
         let fields = document.as_object().into_iter().flatten().filter(|(key, _)| *key != "_id");
-        let width = fields.clone().map(|(key, _)| key.chars().count()).max().unwrap_or(0).min(24);
+        let width =
+            fields.clone().map(|(key, _)| key.chars().count()).max().unwrap_or(0).min(ALIGNED_CHARACTERS);
         for (key, value) in fields {
-            let key = truncate(key, 60);
+            let key = truncate(key, NAME_CHARACTERS);
             match value {
                 Value::Array(items) if items.iter().any(Value::is_object) => {
                     let _ = writeln!(text, "    {key:<width$}  {}", items.len());
@@ -239,10 +247,12 @@ impl Shown<'_> {
     }
 }
 
+/// The values of a list in a plug-in's answer; none if it has no such list.
 fn list<'a>(answer: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
     answer.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// Adds a line for each issue of a plug-in's answer.
 fn issues(text: &mut String, indent: &str, answer: &Map<String, Value>) {
     for issue in list(answer, "issues") {
         let path = issue["path"].as_str().map(|path| format!(" at {path}")).unwrap_or_default();
@@ -256,7 +266,7 @@ fn issues(text: &mut String, indent: &str, answer: &Map<String, Value>) {
     }
 }
 
-/// `id 1 · sku A · price 12.5`.
+/// An object on one line: `id 1 · sku A · price 12.5`.
 fn object(value: &Value) -> String {
     let Some(fields) = value.as_object() else { return plain(value) };
     let parts: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();

@@ -1,4 +1,5 @@
-//! `host plugin test`: runs the fixtures of a project; prints a table and, below it, the problems in the style of a compiler.
+//! `host plugin test`: runs a project's fixtures (input files) and compares the output with their golden files. Prints
+//! a table and, below it, the problems in the style of a compiler.
 
 use super::{dev_engine, load_failure, pluralize, project, warn_of_stale};
 use crate::cli::{
@@ -78,6 +79,7 @@ fn text(project: &Project, report: &Report) -> String {
     text
 }
 
+/// Adds a fixture's line of the table.
 fn row(text: &mut String, width: usize, tested: &FixtureReport) {
     let state = match tested {
         FixtureReport { problems, .. } if !problems.is_empty() => "FAIL",
@@ -97,6 +99,7 @@ fn row(text: &mut String, width: usize, tested: &FixtureReport) {
     );
 }
 
+/// Adds a problem with what to do about it.
 fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Problem) {
     text.push('\n');
     match problem {
@@ -144,6 +147,7 @@ fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Proble
     }
 }
 
+/// Adds a measurement above its limit, pointing at the line of `plugin.toml` that sets the limit.
 fn over_budget(text: &mut String, project: &Project, fixture: &str, exceeded: &BudgetExceeded) {
     let BudgetExceeded { key, unit, allowed, measured, line, text: source } = exceeded;
     let excess = (*measured - *allowed).saturating_mul(100).div_ceil((*allowed).max(1));

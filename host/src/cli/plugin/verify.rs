@@ -1,4 +1,4 @@
-//! `host plugin verify`: performs every step up to the first product: load, link, describe, configure.
+//! `host plugin verify`: does with a plug-in what precedes the first product: load, link, describe, configure.
 
 use super::load;
 use crate::{
@@ -16,7 +16,8 @@ use host_plugin_host::{EngineProfile, Plugin, check_configs};
 use serde_json::json;
 use std::path::Path;
 
-/// Refuses the configuration of a plug-in that neither this one nor those of the settings is, as `host run` does.
+/// Refuses, as `host run` does, settings that configure a plug-in which is neither this one nor one that the settings
+/// name.
 fn check(engine: &DevEngine, plugin: &Plugin, config: &Config) -> Result<(), Failure> {
     let configs = &config.plugin.config;
     let mut plugins = vec![plugin.clone(), engine.bundled(configs).map_err(Failure::usage)?];
@@ -32,7 +33,7 @@ pub(super) fn run(global: &Global, path: &Path) -> CliResult {
     let config = config(global)?;
     let engine = super::dev_engine(&config, EngineProfile::Production)?;
     let plugin = load(&engine, path, &config)?;
-    // A project has its own configuration.
+    // A project is configured by its `plugin.toml`, not by the settings.
     if !path.is_dir() {
         check(&engine, &plugin, &config)?;
     }

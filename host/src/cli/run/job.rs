@@ -1,4 +1,4 @@
-//! The job of a run: its index, and what its settings say.
+//! Finds or creates the job of a run, which records its index, plug-ins and settings.
 
 use super::{
     super::{backend::Backend, context::store_failure, failure::Failure, shop_id},
@@ -12,22 +12,22 @@ use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
 use jiff::Timestamp;
 
-/// What a job is made of.
+/// The input of a job: an export, or the products that an earlier job's plug-in refused.
 pub(super) struct Origin<'a> {
-    /// Names of the sources.
+    /// Names of the sources, as they were given on the command line.
     pub(super) sources: &'a [String],
-    /// How products are put together.
+    /// How lines become products, as the job's statistics name it.
     pub(super) grouping: &'a str,
-    /// What identifies the content.
+    /// Digests of the sources, or the id of the replayed job: a run with other inputs is another job.
     pub(super) inputs: Vec<String>,
-    /// When the export was taken, as the user says.
+    /// When the export was taken from the shop, if the user said so.
     pub(super) exported_at: Option<Timestamp>,
-    /// When its sources were last modified.
+    /// When the oldest source was last modified; `None` if no source has such a time.
     pub(super) modified_at: Option<Timestamp>,
 }
 
 impl Run<'_> {
-    /// The job of this export: the one that was interrupted, or a new one.
+    /// The job of this export: an interrupted one with the same input and settings, or else a new one.
     pub(super) async fn job(
         &self,
         backend: &Backend,
@@ -65,7 +65,7 @@ impl Run<'_> {
         request.find_or_create(stores.jobs.as_ref(), &self.clock).await.map_err(store_failure)
     }
 
-    /// The plug-ins that judge documents and compare versions, each with its configuration.
+    /// Digest and configuration of the plug-ins that validate documents and compare versions.
     fn other_plugins(&self) -> Vec<String> {
         let described = |role| {
             let plugin = self.plugins.plugin(role)?;
@@ -74,7 +74,7 @@ impl Run<'_> {
         [Role::Validate, Role::Version].into_iter().filter_map(described).collect()
     }
 
-    /// The index as named, or the default one of platform and shop.
+    /// Name of the index: as the settings say, or the default for platform and shop.
     pub(super) async fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let name = match &self.config.index {
             Some(name) => name.clone(),
@@ -86,11 +86,11 @@ impl Run<'_> {
     }
 }
 
-/// Names of sources that a job's record keeps, and their bytes in all: it is written often.
+/// Most names of sources that a job's record keeps, and most bytes of them in all: the record is rewritten often.
 const MAX_SOURCES: usize = 100;
 const MAX_SOURCE_BYTES: usize = 16 << 10;
 
-/// The first names of sources, and how many there are beside them.
+/// The first names of sources, as many as a record keeps; the last entry then says how many are left out.
 fn bounded(sources: &[String]) -> Vec<String> {
     let mut budget = MAX_SOURCE_BYTES;
     let fits = |name: &&String| {

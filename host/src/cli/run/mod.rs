@@ -1,4 +1,5 @@
-//! `host run`: ingest and index in one process.
+//! `host run` and `host ingest`. Ingest reads an export and publishes its products as chunks (files of documents) to a
+//! queue; a worker writes them to the index. `host run` does both, or without an export only works the queue.
 
 mod job;
 mod read;
@@ -51,11 +52,12 @@ use tokio_util::sync::CancellationToken;
 /// Arguments of `host run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Export files in their order, also as s3://bucket/key, or - for standard input; .gz and .zst are unpacked. Without one,
-    /// `host run` works the queue until Ctrl-C
+    /// Export files in their order, also as s3://bucket/key, or - for standard input; .gz and .zst are unpacked.
+    /// Without one, `host run` works the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
-    /// The export is the whole shop: products that it does not contain are archived at the end, or removed from a Marqo index
+    /// The export is the whole shop: products that it does not contain are archived at the end, or removed from a Marqo
+    /// index
     #[arg(long, requires = "sources")]
     full: bool,
     #[command(flatten)]
@@ -68,8 +70,8 @@ pub(super) struct IngestArgs {
     /// Export files in their order, or - for standard input; .gz and .zst are unpacked
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
-    /// The export is the whole shop: products that it does not have can be archived by `host catalog archive`, once workers have
-    /// written what it has
+    /// The export is the whole shop: products that it does not have can be archived by `host catalog archive`, once
+    /// workers have written what it has
     #[arg(long)]
     full: bool,
     #[command(flatten)]
@@ -106,8 +108,8 @@ struct ReadingArgs {
     /// Transform, validate and look up all products, also those that the ledger knows to be unchanged
     #[arg(long, requires = "sources")]
     force: bool,
-    /// When the export was taken from the shop, such as 2026-05-04T09:00:00Z: a full sync archives nothing that is newer
-    /// [default: when its oldest source was last modified]
+    /// When the export was taken from the shop, such as 2026-05-04T09:00:00Z: a full sync archives nothing that is
+    /// newer [default: when its oldest source was last modified]
     #[arg(long, value_name = "TIME", requires = "sources", value_parser = time_of_export)]
     exported_at: Option<Timestamp>,
 }
@@ -131,7 +133,7 @@ impl From<RunOperation> for Operation {
     }
 }
 
-/// Which stages of the work a command runs.
+/// Which stages a command runs: `host run` both, `host ingest` only the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stages {
     IngestAndWork,
@@ -183,14 +185,17 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     })
 }
 
+/// A run in progress, for one shop.
 struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
     operation: Operation,
     stages: Stages,
+    /// When the export was taken, if `--exported-at` says so.
     exported_at: Option<Timestamp>,
     shop: &'a str,
     plugins: &'a Plugins,
+    /// A second version of the plug-in that gets the same products and writes nothing, if `--shadow` names one.
     shadow: Option<&'a Arc<ShadowedTransform>>,
     screen: &'a Screen,
     cancel: &'a CancellationToken,
@@ -233,7 +238,7 @@ impl Run<'_> {
         self.run_job(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
     }
 
-    /// The transform role, without which nothing is ingested.
+    /// The plug-in with the role `transform`, without which nothing can be ingested.
     fn transform(&self) -> Result<Arc<dyn Transform>, Failure> {
         self.plugins.transform().ok_or_else(|| {
             Failure::usage("no plug-in has the role `transform`, which turns products into documents")
@@ -241,8 +246,8 @@ impl Run<'_> {
         })
     }
 
-    /// Whether the server can be written to, before a long export is read for it. One that is down temporarily
-    /// causes a warning: the worker waits for it.
+    /// Checks that the index can be written to, before a long export is read for it. A server that is temporarily down
+    /// only causes a warning, because the worker waits for it.
     async fn preflight(&self, index_name: &str) -> Result<(), Failure> {
         let Config { store, target, catalog, .. } = self.config;
         if (*store, *target) == (StoreKind::Embedded, TargetIndex::Catalog) && catalog.url.is_none() {
@@ -252,7 +257,7 @@ impl Run<'_> {
         let target = WriteTarget {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
-            job_id: String::new(),
+            job_id: String::new(), // there is no job yet
         };
         match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
@@ -264,6 +269,7 @@ impl Run<'_> {
         }
     }
 
+    /// Opens the storage, creating it where needed, and registers this process with it.
     async fn open(&self) -> Result<Backend, Failure> {
         let backend = Backend::open(self.config, true).await?;
         backend.storage().register().await.map_err(store_failure)?;
@@ -280,13 +286,13 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Parses a time; the library's own message tells the user about grammars.
+/// Parses a time, with an error in plain words: the library's own is about grammars.
 fn time_of_export(text: &str) -> Result<Timestamp, String> {
     text.parse()
         .map_err(|_| "give a date and time with its offset from UTC, such as 2026-05-04T09:00:00Z".to_owned())
 }
 
-/// Refuses a time that would make the export newer than all that comes after it.
+/// Refuses a time in the future, with which the export would count as newer than exports that are really taken later.
 fn not_in_the_future(exported_at: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
     match exported_at {
         Some(at) if at > now => {
@@ -314,7 +320,8 @@ fn ingest_failure(error: IngestError, job: &JobId) -> Failure {
     }
 }
 
-/// What to do after the worker stopped, perhaps at a chunk of another job than this run's.
+/// The failure of a stopped worker. `job` is this run's job, if it has one; the worker may have stopped at a chunk of
+/// another.
 pub(super) fn stopped(stop: WorkerStopped, job: Option<&JobId>) -> Failure {
     let help = match &stop.job_id {
         Some(other) if job != Some(other) => format!(

@@ -1,4 +1,4 @@
-//! Reading the export, and showing how far that and the indexing are.
+//! Scans the export and shows the progress of reading and indexing.
 
 use super::{
     super::{
@@ -22,11 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at the counters.
+/// Interval between two looks at the counters of progress.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Run<'_> {
-    /// Reads the export once and decides how its lines become products; none if interrupted.
+    /// Reads the export once and decides how its lines become products; `None` if interrupted.
     pub(super) async fn scan(
         &self,
         sources: &[String],
@@ -67,7 +67,7 @@ impl Run<'_> {
         }
     }
 
-    /// Shows how far reading and indexing are, for as long as it is polled.
+    /// Shows the progress of reading and indexing; never returns, so the caller drops it when the job has ended.
     pub(super) async fn watch(
         &self,
         storage: &dyn Storage,
@@ -90,7 +90,7 @@ impl Run<'_> {
                 (Some(line), _) => line.show(&reading_state(&snapshot, Some(published), started.elapsed())),
                 (None, _) => {}
             }
-            // The counters of reading are in memory; each look at the job costs calls.
+            // The counters of reading are in memory, but each look at the job is a call to storage.
             if !indexed.is_due() || looked_at.elapsed() < interval {
                 continue;
             }
@@ -103,6 +103,8 @@ impl Run<'_> {
     }
 }
 
+/// The progress of reading. `published` counts what the plug-in has made of it; `None` during the scan, before the
+/// plug-in runs.
 fn reading_state(reading: &ProgressSnapshot, published: Option<&IngestProgress>, elapsed: Duration) -> State {
     let what = match reading.phase {
         Phase::Idle | Phase::Scanning => "looking at the order of lines",

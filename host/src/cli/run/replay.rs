@@ -1,5 +1,5 @@
-//! `host plugin replay`: sends what a plug-in trapped on or refused in a job to a fixed plug-in, as a new job of the same shop and
-//! index.
+//! `host plugin replay`: feeds the products that a plug-in trapped on or refused in a job, which the job's quarantine
+//! keeps, to a fixed plug-in, as a new job of the same shop and index.
 
 use super::{
     super::{
@@ -38,7 +38,8 @@ pub(in crate::cli) struct ReplayArgs {
     job: String,
     #[command(flatten)]
     plugins: PluginArgs,
-    /// What a document does whose version equals the stored one while its content differs [default: as the job that is replayed]
+    /// What a document does whose version equals the stored one while its content differs [default: as the job that is
+    /// replayed]
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
     /// Print the products and why they were refused, and do nothing else
@@ -123,7 +124,8 @@ impl Run<'_> {
     }
 }
 
-/// What the job has in quarantine, if its export was read to the end.
+/// The quarantine of a job whose export was read to its end and that has something to replay; otherwise says what to
+/// do.
 fn complete(old: &JobSnapshot) -> Result<QuarantinedProducts, Failure> {
     let id = &old.job.id;
     let Some(seal) = &old.seal else {
@@ -151,22 +153,23 @@ fn complete(old: &JobSnapshot) -> Result<QuarantinedProducts, Failure> {
     }
 }
 
-/// The settings, with what decides where a job writes as the old one had it.
+/// The settings, with shop, index and kind of index of the old job.
 fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
     config.index = Some(old.job.index_name.clone());
     config.shop = Some(old.job.shop_id.clone());
     if let Some(target) = TargetIndex::named(old.job.target.kind()) {
         config.target = target;
     }
-    // What is fed is a part of the shop.
+    // The replayed products are a part of the shop, so nothing may be archived after them.
     config.ingest.full = false;
     config
 }
 
-/// Prints what a job has in quarantine, also one that was stopped before its end.
+/// Prints the products in a job's quarantine, also of a job that was stopped before its end.
 async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> CliResult {
     let stores = backend.stores();
-    // Behind those of the seal, an interrupted ingest may have left some.
+    // The seal says how many objects count; an interrupted ingest may have left more. Without a seal, all that are
+    // there count.
     let objects = old.seal.as_ref().map_or(u32::MAX, |seal| seal.quarantine.objects);
     let mut products = 0_usize;
     for object in 0..objects {

@@ -1,4 +1,4 @@
-//! Runs a job with its progress on the screen, and prints how it ended.
+//! Runs a job while its progress is shown, archives after a full sync, and prints how the job ended.
 
 use super::{
     super::{
@@ -33,7 +33,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 impl Run<'_> {
-    /// Ingests what `source` sends, a number of batches ahead, and works the queue until the job has ended.
+    /// Ingests what `source` sends and works the queue until the job has ended. `source` takes the number of batches
+    /// that it may read ahead.
     pub(super) async fn run_job(
         &self,
         backend: &Backend,
@@ -120,7 +121,7 @@ impl Run<'_> {
     fn ingest_settings(&self) -> IngestSettings {
         IngestSettings {
             bounds: self.config.ingest.bounds(),
-            // Every thread busy, and a batch waiting for each.
+            // For each thread that runs plug-ins a batch in work, and one that waits.
             batches: 2 * self.config.plugin.threads().get(),
             quarantine_bytes: self.config.ingest.quarantine_bytes,
         }

@@ -1,4 +1,4 @@
-//! `host settings`: how an index of a search server is reached and written.
+//! `host settings`: the stored settings of an index on a Marqo server, such as its address, key and vector fields.
 
 mod put;
 
@@ -50,7 +50,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
             SettingsCommand::Put(args) => {
                 let change = args.change()?;
                 if !config.data_dir.exists() {
-                    // Nothing is made for settings that cannot be used.
+                    // Settings that cannot be used must not create a data directory.
                     change.apply(IndexSettings::default())?;
                 }
                 let stores = stores(true).await?;
@@ -61,7 +61,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
                         .help("say at least where it is: --endpoint http://localhost:8882"));
                 }
                 let wanted = change.apply(stored.unwrap_or_default())?;
-                agree(&config, &settings, &args.name, &wanted).await?;
+                ensure_server_agrees(&config, &settings, &args.name, &wanted).await?;
                 wanted.store(settings.as_ref(), &args.name).await.map_err(store_failure)?;
                 eprintln!("saved the settings of index {}", args.name);
                 for closed in resume::close(&stores, None, Some(&args.name), ClearedBy::Settings).await? {
@@ -109,8 +109,9 @@ fn without_settings(name: &str) -> Failure {
         .help("`host settings list` prints the indexes that have some, `host settings put` stores them")
 }
 
-/// Refuses settings that the server itself contradicts. A server that does not answer, or has no such index yet, causes a warning.
-async fn agree(
+/// Refuses settings that contradict the server. A server that does not answer, or has no such index yet, causes a
+/// warning.
+async fn ensure_server_agrees(
     config: &Config,
     store: &Arc<dyn Settings>,
     name: &str,
@@ -149,7 +150,7 @@ fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Fai
     }
 }
 
-/// The settings as an object, the key and the values of headers, which often are keys, omitted.
+/// The settings as an object, without the key and without the values of headers, which often are keys, too.
 fn without_secrets(settings: &IndexSettings) -> Map<String, Value> {
     let redacted = || Value::from("[redacted]");
     let mut shown = settings.to_object();

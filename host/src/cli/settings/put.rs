@@ -1,4 +1,4 @@
-//! From the flags of `host settings put` to settings.
+//! The flags of `host settings put`, and the change of an index's settings that they make.
 
 use crate::cli::failure::Failure;
 use clap::Args;
@@ -11,10 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Read without `--api-key-file`.
+/// Variable with the API key, read where `--api-key-file` is not given.
 const API_KEY_VARIABLE: &str = "HOST_MARQO_API_KEY";
 
-/// More bytes than any key has; a wrong file may be endless.
+/// Most bytes that are read of a key file, 64 KiB: more than any key has, while a wrong file may be endless.
 const MAX_KEY_BYTES: u64 = 64 << 10;
 
 /// Arguments of `host settings put`.
@@ -32,8 +32,8 @@ pub(in crate::cli) struct PutArgs {
     /// Look the index's own address up at the endpoint, as Marqo Cloud wants it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     cloud: Option<bool>,
-    /// File with the API key, or - for standard input. Without it, the key is read from the variable HOST_MARQO_API_KEY if
-    /// that is set
+    /// File with the API key, or - for standard input. Without it, the key is read from the variable HOST_MARQO_API_KEY
+    /// if that is set
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// Field that the server makes vectors of; may be repeated, all of them together replace the stored ones
@@ -72,8 +72,9 @@ pub(in crate::cli) struct PutArgs {
 /// What a `put` changes.
 #[derive(Debug)]
 pub(super) struct Change {
-    /// Values by the names of their settings.
+    /// New values, by the names of their settings.
     set: Map<String, Value>,
+    /// Names of settings that return to their defaults.
     unset: Vec<String>,
 }
 
@@ -115,12 +116,14 @@ impl PutArgs {
         Ok(Change { set, unset })
     }
 
+    /// The key from the file, or else from the variable, which `--unset api_key` overrides; `None` if neither gives
+    /// one.
     fn api_key(&self, unset: &[String]) -> Result<Option<Secret>, Failure> {
         let key = match &self.api_key_file {
             Some(file) => read_key(file).map_err(|error| {
                 Failure::usage(format!("--api-key-file {} cannot be read: {error}", file.display()))
             })?,
-            // A variable that is set for other commands must not undo what was typed.
+            // `--unset api_key` wins over the variable, which may be set for other commands.
             None if unset.iter().any(|name| name == "api_key") => return Ok(None),
             None => match std::env::var(API_KEY_VARIABLE) {
                 Ok(key) => key,
@@ -132,7 +135,7 @@ impl PutArgs {
 }
 
 impl Change {
-    /// Whether it changes nothing.
+    /// Whether the flags change nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.set.is_empty() && self.unset.is_empty()
     }
@@ -164,7 +167,7 @@ fn read_key(file: &Path) -> io::Result<String> {
     Ok(key)
 }
 
-/// Mappings as JSON text, or in a file.
+/// Parses mappings, given as JSON text or as the name of a file.
 fn mappings(given: &str) -> Result<Value, Failure> {
     // Whatever begins like JSON is not the name of a file.
     let (place, text) = if given.trim_start().starts_with(['{', '[', '"']) {
@@ -188,7 +191,7 @@ fn headers(given: &[String]) -> Result<Option<Value>, Failure> {
     let mut headers = Map::new();
     for header in given {
         let Some((name, value)) = header.split_once('=') else {
-            // The value may be a secret.
+            // Do not quote what was given: it may be a secret.
             return Err(Failure::usage("--media-download-header needs NAME=VALUE"));
         };
         headers.insert(name.to_owned(), value.into());

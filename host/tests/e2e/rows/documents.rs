@@ -1,4 +1,4 @@
-//! Rows about documents that are added.
+//! Rows of the error tables of Marqo's API that are about documents which are added.
 
 use super::{Item, Scenario, good, item};
 use marqo_stand_in::{Fault, FaultRule};
@@ -58,6 +58,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// Errors of single documents in all versions of the server.
 fn of_any_server() -> Vec<Item> {
     let item_500 = |applied| FaultRule::new(Fault::Item { status: 500, applied });
     let picture = |reason: &str| {
@@ -113,6 +114,7 @@ fn of_any_server() -> Vec<Item> {
     ]
 }
 
+/// Errors of single documents that a server of version 2.13 answers otherwise than later ones.
 fn of_an_old_server() -> Vec<Item> {
     vec![
         good(),
@@ -127,6 +129,7 @@ fn of_an_old_server() -> Vec<Item> {
     ]
 }
 
+/// Flags of `host settings put` with a field made of two others, and one with custom vectors.
 const MAPPED: &[&str] = &[
     "--tensor-field",
     "both",
@@ -146,6 +149,7 @@ fn of_mappings() -> Vec<Item> {
     ]
 }
 
+/// Errors of a structured index, which has a schema with the fields and their types.
 fn structured() -> Scenario {
     let text = |name: &str| json!({ "name": name, "type": "text" });
     let index = json!({
@@ -178,29 +182,32 @@ fn structured() -> Scenario {
     Scenario::of("an index with a schema of its own", items).on(index).settings(&[]).also_validated()
 }
 
+/// Flags of `host settings put` with a field of custom vectors, and room for 128 documents in a request.
 const VECTORS: &[&str] =
     &["--batch-complexity", "1000", "--tensor-field", "v", "--mappings", r#"{"v":{"type":"custom_vector"}}"#];
 
+/// Fields with a custom vector of `length` numbers.
 fn vector(length: usize) -> Value {
     json!({ "v": { "vector": vec![1.0; length], "content": "red" } })
 }
 
+/// An item among 127 good ones, so that a request is full.
 fn among_127(bad: Item) -> Vec<Item> {
     let fine = |_| Item { fields: vector(32), ..good() };
     (0..77).map(fine).chain([bad]).chain((0..50).map(fine)).collect()
 }
 
-/// A document with a field more than an index may have.
-fn many(value: fn(usize) -> Value) -> Value {
-    (0..101).map(|at| (format!("f{at}"), value(at))).collect()
+/// A document with 101 fields, one more than an index without a schema may have of some kinds.
+fn too_many_fields(value: fn(usize) -> Value) -> Value {
+    (0..101).map(|number| (format!("f{number}"), value(number))).collect()
 }
 
 fn too_many(name: &'static str, rule: &'static str, value: fn(usize) -> Value) -> Scenario {
-    Scenario::of(name, vec![good(), item(rule, many(value)).fails("bad-request"), good()])
+    Scenario::of(name, vec![good(), item(rule, too_many_fields(value)).fails("bad-request"), good()])
 }
 
 fn too_many_tensor_fields() -> Scenario {
-    let names: Vec<String> = (0..101).map(|at| format!("f{at}")).collect();
+    let names: Vec<String> = (0..101).map(|number| format!("f{number}")).collect();
     let mapping = json!({ "type": "multimodal_combination", "weights": { "title": 1.0 } });
     let mappings: Value = names.iter().map(|name| (name.clone(), mapping.clone())).collect();
     let mappings = mappings.to_string();

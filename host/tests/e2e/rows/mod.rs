@@ -1,9 +1,10 @@
-//! Each row of the error tables of Marqo's API through the real binary: what a server answers, and the outcome of each
-//! item. A scenario is one run; the snapshots beside this file say of each item its class, code and message.
+//! Each row of the error tables of Marqo's API: what the server answers, and the outcome of each item (a document or
+//! removal). A scenario is one run of host; the snapshots beside this file have the class, code and message of each
+//! item.
 //!
-//! The rows are those of the stand-in's table (`RULES`), which the stand-in notes when it applies one: a scenario that claims
-//! a row must have met it. What a plug-in cannot be made to send, or the host never sends, is answered on request
-//! ([`Fault::Refused`]).
+//! The rows, also called rules, are in the table `RULES` of the stand-in for a Marqo server, which records each rule
+//! that it applies: a scenario about a rule must have met it. Where neither a plug-in nor host can be made to send what
+//! a rule is about, the stand-in answers as the rule says on request ([`Fault::Refused`]).
 
 mod documents;
 mod others;
@@ -23,56 +24,61 @@ use std::{
 
 pub(crate) const INDEX: &str = "shop";
 
-/// Makes any document.
+/// A guest plug-in that makes of each line exactly the document that the line holds.
 static VERBATIM: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
-/// The validator that the host brings along, to be named where another one would win.
+/// The bundled validator. The guest validates as well and is named, so the bundled one must be named after it to be
+/// used.
 static BUNDLED: LazyLock<PathBuf> = LazyLock::new(|| guest("default-validator"));
 
-/// One run against one server.
+/// One run against a server of its own.
 pub(crate) struct Scenario {
     name: &'static str,
     version: Version,
-    /// Makes the index by the server's own call; null: an index without a schema.
+    /// Body of the server's call that creates the index; null for an index without a schema.
     index: Value,
-    /// The body of an add request of another client, before the run; null: none.
+    /// Body of another client's request that adds documents before the run; null for none.
     foreign: Value,
+    /// Flags of `host settings put`.
     settings: Vec<String>,
+    /// `add` or `update`.
     operation: &'static str,
     items: Vec<Item>,
     faults: Vec<FaultRule>,
-    /// Rows that are about no item.
+    /// Rules about requests as a whole.
     rules: Vec<&'static str>,
     end: End,
-    /// Run once more with the validator that the host brings along.
+    /// Whether to run it again with the bundled validator, which finds some errors before the server does.
     is_also_validated: bool,
 }
 
 /// How a run ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Each item has come to its class.
-    Judged,
+    /// Each item is processed or failed.
+    AllCounted,
     /// An operator must act: nothing is counted, and the same command resumes when the server is fixed.
     Stops,
 }
 
 /// A document or a removal, and its outcome.
 pub(crate) struct Item {
-    /// The row that it is about; none: nothing is wrong with it.
+    /// The rule that it is about; `None` if nothing is wrong with it.
     rule: Option<&'static str>,
-    /// The rule is applied by the server; else the host keeps the item from it.
+    /// Whether the server applies the rule. Otherwise host does not send the item to it.
     is_met: bool,
+    /// Its id; `None` for one made of rule and position.
     id: Option<String>,
-    /// What an earlier run wrote under its id.
+    /// The fields that an earlier run wrote under its id; `None` if it is new.
     before: Option<Value>,
     fields: Value,
-    /// The code of its refusal; none: processed.
+    /// The code with which it fails; `None` if it is processed.
     code: Option<&'static str>,
+    /// What the stand-in does when it meets the document.
     fault: Option<FaultRule>,
 }
 
-/// An item about a row.
+/// An item about a rule.
 pub(crate) fn item(rule: &'static str, fields: Value) -> Item {
     Item { rule: Some(rule), is_met: true, id: None, before: None, fields, code: None, fault: None }
 }
@@ -82,7 +88,7 @@ pub(crate) fn good() -> Item {
     Item { rule: None, ..item("", json!({ "title": "A mug" })) }
 }
 
-/// Server and words of a row that is answered on request.
+/// A fault with which the stand-in answers as a rule says, with this message.
 pub(crate) fn refused(rule: &str, message: &str) -> FaultRule {
     FaultRule::new(Fault::Refused { rule: rule.to_owned(), message: message.to_owned() })
 }
@@ -93,7 +99,7 @@ impl Item {
         Self { code: Some(code), ..self }
     }
 
-    /// The server never sees what the rule is about.
+    /// Host does not send it to the server, or not what the rule is about.
     pub(crate) fn kept_from_the_server(self) -> Self {
         Self { is_met: false, ..self }
     }
@@ -103,17 +109,17 @@ impl Item {
         Self { id: Some(id.to_owned()), ..self }
     }
 
-    /// The index holds this under its id.
+    /// An earlier run wrote these fields under its id.
     pub(crate) fn was(self, fields: Value) -> Self {
         Self { before: Some(fields), ..self }
     }
 
-    /// This happens to it.
+    /// The stand-in does this when it meets the document.
     pub(crate) fn with(self, fault: FaultRule) -> Self {
         Self { fault: Some(fault), ..self }
     }
 
-    /// The server answers as the rule says, with these words.
+    /// The stand-in answers as the rule says, with this message.
     pub(crate) fn told(self, message: &str) -> Self {
         let fault = refused(self.rule.unwrap_or_default(), message);
         self.with(fault)
@@ -133,30 +139,33 @@ impl Scenario {
             items,
             faults: Vec::new(),
             rules: Vec::new(),
-            end: End::Judged,
+            end: End::AllCounted,
             is_also_validated: false,
         }
     }
 
-    /// A fault of requests that costs no document.
+    /// A passing fault of requests, after which host processes all documents.
     pub(crate) fn passing(name: &'static str, rule: Option<&'static str>, fault: FaultRule) -> Self {
         let rules = rule.into_iter().collect();
         Self { rules, faults: vec![fault], ..Self::of(name, vec![good(), good(), good()]) }
     }
 
-    /// A row of whole requests after which the run stops until the server is fixed.
+    /// A rule about whole requests, at which the run stops until the server is fixed.
     pub(crate) fn stopping(rule: &'static str, fault: FaultRule) -> Self {
         Self { end: End::Stops, ..Self::passing(rule, Some(rule), fault) }
     }
 
+    /// On a server of version 2.13.
     pub(crate) fn old(self) -> Self {
         Self { version: Version::V2_13, ..self }
     }
 
+    /// With partial updates instead of whole documents.
     pub(crate) fn updating(self) -> Self {
         Self { operation: "update", ..self }
     }
 
+    /// On an index that is created with this body.
     pub(crate) fn on(self, index: Value) -> Self {
         Self { index, ..self }
     }
@@ -166,15 +175,17 @@ impl Scenario {
         Self { foreign, ..self }
     }
 
+    /// With these flags of `host settings put`.
     pub(crate) fn settings(self, settings: &[&str]) -> Self {
         Self { settings: settings.iter().map(|flag| (*flag).to_owned()).collect(), ..self }
     }
 
+    /// Run again with the bundled validator.
     pub(crate) fn also_validated(self) -> Self {
         Self { is_also_validated: true, ..self }
     }
 
-    /// What a person reads of it.
+    /// Runs it and checks the outcome; returns the text for the snapshot.
     fn play(&self) -> String {
         let mut text = format!("# {}, {}\n", self.name, self.version);
         for rule in self.rules.iter().copied().chain(self.items.iter().filter_map(|item| item.rule)) {
@@ -184,22 +195,22 @@ impl Scenario {
             }
         }
         let stage = Stage::new(self);
-        stage.run_it(&mut text, false);
+        stage.run_scenario(&mut text, false);
         stage.check_rules();
         if self.is_also_validated {
             text.push_str("With the validator that the host brings along:\n");
-            Stage::new(self).run_it(&mut text, true);
+            Stage::new(self).run_scenario(&mut text, true);
         }
         text
     }
 }
 
-/// The row of this name.
+/// The rule of this name.
 fn row(rule: &str) -> &'static Rule {
     RULES.iter().find(|row| row.name() == rule).unwrap_or_else(|| panic!("the table has no row {rule}"))
 }
 
-/// A place and a server for one run.
+/// A folder and a server for one run, and the ids of its items.
 struct Stage<'a> {
     scenario: &'a Scenario,
     server: StandIn,
@@ -235,6 +246,7 @@ impl<'a> Stage<'a> {
         self.ids.iter().map(String::as_str).zip(&self.scenario.items)
     }
 
+    /// `host run` of the export.
     fn run(&self, operation: &str, is_validated: bool) -> RunOutput {
         let mut arguments = vec![
             "run",
@@ -247,7 +259,7 @@ impl<'a> Stage<'a> {
             "data",
             "--target",
             "marqo",
-            // So that what is said of items comes in their order.
+            // One lane, so that the report has the items in their order.
             "--lanes",
             "1",
         ];
@@ -267,6 +279,7 @@ impl<'a> Stage<'a> {
         run_output(command.output().unwrap())
     }
 
+    /// Writes an export with these ids and fields.
     fn write<'b>(&self, lines: impl Iterator<Item = (&'b str, &'b Value)>) {
         let line = |(id, fields): (&str, &Value)| {
             let mut line = Map::from_iter([("id".to_owned(), json!(id))]);
@@ -285,7 +298,8 @@ impl<'a> Stage<'a> {
         self.scenario.faults.iter().cloned().chain(self.items().filter_map(of_item)).collect()
     }
 
-    fn run_it(&self, text: &mut String, is_validated: bool) {
+    /// Writes what was there before, then runs the scenario and adds its outcome to the text.
+    fn run_scenario(&self, text: &mut String, is_validated: bool) {
         let name = self.scenario.name;
         if self.scenario.items.iter().any(|item| item.before.is_some()) {
             self.write(self.items().filter_map(|(id, item)| Some((id, item.before.as_ref()?))));
@@ -296,12 +310,13 @@ impl<'a> Stage<'a> {
         self.server.set_faults(&self.faults());
         let output = self.run(self.scenario.operation, is_validated);
         match self.scenario.end {
-            End::Judged => self.judged(&output, text, is_validated),
-            End::Stops => self.stopped(&output, text),
+            End::AllCounted => self.check_counted(&output, text, is_validated),
+            End::Stops => self.check_stopped(&output, text),
         }
     }
 
-    fn judged(&self, output: &RunOutput, text: &mut String, is_validated: bool) {
+    /// Checks counts, report and index after a run in which each item was processed or failed.
+    fn check_counted(&self, output: &RunOutput, text: &mut String, is_validated: bool) {
         let name = self.scenario.name;
         let json = output.json();
         let count = |class: &str| json[class].as_u64().unwrap();
@@ -318,7 +333,7 @@ impl<'a> Stage<'a> {
         let held = self.server.documents(INDEX);
         for (id, item) in self.items() {
             let entry = failures.iter().find(|entry| entry["document_id"] == id);
-            // One that never became a document is only known by its line.
+            // The report of an item that never became a document has only its line.
             let is_nameless = failures.iter().any(|entry| entry["document_id"].is_null());
             match (entry, item.code) {
                 (Some(entry), Some(code)) if !is_validated => {
@@ -347,7 +362,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn stopped(&self, output: &RunOutput, text: &mut String) {
+    /// Checks that a stopped run counted nothing, and that the next one counts everything once the server is fixed.
+    fn check_stopped(&self, output: &RunOutput, text: &mut String) {
         let name = self.scenario.name;
         assert_eq!(output.code, Some(1), "{name}: {output:?}");
         let job = self.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
@@ -365,21 +381,21 @@ impl<'a> Stage<'a> {
         );
     }
 
-    /// Without what differs from run to run.
+    /// The text without what differs from run to run: the server's address and ids of jobs.
     fn clean(&self, text: &str) -> String {
         let text = text.replace(self.server.url(), "SERVER");
-        // The name of a job.
-        let is_name = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+        // A job's id is a UUID.
+        let is_job_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
         let words = text.split_inclusive([' ', '/', '`', ',']);
         words
             .map(|word| {
                 let name = word.trim_end_matches([' ', '/', '`', ',']);
-                if is_name(name) { word.replace(name, "JOB") } else { word.to_owned() }
+                if is_job_id(name) { word.replace(name, "JOB") } else { word.to_owned() }
             })
             .collect()
     }
 
-    /// The server applied each rule that the scenario is about.
+    /// Checks that the server applied each rule that the scenario is about.
     fn check_rules(&self) {
         let met = self.server.rules_met();
         let of_items = self.scenario.items.iter().filter(|item| item.is_met).filter_map(|item| item.rule);
@@ -393,7 +409,7 @@ fn code(output: &RunOutput) -> i32 {
     output.code.unwrap_or(-1)
 }
 
-/// A call that the host does not make.
+/// Sends the server a request that host does not send.
 fn post(url: &str, path: &str, body: &Value) {
     let body = body.to_string();
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
@@ -404,15 +420,15 @@ fn post(url: &str, path: &str, body: &Value) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// Plays scenarios side by side, since they mostly wait, and reports them in their order.
+/// Plays scenarios in parallel, eight at a time, since they mostly wait; returns their texts in order.
 #[track_caller]
 fn play(scenarios: &[Scenario]) -> String {
     LazyLock::force(&VERBATIM);
     LazyLock::force(&BUNDLED);
     let mut told = Vec::new();
-    for some in scenarios.chunks(8) {
+    for group in scenarios.chunks(8) {
         std::thread::scope(|scope| {
-            let players: Vec<_> = some.iter().map(|scenario| scope.spawn(|| scenario.play())).collect();
+            let players: Vec<_> = group.iter().map(|scenario| scope.spawn(|| scenario.play())).collect();
             told.extend(players.into_iter().map(|player| player.join().unwrap()));
         });
     }
@@ -426,7 +442,7 @@ fn of_documents() {
 
 #[test]
 fn of_requests_that_pass() {
-    // Nothing fails: what is to be seen is that nothing is said.
+    // Nothing fails, so there is no text worth a snapshot.
     play(&requests::passing());
 }
 
@@ -440,7 +456,7 @@ fn of_updates_removals_and_reads() {
     insta::assert_snapshot!(play(&others::scenarios()));
 }
 
-/// Rows that no run of the host can meet, and why.
+/// Rules that no scenario meets, with the reason.
 const NEVER_MET: &[(&str, &[&str])] = &[
     ("every body is sent as application/json", &["content-type-text"]),
     ("no request names a device", &["device-bad", "device-absent"]),

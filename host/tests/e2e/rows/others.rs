@@ -1,4 +1,4 @@
-//! Rows about partial updates, removals and reads.
+//! Rows of the error tables of Marqo's API that are about partial updates, removals and reads.
 
 use super::{INDEX, Item, Scenario, good, item, post, refused};
 use crate::support::{SHOP, TestDir};
@@ -67,6 +67,7 @@ impl Scenario {
     }
 }
 
+/// Updates of documents in an index without a schema.
 fn of_no_schema() -> Vec<Item> {
     let was = json!({ "title": "A mug", "note": "blue", "price": 20, "tags": ["x"], "dims": { "w": 1 } });
     let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("update-refused");
@@ -91,6 +92,7 @@ fn of_no_schema() -> Vec<Item> {
     ]
 }
 
+/// The body that creates an index with a schema.
 fn schema() -> Value {
     let text = |name: &str| json!({ "name": name, "type": "text" });
     json!({
@@ -109,6 +111,7 @@ fn schema() -> Value {
     })
 }
 
+/// Updates of documents in an index with a schema.
 fn of_a_schema() -> Vec<Item> {
     let was = json!({ "title": "A mug", "stock": 1 });
     let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("update-refused");
@@ -126,19 +129,22 @@ fn of_a_schema() -> Vec<Item> {
     ]
 }
 
+/// A good update of a document that is in the index.
 fn stored() -> Item {
     Item { fields: json!({ "price": 2 }), before: Some(json!({ "title": "A mug", "price": 1 })), ..good() }
 }
 
+/// The removal of a document that is in the index.
 fn removal() -> Item {
     item("delete-error", json!({ "removed": true })).was(json!({ "title": "A mug" }))
 }
 
+/// A removal that fails because its request has too many.
 fn removal_refused() -> Item {
     Item { rule: Some("delete-too-many"), ..removal() }.fails("invalid-argument")
 }
 
-/// Rows that only a listing can meet.
+/// Rules that only a listing of documents can meet, which searches.
 pub(crate) const LISTING: &[&str] = &["search-limit", "search-window", "search-timeout"];
 
 #[test]
@@ -155,7 +161,7 @@ fn listing_says_what_the_server_says() {
     for (rule, code, words) in [
         ("search-limit", 2, "The search result limit must be less than 1000"),
         ("search-window", 2, "The search result limit + offset must be less than 10000"),
-        // It may have been slow by chance, and is asked again.
+        // A timeout may be chance, so host sends the request again.
         ("search-timeout", 0, ""),
     ] {
         server.set_faults(&[refused(rule, words).on(Operation::Search).next(1)]);

@@ -1,10 +1,10 @@
-//! Rows about requests as a whole.
+//! Rows of the error tables of Marqo's API that are about requests as a whole.
 
 use super::{Scenario, good, item, refused};
 use marqo_stand_in::{Fault, FaultRule, Operation};
 use serde_json::json;
 
-/// What goes away by itself, and costs no document.
+/// Faults that pass, after which host processes all documents.
 pub(crate) fn passing() -> Vec<Scenario> {
     let add = |fault: Fault, times: u64| FaultRule::new(fault).on(Operation::Add).next(times);
     let told = |rule: &str| refused(rule, "Something went wrong").on(Operation::Add).next(1);
@@ -59,7 +59,7 @@ fn get_batch_absent() -> FaultRule {
     refused("get-batch-absent", "Method Not Allowed").on(Operation::GetMany).next(1)
 }
 
-/// What does not go away: no document is to blame, or exactly one is.
+/// Errors that stay: either no document causes them and the run stops, or exactly one does and fails.
 pub(crate) fn refused_as_a_whole() -> Vec<Scenario> {
     let add = |rule, message| refused(rule, message).on(Operation::Add);
     let get = |rule, message| refused(rule, message).on(Operation::GetMany);
