@@ -7,10 +7,10 @@ use host_plugin_host::{Cost, Runner};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The most items of a batch, as in the pipeline.
+/// The most items of a batch whose time is measured.
 const BATCH_ITEMS: usize = 64;
 
-/// The most bytes of a batch, as in the pipeline.
+/// The bytes after which a batch is full.
 const BATCH_BYTES: usize = 512 << 10;
 
 /// Maximum number of items that are timed in separate calls.
