@@ -24,10 +24,10 @@ pub enum Fault {
     },
     /// A document's media file could not be downloaded: item 400.
     Media {
-        /// The file's URL; `None`: the first one in the document.
+        /// The file's URL; `None`: that of an example.
         #[serde(default)]
         url: Option<String>,
-        /// Why, such as `timed out`.
+        /// Why, such as `timed out`; `None`: a timeout.
         #[serde(default)]
         reason: Option<String>,
     },
