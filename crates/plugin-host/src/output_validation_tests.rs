@@ -111,16 +111,16 @@ fn a_fault_in_the_whole_answer_is_an_error() {
 fn limits_on_documents_bytes_and_issues_hold() {
     let limits =
         Limits { documents_per_product: 1, document_bytes: 6, issues_per_item: 2, ..Limits::default() };
-    let mut answer = answer();
-    answer.issues = (0..9).map(|_| issue(1, Severity::Warning, "odd", None)).collect();
-    answer.issues.push(issue(1, Severity::Error, "late", None));
-    let outcomes = validated(&limits, answer).unwrap();
+    let mut many_issues = answer();
+    many_issues.issues = (0..9).map(|_| issue(1, Severity::Warning, "odd", None)).collect();
+    many_issues.issues.push(issue(1, Severity::Error, "late", None));
+    let outcomes = validated(&limits, many_issues).unwrap();
     assert_eq!(codes(&outcomes), [Some("too-many-documents"), Some("late"), Some("document-too-large")]);
     assert_eq!(outcomes[1].issues.len(), 2);
 
-    let mut answer = answer();
-    answer.removals = (0..9).map(|number| removal(1, &format!("r{number}"), "{}")).collect();
-    assert_eq!(codes(&validated(&limits, answer).unwrap())[1], Some("too-many-documents"));
+    let mut many_removals = answer();
+    many_removals.removals = (0..9).map(|number| removal(1, &format!("r{number}"), "{}")).collect();
+    assert_eq!(codes(&validated(&limits, many_removals).unwrap())[1], Some("too-many-documents"));
 }
 
 #[test]
