@@ -111,7 +111,7 @@ impl Cache {
         &self.directory
     }
 
-    /// The compiled form of the component with this key; `None` if there is no sound entry for it.
+    /// The compiled form of the component with this key; `None` if there is no entry for it, or one that is damaged or unsafe.
     pub(super) fn get(&self, engine: &Engine, key: &Digest) -> Option<Component> {
         match self.open(engine, key) {
             Ok(component) => Some(component),

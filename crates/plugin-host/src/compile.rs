@@ -267,7 +267,7 @@ fn code() -> Result<(Digest, Vec<u8>), String> {
     Ok((request.key, code))
 }
 
-/// Ends this process when its parent has ended, however that happened: nobody else would stop the compiler.
+/// Ends this process when its parent has ended, however that happened: nothing else would stop the compiler.
 fn exit_with_parent(parent: i32) -> io::Result<()> {
     // By polling, because only Linux has a signal for it, which is sent as soon as the parent's thread that started the
     // child ends.

@@ -24,13 +24,14 @@ pub struct Limits {
     /// Milliseconds spent on finding the failing items of one batch, because a plug-in that fails on every item would
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
     pub isolation_ms: u64,
-    /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks
-    /// the contract. An item that it refuses by an issue is not a failure.
+    /// How many of the last items (products or documents) count when the host checks whether a plug-in keeps failing:
+    /// traps, takes too long, breaks the contract. An item that it refuses by an issue is not a failure.
     pub fault_window: usize,
-    /// A plug-in that failed on more than this share of them, in percent, is stopped, for a broken one would have every
-    /// product refused. 100 never stops it.
+    /// A plug-in that failed on more than this percentage of the last `fault_window` items is stopped, because a broken
+    /// one would have every product refused. 100 never stops it.
     pub fault_percent: u8,
-    /// On how many it must have failed at least, so that a few bad products at the beginning do not stop it.
+    /// The number of the last `fault_window` items that a plug-in must have failed on before it is stopped, so that a
+    /// few bad products at the beginning do not stop it.
     pub fault_least: usize,
     /// Instructions that one call may execute under the deterministic engine, which counts them.
     pub fuel: u64,
@@ -46,7 +47,8 @@ pub struct Limits {
     /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte. Each
     /// line counts 100 bytes more, so that empty lines are bounded too.
     pub log_bytes: usize,
-    /// What a plug-in gets that imports WASI, because its toolchain does so unasked.
+    /// What a plug-in gets that imports WASI, the standard system interfaces of WebAssembly; some toolchains import it
+    /// although the plug-in does not use it.
     pub wasi: Wasi,
     /// Handles of WASI (streams, pollables) that an instance holds at a time, because the host keeps a table of them.
     pub wasi_handles: usize,

@@ -1,4 +1,5 @@
-//! That an answer of a plug-in is accepted, refused for one item, or refused as a whole, as it should be.
+//! That an answer of a plug-in is accepted, refused for one item, or refused as a whole, each where the contract
+//! says so.
 
 use super::*;
 use crate::raw::RawRemoval;

@@ -98,7 +98,7 @@ impl Pool {
         let (sender, receiver) = oneshot::channel();
         let task: Task = Box::new(move |instances| {
             if !sender.is_closed() {
-                // Fails if the future was dropped meanwhile: then nobody needs the result.
+                // Fails if the future was dropped meanwhile: then the result is not needed.
                 let _ = sender.send(work(instances));
             }
         });

@@ -1,5 +1,5 @@
 //! Splits texts into chunks and makes vectors of them in place of a model's embeddings: the same vector for the same
-//! text, with as many numbers as the index wants, scaled to the length 1.
+//! text, with as many numbers as the index has, scaled to the length 1.
 
 use crate::random::{Random, hash};
 use serde_json::Value;

@@ -143,7 +143,7 @@ table! {
     COLLAPSE_FIELD New "9" "collapseFields: every document must carry it as a non-empty string" => item_without_id(400, "invalid_argument");
     TENSORS_REUSED All "4" "useExistingTensors reuses vectors of tensor fields whose content is unchanged" => Served("not embedded again");
 
-    // Add or replace: what comes back
+    // Add or replace: what a client reads afterwards
     MAP_FLATTENED All "4" "Map {\"dims\":{\"w\":10}} comes back as \"dims.w\": 10" => Served("flattened");
     MAP_BOOL All "4" "Bool inside a map comes back as 0/1" => Served("an int");
     EMPTY_MAP_ABSENT All "4" "{} comes back absent" => Served("absent");
