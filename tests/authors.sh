@@ -66,8 +66,8 @@ mistake() {
   echo "== $1: a mistake in the sources"
   "$host" plugin build
   echo '{"id":"mistake","title":"x","price":"1","updated_at":"2026-01-01T00:00:00Z"}' >"$work/mistake.jsonl"
-  "$host" plugin run . "$work/mistake.jsonl" 2>/dev/null >"$work/said" || [[ $? == 4 ]]
-  grep -E "log (Type|Key)Error: .*nothing|log TypeError: .*'at'" "$work/said"
+  "$host" plugin run . "$work/mistake.jsonl" 2>/dev/null >"$work/output" || [[ $? == 4 ]]
+  grep -E "log (Type|Key)Error: .*nothing|log TypeError: .*'at'" "$work/output"
 }
 
 # Builds and tests a plug-in of examples/.
@@ -99,8 +99,8 @@ probe() {
   (cd "$project" && "$@")
   "$host" plugin test "$project"
   # Without WASI it is refused with exit code 2, and the reason is named.
-  "$host" plugin run --wasi none "$project" "$project/fixtures/transform/$name.jsonl" 2>"$work/said" || [[ $? == 2 ]]
-  grep "which --wasi none refuses" "$work/said"
+  "$host" plugin run --wasi none "$project" "$project/fixtures/transform/$name.jsonl" 2>"$work/output" || [[ $? == 2 ]]
+  grep "which --wasi none refuses" "$work/output"
 }
 
 # The probe violates a rule, and the host must refuse the product with the right code. Few instructions (the limit `fuel`) are
@@ -109,8 +109,8 @@ violation() {
   local project=$work/$1 id=$2 code=$3
   echo "== $1: $id"
   echo "{\"id\":\"$id\"}" | HOST_PLUGIN__LIMITS__FUEL=5000000000 HOST_PLUGIN__LIMITS__MEMORY_BYTES=67108864 \
-    "$host" plugin run "$project" - 2>/dev/null | tee "$work/said" || [[ $? == 4 ]]
-  grep -q "refused $code:" "$work/said"
+    "$host" plugin run "$project" - 2>/dev/null | tee "$work/output" || [[ $? == 4 ]]
+  grep -q "refused $code:" "$work/output"
 }
 
 # Builds the probe with each other toolchain of a language.

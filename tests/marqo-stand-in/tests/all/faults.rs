@@ -34,7 +34,7 @@ fn a_reset_before_writes_nothing_and_one_after_writes_everything() {
 }
 
 #[test]
-fn after_an_error_the_document_may_be_written() {
+fn a_document_is_written_although_the_answer_is_an_error() {
     for (status, is_json) in [(500, true), (504, false)] {
         let harness = harness_with(&[FaultRule::new(Fault::ErrorAfter { status }).on(Operation::Add)]);
         let answer = add_one(&harness).unwrap();
