@@ -1,5 +1,6 @@
-//! The circuit breaker of a plug-in stops one that keeps failing: it would otherwise have every product of a shop
-//! refused, one trap (an abort of its WebAssembly) at a time.
+//! The circuit breaker of a plug-in stops one that keeps failing on its items (products, documents or pairs of
+//! versions): it would otherwise have every product of a shop refused, one trap (an abort of its WebAssembly) at a
+//! time.
 
 use crate::{Limits, fault::Fault};
 use host_core::{metrics as names, plugin::BatchFailure};
@@ -15,6 +16,7 @@ pub(super) const STOPPED_CODE: &str = "plugin-stopped";
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker(Mutex<Recent>);
 
+/// The last `fault_window` items, and whether the plug-in is stopped.
 #[derive(Debug, Default)]
 struct Recent {
     /// Whether the plug-in failed on each of the last items, the newest at the back.
@@ -41,6 +43,7 @@ impl CircuitBreaker {
 
     /// Records an item that the plug-in failed on, and stops the plug-in if these have become too many.
     pub(super) fn record_failure(&self, fault: &Fault, plugin: &str, limits: &Limits) {
+        // The label is one of `plugin-trap`, `plugin-timeout`, `plugin-memory`, `plugin-output` and `plugin-contract`.
         metrics::counter!(names::PLUGIN_FAULTS, "code" => fault.code()).increment(1);
         let mut recent = self.recent();
         recent.record(true, limits);
