@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What docs/plugins.md promises an author, from an empty folder and with no other step: in each language a new project is built,
-# tested, run and measured, and its plug-in indexes a sample; then the examples are built and tested, and components whose
-# toolchains import WASI unasked, under the inert one.
-# Languages to try are arguments (default: rust javascript python). HOST_SKIP_TOOLCHAINS=1 leaves out all but Rust, and says so.
+# Tests what docs/plugins.md promises to a plug-in author, who begins with an empty folder. In each language it creates a project,
+# builds, tests, runs and measures it, and has its plug-in index a sample. Then it builds and tests the plug-ins in examples/, and
+# plug-ins whose toolchains have them import WASI (the standard system interfaces of WebAssembly), which host lets do nothing.
+# Arguments are the languages to try (default: rust javascript python). HOST_SKIP_TOOLCHAINS=1 skips all but Rust, and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_CACHE_HOME="$work/cache"
 
-# Whether a language is to be tried; why not, if not.
+# Succeeds if a language is to be tried; otherwise says why it is skipped.
 wanted() {
   case $1 in
     rust) return 0 ;;
@@ -24,7 +24,7 @@ wanted() {
   command -v "$tool" >/dev/null || { echo "skipped: $1, because $tool is not installed"; return 1; }
 }
 
-# What the README of a project says is to be installed; once a language, and shared, because it is large.
+# Installs the tools that the README of a project names: once a language and shared by its projects, because they are large.
 install_tools() {
   local language=$1 project=$2
   case $language in
@@ -37,6 +37,7 @@ install_tools() {
   esac
 }
 
+# Does all that an author does with a new project.
 try() {
   local language=$1 project=$work/$1-shop
   echo "== $language: a new project"
@@ -46,7 +47,7 @@ try() {
   "$host" plugin build
   "$host" plugin verify .
   "$host" plugin test
-  # The sample has a product without a price: exit code 4 says that one was refused.
+  # The sample has a product without a price: exit code 4 says that a product was refused.
   "$host" plugin run . fixtures/transform/sample.jsonl || [[ $? == 4 ]]
   "$host" plugin bench . fixtures/transform/sample.jsonl --seconds 1
   "$host" run --quiet --plugin "$language-shop.wasm" fixtures/transform/sample.jsonl --shop my-shop || [[ $? == 4 ]]
@@ -55,7 +56,7 @@ try() {
   cd "$root"
 }
 
-# What an author's mistake says, in languages whose traps have no words.
+# An author's mistake must be named in the log, in the languages whose traps (aborts of the plug-in) carry no message.
 mistake() {
   case $1 in
     javascript) sed -i 's/^  const fields = /  if (id === "mistake") product.nothing.at(0);\n&/' src/plugin.js ;;
@@ -65,14 +66,15 @@ mistake() {
   echo "== $1: a mistake in the sources"
   "$host" plugin build
   echo '{"id":"mistake","title":"x","price":"1","updated_at":"2026-01-01T00:00:00Z"}' >"$work/mistake.jsonl"
-  "$host" plugin run . "$work/mistake.jsonl" 2>/dev/null >"$work/said" || [[ $? == 4 ]]
-  grep -E "log (Type|Key)Error: .*nothing|log TypeError: .*'at'" "$work/said"
+  "$host" plugin run . "$work/mistake.jsonl" 2>/dev/null >"$work/output" || [[ $? == 4 ]]
+  grep -E "log (Type|Key)Error: .*nothing|log TypeError: .*'at'" "$work/output"
 }
 
+# Builds and tests a plug-in of examples/.
 example() {
   local language=$1 name=$2 project=$work/examples/plugins/$2
   echo "== $language: examples/plugins/$name"
-  # A copy, in which links to the contract lead to where they should.
+  # A copy beside links to wit/ and the templates, because links in the example lead there by relative paths.
   mkdir -p "$work/examples/plugins" "$work/crates/plugin-dev/src"
   ln -sfn "$root/wit" "$work/wit"
   ln -sfn "$root/crates/plugin-dev/src/templates" "$work/crates/plugin-dev/src/templates"
@@ -83,8 +85,8 @@ example() {
   "$host" plugin test "$project"
 }
 
-# A component that imports WASI: tests/guests/probe, built as its toolchain likes it. Golden files say that clocks are stopped and
-# that files, sockets and requests fail inside the guest.
+# Builds tests/guests/probe with a given command, so that it imports WASI, and tests it. Its golden files (expected answers) say
+# that clocks are stopped and that files, sockets and requests fail inside the plug-in.
 probe() {
   local language=$1 name=$2 project=$work/$2
   shift 2
@@ -96,20 +98,22 @@ probe() {
   cp tests/guests/probe/probe.* "$project/"
   (cd "$project" && "$@")
   "$host" plugin test "$project"
-  # Exit code 2, and why.
-  "$host" plugin run --wasi none "$project" "$project/fixtures/transform/$name.jsonl" 2>"$work/said" || [[ $? == 2 ]]
-  grep "which --wasi none refuses" "$work/said"
+  # Without WASI it is refused with exit code 2, and the reason is named.
+  "$host" plugin run --wasi none "$project" "$project/fixtures/transform/$name.jsonl" 2>"$work/output" || [[ $? == 2 ]]
+  grep "which --wasi none refuses" "$work/output"
 }
 
-# A violation by a probe ends with the right code, and the host reports it. Instructions are few, so that a loop ends soon.
+# The probe violates a rule, and the host must refuse the product with the right code. Few instructions (the limit `fuel`) are
+# allowed, so that an endless loop ends soon.
 violation() {
   local project=$work/$1 id=$2 code=$3
   echo "== $1: $id"
   echo "{\"id\":\"$id\"}" | HOST_PLUGIN__LIMITS__FUEL=5000000000 HOST_PLUGIN__LIMITS__MEMORY_BYTES=67108864 \
-    "$host" plugin run "$project" - 2>/dev/null | tee "$work/said" || [[ $? == 4 ]]
-  grep -q "refused $code:" "$work/said"
+    "$host" plugin run "$project" - 2>/dev/null | tee "$work/output" || [[ $? == 4 ]]
+  grep -q "refused $code:" "$work/output"
 }
 
+# Builds the probe with each other toolchain of a language.
 probes() {
   case $1 in
     javascript)

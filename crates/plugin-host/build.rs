@@ -1,4 +1,5 @@
-//! Builds the plug-in that the host brings along, so that a host without any file beside it can validate.
+//! Builds the plug-in `plugins/default-validator` to WebAssembly. The host contains it (`src/bundled.rs`), so that it
+//! can validate documents without a plug-in file.
 
 use std::{
     env,
@@ -10,7 +11,8 @@ use std::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Settings of the host's build that would be wrong for the guest: flags for another target, clippy as the compiler.
+/// Environment variables of the host's build that would break the build of the plug-in (the guest): flags for another
+/// target, clippy as the compiler.
 const NOT_FOR_GUESTS: [&str; 7] = [
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -58,15 +60,15 @@ fn build_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, Box<dyn E
     }
     let output = cargo.output()?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         let is_target_missing =
-            said.contains("can't find crate for") || said.contains("may not be installed");
+            stderr.contains("can't find crate for") || stderr.contains("may not be installed");
         let help = if is_target_missing {
             format!("\n\nhelp: run `rustup target add {TARGET}`")
         } else {
             String::new()
         };
-        return Err(format!("the bundled plug-in default-validator does not build:\n{said}{help}").into());
+        return Err(format!("the bundled plug-in default-validator does not build:\n{stderr}{help}").into());
     }
     Ok(target_dir.join(TARGET).join("guest").join("default_validator.wasm"))
 }

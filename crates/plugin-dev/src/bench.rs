@@ -1,4 +1,5 @@
-//! Measures a plug-in: time with the production engine, instructions with the deterministic engine.
+//! Measures a plug-in: time with the production engine, and WebAssembly instructions, whose number is the same on every
+//! machine, with the deterministic engine.
 
 use crate::{items::Items, outcome};
 use host_core::{model::job::PluginRef, plugin::BatchFailure};
@@ -6,8 +7,10 @@ use host_plugin_host::{Cost, Runner};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The size of a batch in the pipeline.
+/// The most items of a batch whose time is measured.
 const BATCH_ITEMS: usize = 64;
+
+/// The bytes after which a batch is full.
 const BATCH_BYTES: usize = 512 << 10;
 
 /// Maximum number of items that are timed in separate calls.
@@ -44,7 +47,8 @@ pub struct BenchReport {
     pub memory_bytes: usize,
 }
 
-/// Measures for about `time`. `production` and `deterministic` run the same plug-in, each on the engine of that profile.
+/// Measures for about `time`. `production` and `deterministic` run the same plug-in, each on the engine of that
+/// profile.
 ///
 /// # Errors
 /// The plug-in fails on a whole batch.
@@ -72,7 +76,7 @@ pub async fn bench(
         let item = outcomes.into_iter().next().map(|outcome| outcome.item).unwrap_or_default();
         singles.push((microseconds(cost.time), item));
     }
-    singles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    singles.sort_by(|(first, _), (second, _)| first.total_cmp(second));
     let seconds = total.time.as_secs_f64().max(f64::MIN_POSITIVE);
     let repeats = f64::from(passes);
     Ok(BenchReport {
@@ -108,7 +112,8 @@ async fn pass(runner: &Runner, batches: &[Items]) -> Result<(Cost, usize), Batch
     Ok((total, accepted))
 }
 
-/// Nearest-rank percentile of sorted values.
+/// The nearest-rank percentile: the smallest of the sorted values that at least `percent` percent of them do not
+/// exceed; 0 if there are none.
 fn percentile(sorted: &[(f64, String)], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).map_or(0.0, |(time, _)| *time)
@@ -124,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_percentile_is_one_of_the_values() {
-        let values = |n: u32| (1..=n).map(|n| (f64::from(n), String::new())).collect::<Vec<_>>();
+        let values =
+            |count: u32| (1..=count).map(|value| (f64::from(value), String::new())).collect::<Vec<_>>();
         assert_eq!((percentile(&values(100), 50), percentile(&values(100), 99)), (50.0, 99.0));
         assert_eq!((percentile(&values(3), 50), percentile(&values(3), 99)), (2.0, 3.0));
         assert_eq!(percentile(&[], 99), 0.0);

@@ -1,5 +1,5 @@
-//! What a plug-in may cost, as its author declares it in `plugin.toml`. Instructions and memory do not depend on the
-//! machine, so a budget is exceeded only by a change of the plug-in.
+//! The budget of a plug-in: what it may cost, as its author declares it in the project file `plugin.toml`. Instructions
+//! and memory do not depend on the machine, so a budget is exceeded only by a change of the plug-in.
 
 use crate::{outcome::Outcome, project::Project};
 use host_plugin_host::Cost;
@@ -21,7 +21,7 @@ pub struct Budget {
     pub component_bytes: Option<u64>,
 }
 
-/// The measured cost of some items.
+/// The measured cost of a batch of items (products, documents or pairs of versions).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metrics {
     /// Instructions per item, rounded up.
@@ -54,8 +54,8 @@ pub struct BudgetExceeded {
 }
 
 impl Metrics {
-    /// Metrics of a batch. The instance must have run the same items before, so that one-time costs of its start, which
-    /// loading pays, are not counted.
+    /// Metrics of a batch of `items` items. The instance must have run the same items before, so that the one-time
+    /// costs of a new instance are not counted.
     pub fn of(items: usize, input_bytes: usize, outcomes: &[Outcome], cost: Cost) -> Self {
         let (items, input_bytes) = (items.max(1) as u64, input_bytes.max(1) as u64);
         let instructions = cost.instructions.unwrap_or(0);
@@ -104,6 +104,7 @@ pub fn component_exceeded(project: &Project, bytes: u64) -> Option<BudgetExceede
     check(project, "component_bytes", "bytes", allowed, bytes)
 }
 
+/// Compares a measured value with the limit under a key; `None` if there is no limit or it is not exceeded.
 fn check(
     project: &Project,
     key: &'static str,

@@ -1,5 +1,6 @@
-//! Compares two versions of a plug-in over the same products: counts the differences by kind and name and keeps a few
-//! examples of each. Memory is bounded, and the result does not depend on the order of the products.
+//! Compares what two versions of a plug-in make of the same products: counts the differences by kind and name and keeps
+//! a few examples of each. Memory is bounded, and the result does not depend on the order in which products are
+//! compared.
 
 use crate::{
     json_diff,
@@ -14,13 +15,14 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most differences counted separately; plug-ins choose the names of fields and codes, so their number has no bound.
+/// The most differences (pairs of kind and name) that are counted separately. Plug-ins choose the names of fields and
+/// codes, so that their number has no bound.
 const MAX_DIFFERENCES: usize = 1_000;
 
 /// The name under which all further differences are counted.
 const OTHERS: &str = "(others)";
 
-/// Most characters of a value in an example.
+/// The most characters of a value in an example.
 const VALUE_CHARACTERS: usize = 300;
 
 /// A kind of difference.
@@ -37,7 +39,7 @@ pub enum DifferenceKind {
     RemovalAdded,
     /// Only the old version returns the removal.
     RemovalGone,
-    /// The version fields of a removal differ.
+    /// The version fields of a removal (by which the host decides whether it is newer than the stored document) differ.
     RemovalChanged,
     /// Only the new version reports the issue; the name is its code.
     IssueAdded,
@@ -105,7 +107,7 @@ pub struct Comparison {
     pub documents_that_differ: u64,
     /// Products that could not be compared because a version failed on their whole batch.
     pub not_compared: u64,
-    /// The first such failure.
+    /// The first such failure; `None` if there was none.
     pub failure: Option<String>,
     /// Totals of the old version.
     pub old_side: SideTotals,
@@ -114,10 +116,12 @@ pub struct Comparison {
     /// The differences by kind and name.
     #[serde(rename = "findings", serialize_with = "as_list")]
     differences: BTreeMap<(DifferenceKind, String), Difference>,
+    /// The most examples of each difference.
     #[serde(skip)]
-    examples: usize,
+    max_examples: usize,
 }
 
+/// Serializes the differences as a list, without the keys of the map.
 fn as_list<S: serde::Serializer>(
     differences: &BTreeMap<(DifferenceKind, String), Difference>,
     serializer: S,
@@ -125,12 +129,12 @@ fn as_list<S: serde::Serializer>(
     serializer.collect_seq(differences.values())
 }
 
-/// Documents or removals of an answer, by id.
+/// The documents or removals of a plug-in's answer, by document id.
 type ById<'a> = BTreeMap<&'a str, &'a Value>;
 
 impl Comparison {
-    /// An empty comparison that keeps at most `examples` examples of each difference.
-    pub fn new(old: PluginRef, new: PluginRef, examples: usize) -> Self {
+    /// An empty comparison that keeps at most `max_examples` examples of each difference.
+    pub fn new(old: PluginRef, new: PluginRef, max_examples: usize) -> Self {
         Self {
             old,
             new,
@@ -142,7 +146,7 @@ impl Comparison {
             old_side: SideTotals::default(),
             new_side: SideTotals::default(),
             differences: BTreeMap::new(),
-            examples,
+            max_examples,
         }
     }
 
@@ -179,7 +183,7 @@ impl Comparison {
             side.documents += outcome.documents.len() as u64;
             side.refused += u64::from(outcome.refused.is_some());
         }
-        // Texts first: nearly all answers are equal, and parsing them would be most of the work.
+        // Compares the texts first: nearly all answers are equal, and parsing them would be most of the work.
         if old == new {
             return;
         }
@@ -299,15 +303,16 @@ impl Comparison {
             examples: Vec::new(),
         });
         difference.count += 1;
-        // Sorted, so that the first of the export stay, in whichever order batches finish.
+        // Sorted by line, so that the examples are the first ones in the export, in whichever order batches finish.
         let position = difference.examples.partition_point(|kept| *kept < example);
-        if position < self.examples {
+        if position < self.max_examples {
             difference.examples.insert(position, example);
-            difference.examples.truncate(self.examples);
+            difference.examples.truncate(self.max_examples);
         }
     }
 }
 
+/// The product that a difference is in.
 struct Location<'a> {
     line: u64,
     product: &'a str,
@@ -332,11 +337,13 @@ impl Location<'_> {
     }
 }
 
+/// The entries of the answer's list under `key`, by document id.
 fn by_id<'a>(outcome: &'a Outcome, key: &str) -> ById<'a> {
     let items = outcome.answer.get(key).and_then(Value::as_array);
     items.into_iter().flatten().filter_map(|item| Some((item["_id"].as_str()?, item))).collect()
 }
 
+/// The JSON text of a value, cut off after `VALUE_CHARACTERS` characters.
 fn shortened(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(VALUE_CHARACTERS) {
@@ -367,6 +374,7 @@ mod tests {
         Product { text: String::new(), line, id: Some(format!("p{line}")) }
     }
 
+    /// A product's outcome with these documents.
     fn returned(documents: &[(&str, Value)]) -> ProductOutcome {
         let document = |(id, fields): &(&str, Value)| TransformedDocument {
             id: DocumentId::new(*id).unwrap(),
@@ -375,10 +383,11 @@ mod tests {
         ProductOutcome { documents: documents.iter().map(document).collect(), ..ProductOutcome::default() }
     }
 
+    /// Kind, name and count of each difference.
     fn listed(comparison: &Comparison) -> Vec<String> {
         comparison
             .differences()
-            .map(|found| format!("{:?} {} {}", found.kind, found.name, found.count))
+            .map(|difference| format!("{:?} {} {}", difference.kind, difference.name, difference.count))
             .collect()
     }
 
@@ -478,7 +487,7 @@ mod tests {
             let fields = json!({ format!("f{line}"): 1 });
             comparison.add(&product(line), &returned(&[("a", json!({}))]), &returned(&[("a", fields)]));
         }
-        let others = comparison.differences().find(|found| found.name == OTHERS).unwrap();
+        let others = comparison.differences().find(|difference| difference.name == OTHERS).unwrap();
         assert_eq!((comparison.differences().count(), others.count), (1_001, 500));
     }
 }

@@ -1,4 +1,5 @@
-//! Loads plug-ins for their authors: one component under several configurations, each on instances without history.
+//! Loads plug-ins for the tools of their authors: one component (the WebAssembly of a plug-in) with several
+//! configurations, and on instances that have not been called before.
 
 use host_plugin_host::{
     Cache, Compiler, Component, Config, Configs, Engine, EngineError, EngineProfile, Limits, LoadError,
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A plug-in engine for development: it never stops a plug-in for failing too often.
+/// A plug-in engine for development. Unlike the one in production, it never stops a plug-in that fails often.
 #[derive(Clone, Debug)]
 pub struct DevEngine {
     loader: Loader,
@@ -37,7 +38,7 @@ impl DevEngine {
         instances: usize,
     ) -> Result<Self, EngineError> {
         let engine = Engine::new(profile, limits, instances)?;
-        // No circuit breaker: the author wants to see every failure.
+        // 100 % disables the circuit breaker: the author wants to see every failure.
         let limits = Limits { fault_percent: 100, ..limits.clone() };
         Ok(Self { loader: Loader::new(engine, limits, cache).with_compiler(compiler) })
     }

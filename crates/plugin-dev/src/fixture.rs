@@ -1,5 +1,6 @@
-//! Fixtures: the input `NAME.jsonl`, the expected answers `NAME.golden.json`, and optionally a configuration
-//! `NAME.config.json` in place of the one in `plugin.toml`.
+//! Fixtures, the test cases of a plug-in. Each is a few files in the folder of a role (`transform`, `validate`,
+//! `version`): the input `NAME.jsonl`, the expected answers in the golden file `NAME.golden.json`, and optionally a
+//! configuration `NAME.config.json`, which replaces the one in the project file `plugin.toml`.
 
 use crate::project::Project;
 use host_plugin_host::{Config, Role};
@@ -62,8 +63,8 @@ pub enum FixtureError {
 /// Lists the fixtures of a project, sorted by role and name.
 ///
 /// # Errors
-/// There are none, a folder cannot be read, or a golden file or configuration has no input: such a file looks like a test
-/// and tests nothing.
+/// There are none, a folder cannot be read, or a golden file or configuration has no input: such a file looks like a
+/// test and tests nothing.
 pub fn find(project: &Project) -> Result<Vec<Fixture>, FixtureError> {
     let mut fixtures = Vec::new();
     for role in [Role::Transform, Role::Validate, Role::Version] {
@@ -86,6 +87,7 @@ pub fn find(project: &Project) -> Result<Vec<Fixture>, FixtureError> {
     Ok(fixtures)
 }
 
+/// The names of the files in a folder; none if the folder does not exist.
 fn names(folder: &Path) -> Result<Vec<String>, FixtureError> {
     let failed = |cause| FixtureError::Io { path: folder.to_owned(), cause };
     let entries = match fs::read_dir(folder) {
@@ -145,7 +147,7 @@ impl Fixture {
             .transpose()
     }
 
-    /// Writes the golden file.
+    /// Writes the golden file: accepts the answers as the expected ones.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -176,6 +178,7 @@ mod tests {
     use crate::project::PROJECT_FILE;
     use serde_json::json;
 
+    /// The folder of a project, which is removed when this is dropped.
     struct Folder(tempfile::TempDir);
 
     impl Folder {
@@ -211,7 +214,7 @@ mod tests {
         let (project, fixtures) = folder.find().unwrap();
         let labels: Vec<String> = fixtures.iter().map(Fixture::label).collect();
         assert_eq!(labels, ["transform/a", "transform/b", "version/z"]);
-        let config = |n: usize| Value::Object(fixtures[n].config(&project).unwrap());
+        let config = |index: usize| Value::Object(fixtures[index].config(&project).unwrap());
         assert_eq!((config(0), config(1)), (json!({"b": 2}), json!({"a": 1})));
     }
 

@@ -1,4 +1,5 @@
-//! Reads the input of a role from files: products, documents, or pairs of versions.
+//! Reads the items that a plug-in's role works on from files: products (role `transform`), documents (`validate`), or
+//! pairs of versions of a document (`version`).
 
 use host_core::{
     model::{Document, Grouping, Product, ReportEntry},
@@ -63,9 +64,9 @@ struct PairLine {
     stored: Map<String, Value>,
 }
 
-/// Reads the first `limit` items for a role. Lines are grouped into products as `grouping` says; documents are lines as
-/// in a chunk (`{"_id": …}`), pairs are lines `{"incoming": {…}, "stored": {…}}`. `remote` opens sources that are
-/// not files.
+/// Reads the first `limit` items for a role. Lines of an export are grouped into products as `grouping` says; a
+/// document is a line `{"_id": …, FIELDS}`, a pair of versions a line `{"incoming": {…}, "stored": {…}}`. `remote`
+/// opens sources that are not files, such as S3 URLs; with `None` these are errors.
 ///
 /// # Errors
 /// A source cannot be read, or a line is not an item of the role.
@@ -140,7 +141,7 @@ impl Items {
         self.len() == 0
     }
 
-    /// Size of the input in bytes of text.
+    /// Size of the input as text, in bytes.
     pub fn bytes(&self) -> usize {
         let text = |fields: &Map<String, Value>| serde_json::to_string(fields).map_or(0, |text| text.len());
         match self {
@@ -166,7 +167,7 @@ impl Items {
         self.batches(1, usize::MAX)
     }
 
-    /// Splits into batches; a batch is full once it has `items` items or `bytes` bytes.
+    /// Splits the items into batches; a batch is full once it has `items` items or at least `bytes` bytes.
     pub fn batches(&self, items: usize, bytes: usize) -> Vec<Self> {
         match self {
             Self::Products(all) => {
@@ -193,6 +194,8 @@ impl Items {
     }
 }
 
+/// Cuts a slice into batches, each of which is full once it has `items` items or, by their `size`, at least `bytes`
+/// bytes.
 fn split<'a, T: Clone>(
     mut rest: &'a [T],
     items: usize,
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn batches_end_by_items_or_bytes() {
-        let product = |n: u64| Product { text: "x".repeat(10), line: n, id: None };
+        let product = |line: u64| Product { text: "x".repeat(10), line, id: None };
         let items = Items::Products((0..5).map(product).collect());
         let sizes = |count, bytes| items.batches(count, bytes).iter().map(Items::len).collect::<Vec<_>>();
         assert_eq!((sizes(2, 1000), sizes(9, 15), sizes(9, 0)), (vec![2, 2, 1], vec![2, 2, 1], vec![1; 5]));

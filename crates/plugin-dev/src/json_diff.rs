@@ -1,10 +1,10 @@
-//! A structural diff of two JSON values.
+//! A structural diff of two JSON values: the places in which they differ, as JSON Pointers.
 
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Most changes listed per value: beyond that, a list does not help a reader.
+/// The most changes that are listed for two values: a longer list does not help a reader.
 const MAX_CHANGES: usize = 200;
 
 /// Keys that may identify the objects of an array; the first that all objects have is used.
@@ -15,7 +15,7 @@ const ID_KEYS: [&str; 4] = ["_id", "id", "product", "document"];
 pub struct Change {
     /// JSON Pointer into the old value, or into the new value for what was added.
     pub path: String,
-    /// The pointer with `*` for array positions: the same for every element.
+    /// The pointer with `*` for array positions, so that it is the same for every element of an array.
     #[serde(skip)]
     pub field: String,
     /// The old value; `None` if it was added.
@@ -24,8 +24,8 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
-/// The places in which `after` differs from `before`, at most 200. Objects in arrays are matched by their id, so that an
-/// insertion is one change; a changed order is a change too.
+/// The places in which `after` differs from `before`, at most 200. Objects in arrays are matched by their id, so that
+/// an insertion is one change; a changed order is a change too.
 pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
     let mut differ = Differ::default();
     differ.value(before, after);
@@ -33,6 +33,7 @@ pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
 }
 
 #[derive(Default)]
+/// Walks through two values at once; `path` and `field` are those of the current place, as in [`Change`].
 struct Differ {
     path: String,
     field: String,
@@ -66,22 +67,24 @@ impl Differ {
         }
     }
 
+    /// Compares the elements of two arrays that have the same id under `key`.
     fn by_identity(&mut self, key: &str, old: &[Value], new: &[Value]) {
         let positions: BTreeMap<String, usize> =
-            new.iter().enumerate().map(|(n, item)| (item[key].to_string(), n)).collect();
+            new.iter().enumerate().map(|(index, item)| (item[key].to_string(), index)).collect();
         let mut matched = vec![false; new.len()];
+        // The positions in the new array of the elements that both have, in the order of the old one.
         let mut order = Vec::new();
-        for (n, item) in old.iter().enumerate() {
+        for (index, item) in old.iter().enumerate() {
             let found = positions.get(&item[key].to_string()).copied();
             if let Some(position) = found {
                 matched[position] = true;
                 order.push(position);
             }
             let counterpart = found.map(|position| &new[position]);
-            self.step(&n.to_string(), "*", |inside| inside.option(Some(item), counterpart));
+            self.step(&index.to_string(), "*", |inside| inside.option(Some(item), counterpart));
         }
-        for (n, item) in new.iter().enumerate().filter(|(n, _)| !matched[*n]) {
-            self.step(&n.to_string(), "*", |inside| inside.option(None, Some(item)));
+        for (index, item) in new.iter().enumerate().filter(|(index, _)| !matched[*index]) {
+            self.step(&index.to_string(), "*", |inside| inside.option(None, Some(item)));
         }
         if !order.is_sorted() {
             let ids = |items: &[Value]| items.iter().map(|item| item[key].clone()).collect();
@@ -89,20 +92,22 @@ impl Differ {
         }
     }
 
-    /// Without ids: skips the common prefix and suffix and compares the rest by position.
+    /// Compares arrays whose elements have no ids: skips the elements that both begin and end with, and compares the
+    /// rest by position.
     fn by_position(&mut self, old: &[Value], new: &[Value]) {
         let shorter = old.len().min(new.len());
-        let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-        let tail = old.iter().rev().zip(new.iter().rev()).take(shorter - head).take_while(|(a, b)| a == b);
-        let tail = tail.count();
+        let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+        let from_end = old.iter().rev().zip(new.iter().rev()).take(shorter - head);
+        let tail = from_end.take_while(|(old, new)| old == new).count();
         let (old_end, new_end) = (old.len() - tail, new.len() - tail);
-        for n in head..old_end.max(new_end) {
-            let before = old.get(n).filter(|_| n < old_end);
-            let after = new.get(n).filter(|_| n < new_end);
-            self.step(&n.to_string(), "*", |inside| inside.option(before, after));
+        for index in head..old_end.max(new_end) {
+            let before = old.get(index).filter(|_| index < old_end);
+            let after = new.get(index).filter(|_| index < new_end);
+            self.step(&index.to_string(), "*", |inside| inside.option(before, after));
         }
     }
 
+    /// Goes one step into the values, to a key or position, and back again after `inside`.
     fn step(&mut self, path: &str, field: &str, inside: impl FnOnce(&mut Self)) {
         let (path_len, field_len) = (self.path.len(), self.field.len());
         let _ = write!(self.path, "/{path}");
@@ -120,7 +125,8 @@ impl Differ {
     }
 }
 
-/// The key that identifies every element of both arrays.
+/// The key that identifies every element of both arrays: all have it, and no two in an array have the same value.
+/// `None` if there is no such key.
 fn identity(old: &[Value], new: &[Value]) -> Option<&'static str> {
     let identifies = |items: &[Value], key: &str| {
         let mut ids: Vec<String> = Vec::with_capacity(items.len());
@@ -147,6 +153,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    /// The changes, one text each.
     fn listed(before: Value, after: Value) -> Vec<String> {
         let text = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
         diff(&before, &after)
@@ -163,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_not_its_text_nor_its_float() {
+    fn a_number_differs_from_its_text_and_from_its_float() {
         assert_eq!(listed(json!(1), json!("1")), [r#": 1 → "1""#]);
         assert_eq!(listed(json!(1), json!(1.0)), [": 1 → 1.0"]);
     }
@@ -209,9 +216,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_equal_values_have_no_changes(a in any_json(), b in any_json()) {
-            prop_assert_eq!(diff(&a, &b).is_empty(), a == b);
-            prop_assert!(diff(&a, &a).is_empty());
+        fn only_equal_values_have_no_changes(before in any_json(), after in any_json()) {
+            prop_assert_eq!(diff(&before, &after).is_empty(), before == after);
+            prop_assert!(diff(&before, &before).is_empty());
         }
     }
 }

@@ -2,8 +2,9 @@
 //! it, and compare two versions of it. The guide for authors is `docs/plugins.md`.
 //!
 //! - [`scaffold`] writes a new project, [`project`] reads its `plugin.toml`, [`toolchain`] builds its component.
-//! - [`items`] reads the input of a role, [`engine`] loads the plug-in, [`outcome`] runs it and brings the answers of all
-//!   roles into one form, which golden files, screens and comparisons share.
+//! - [`items`] reads the input of a role (`transform`, `validate`, `version`), [`engine`] loads the plug-in, [`outcome`]
+//!   runs it and brings the answers of all roles into one JSON form, which golden files (expected answers), the output on
+//!   screen and comparisons share.
 //! - [`fixture`], [`suite`], [`budget`] and [`mod@bench`] test and measure; [`json_diff`], [`comparison`], [`shadow`] and
 //!   [`page`] show what a new version changes.
 //!

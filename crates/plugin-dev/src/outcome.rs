@@ -1,4 +1,5 @@
-//! Runs a plug-in and brings its answers into one JSON form for all roles, the form of golden files.
+//! Runs a plug-in and brings its answers into one JSON form for all roles: the form of golden files, the expected
+//! answers of tests.
 
 use crate::items::Items;
 use host_core::{
@@ -8,24 +9,26 @@ use host_core::{
 use host_plugin_host::{Cost, Runner};
 use serde_json::{Map, Value, json};
 
-/// A plug-in's answer to one item.
+/// A plug-in's answer to one item (a product, a document or a pair of versions).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The item's name: its id, or its line or position.
     pub item: String,
-    /// The answer in the form of golden files: `documents`, `removals`, `issues` and `ordering` where they are not empty, and
-    /// `refused` with the code. The host's messages are omitted, because they contain the plug-in's version.
+    /// The answer in the form of golden files: `documents`, `removals`, `issues` and `ordering` where they are not
+    /// empty, and `refused` with the code. The host's messages are omitted, because they contain the plug-in's version.
     pub answer: Map<String, Value>,
-    /// Why the plug-in or the host refused the item.
+    /// Why the plug-in or the host refused the item; `None` if it was accepted.
     pub refusal: Option<Refusal>,
     /// Size of the plug-in's output in bytes of text.
     pub output_bytes: usize,
 }
 
 impl Outcome {
-    /// The refusal, if the plug-in failed on the item; `None` if it refused the item by its own issue.
+    /// The refusal, if the plug-in failed on the item; `None` if the item was accepted, or refused by the plug-in's own
+    /// issue.
     pub fn fault(&self) -> Option<&Refusal> {
-        // A plug-in refuses an item by an issue of severity error; any other refusal is the host's.
+        // A plug-in refuses an item by an issue of severity `error`, whose code the refusal has. The host makes all
+        // others.
         self.refusal.as_ref().filter(|refusal| {
             let issues = self.answer.get("issues").and_then(Value::as_array);
             !issues.into_iter().flatten().any(|issue| issue["code"] == refusal.code.as_str())
@@ -69,7 +72,8 @@ pub async fn run(runner: &Runner, items: Items) -> Result<(Vec<Outcome>, Cost), 
         }
         Items::Pairs(pairs) => {
             let (orderings, cost) = runner.compare_at_cost(pairs).await?;
-            let outcomes = orderings.into_iter().enumerate().map(|(n, ordering)| from_pair(n + 1, ordering));
+            let outcomes =
+                orderings.into_iter().zip(1..).map(|(ordering, number)| from_pair(number, ordering));
             Ok((outcomes.collect(), cost))
         }
     }
@@ -96,12 +100,14 @@ pub fn from_product(product: &Product, outcome: ProductOutcome) -> Outcome {
     finish(item, answer, &outcome.issues, outcome.refused, output_bytes)
 }
 
+/// The outcome of a document.
 fn from_document(id: String, verdict: Verdict) -> Outcome {
     let answer = Map::from_iter([("document".to_owned(), Value::from(id.as_str()))]);
     let bytes = issue_bytes(&verdict.issues);
     finish(id, answer, &verdict.issues, verdict.refused, bytes)
 }
 
+/// The outcome of the pair of versions with this number, from 1.
 fn from_pair(number: usize, ordering: Result<VersionOrdering, Refusal>) -> Outcome {
     let mut answer = Map::new();
     let refusal = match ordering {
@@ -119,6 +125,7 @@ fn from_pair(number: usize, ordering: Result<VersionOrdering, Refusal>) -> Outco
     finish(format!("pair {number}"), answer, &[], refusal, 0)
 }
 
+/// Adds issues and refusal to an answer.
 fn finish(
     item: String,
     mut answer: Map<String, Value>,
@@ -140,6 +147,7 @@ fn finish(
     Outcome { item, answer, refusal, output_bytes }
 }
 
+/// Adds a list to an answer, unless it is empty.
 fn insert_list(answer: &mut Map<String, Value>, key: &str, list: Vec<Value>) {
     if !list.is_empty() {
         answer.insert(key.to_owned(), Value::Array(list));
@@ -151,6 +159,7 @@ fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_else(|_| Map::from_iter([("?".to_owned(), Value::from(text))]))
 }
 
+/// The size of issues in bytes of text.
 fn issue_bytes(issues: &[Issue]) -> usize {
     issues.iter().map(|issue| issue.code.len() + issue.message.len()).sum()
 }
@@ -185,11 +194,12 @@ mod tests {
             "issues": [{"severity": "warning", "code": "no-price", "message": "It has no price."}],
         });
         assert_eq!((Value::Object(outcome.answer), outcome.refusal), (expected, None));
+        // The bytes of the id, the fields, the issue's code and its message.
         assert_eq!(outcome.output_bytes, 1 + 28 + 8 + 16);
     }
 
     #[test]
-    fn a_refusal_by_issue_is_no_fault() {
+    fn a_refusal_by_an_issue_of_the_plug_in_is_no_fault() {
         let error = issue(Severity::Error);
         let refused = Some(Refusal::of(error.clone()));
         let outcome = from_document("1".to_owned(), Verdict { issues: vec![error], refused });
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_refuses_is_a_fault() {
+    fn a_refusal_by_the_host_is_a_fault() {
         let details = Map::from_iter([("trap".to_owned(), Value::from("unreachable"))]);
         let refusal = Refusal {
             code: "plugin-trap".to_owned(),

@@ -1,4 +1,4 @@
-//! Renders a comparison as one self-contained HTML page.
+//! Renders a comparison of two versions of a plug-in as one self-contained HTML page.
 
 use crate::comparison::{Comparison, DifferenceKind, Example};
 use std::fmt::Write;
@@ -52,6 +52,7 @@ pub fn render(comparison: &Comparison) -> String {
     page
 }
 
+/// What the page calls a kind of difference.
 fn label(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::DocumentAdded => "document added",
@@ -67,6 +68,7 @@ fn label(kind: DifferenceKind) -> &'static str {
     }
 }
 
+/// Adds an example, which the reader can unfold.
 fn show(page: &mut String, Example { line, product, document, path, before, after }: &Example) {
     let _ = write!(page, "<details><summary>{} (line {line})", escape(product));
     if let Some(document) = document {

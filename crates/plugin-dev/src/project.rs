@@ -1,4 +1,5 @@
-//! A plug-in project: a folder with `plugin.toml`, `fixtures/`, sources and the built component.
+//! A plug-in project: a folder with the project file `plugin.toml`, test cases in `fixtures/`, sources and the built
+//! component (the WebAssembly of the plug-in).
 
 use crate::budget::Budget;
 use figment::{
@@ -118,16 +119,17 @@ impl Project {
         self.dir.join(configured.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", self.settings.name))))
     }
 
-    /// A source file, under `src/`, that was changed after the component was built.
+    /// A source file under `src/` that was changed after the component was built; `None` if there is none, or no
+    /// component.
     pub fn changed_since_build(&self) -> Option<PathBuf> {
-        let built = fs::metadata(self.component()).and_then(|found| found.modified()).ok()?;
+        let built = fs::metadata(self.component()).and_then(|metadata| metadata.modified()).ok()?;
         let mut folders = vec![self.dir.join("src")];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let Ok(found) = entry.metadata() else { continue };
-                if found.is_dir() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
                     folders.push(entry.path());
-                } else if found.modified().is_ok_and(|changed| changed > built) {
+                } else if metadata.modified().is_ok_and(|changed| changed > built) {
                     return Some(entry.path());
                 }
             }
@@ -140,21 +142,21 @@ impl Project {
         self.dir.join("fixtures").join(role.as_str())
     }
 
-    /// Number, from 1, and text of the line that sets a key of a section.
+    /// Number, from 1, and text of the line of `plugin.toml` that sets a key of a section; `None` if no line does.
     pub fn line_of(&self, section: &str, key: &str) -> Option<(usize, &str)> {
-        let mut inside = String::new();
-        self.text.lines().enumerate().find_map(|(n, line)| {
+        let mut current_section = String::new();
+        self.text.lines().zip(1..).find_map(|(line, number)| {
             let trimmed = line.trim();
             if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-                name.trim().clone_into(&mut inside);
+                name.trim().clone_into(&mut current_section);
             }
             let (name, _) = trimmed.split_once('=')?;
-            (inside == section && name.trim() == key).then_some((n + 1, line))
+            (current_section == section && name.trim() == key).then_some((number, line))
         })
     }
 }
 
-/// The error and the key that it concerns.
+/// The text of an error, after the key that it concerns if it concerns one.
 fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
     if key.is_empty() { error.kind.to_string() } else { format!("{key}: {}", error.kind) }
@@ -164,6 +166,7 @@ fn describe(error: &figment::Error) -> String {
 mod tests {
     use super::*;
 
+    /// Opens a project whose `plugin.toml` has this text; the error is the message after the name of the file.
     fn project(text: &str) -> Result<Project, String> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(PROJECT_FILE), text).unwrap();

@@ -1,5 +1,6 @@
-//! Creates a new project: sources, the contract, and a fixture with its golden file per role. The sample plug-in does the
-//! same in every language, so the golden files are shared.
+//! Creates a new plug-in project: sources, the contract (the WIT package of `wit/`), and for each role a fixture, a
+//! test case with its input and its expected answers (golden file). The sample plug-in does the same in every language,
+//! so that all languages share the fixtures.
 
 use crate::project::{Language, PROJECT_FILE};
 use host_plugin_host::{Role, is_kebab_case};
@@ -50,13 +51,18 @@ pub enum ScaffoldError {
     },
 }
 
-/// The part of a project that depends on its language.
+/// The part of a project that depends on its language. Files contain placeholders such as `{{name}}`, and markers
+/// around the parts for some roles (see [`select_roles`]).
 struct Template {
+    /// The language's name, for the README.
     name: &'static str,
     /// Path and text of each file, the source first.
     files: &'static [(&'static str, &'static str)],
+    /// The commands to run in a new project: those that install tools, then build and test.
     steps: &'static [&'static str],
+    /// Lines of `.gitignore`.
     ignored: &'static str,
+    /// Lines of the section `[budget]` of `plugin.toml`: what the sample plug-in needs, several times over.
     budget: &'static str,
 }
 
@@ -129,6 +135,7 @@ pub fn scaffold(dir: &Path, language: Language, roles: &BTreeSet<Role>) -> Resul
     Ok(Scaffold { files, steps: template.steps.to_vec() })
 }
 
+/// Path, relative to the project's folder, and text of each file.
 fn all_files(
     name: &str,
     language: Language,
@@ -142,7 +149,7 @@ fn all_files(
         r#"{"type": "object", "properties": {}}"#
     };
     let first = roles.first().copied().unwrap_or(Role::Transform);
-    // The README contains the last two steps already.
+    // Without the last two steps, build and test, which the README has for all languages.
     let install: String =
         template.steps[..template.steps.len() - 2].iter().map(|step| format!("{step}\n")).collect();
     let placeholders = [
@@ -193,6 +200,7 @@ fn world(name: &str, roles: &BTreeSet<Role>) -> String {
     text
 }
 
+/// Input and expected answers of a role's fixture.
 fn sample(role: Role) -> (&'static str, &'static str) {
     match role {
         Role::Transform => (
@@ -210,8 +218,8 @@ fn sample(role: Role) -> (&'static str, &'static str) {
     }
 }
 
-/// Drops the parts of a template that belong to other roles: `@begin transform validate` … `@end` stays if the project
-/// has one of these roles, `@begin !transform !validate` … `@end` if it has none.
+/// Drops the parts of a template that are for other roles: `@begin transform validate` … `@end` stays if the project
+/// has one of these roles, `@begin !transform !validate` … `@end` if it has neither.
 fn select_roles(text: &str, roles: &BTreeSet<Role>) -> String {
     let has = |name: &str| roles.iter().any(|role| role.as_str() == name);
     let mut kept = String::with_capacity(text.len());
@@ -239,6 +247,7 @@ mod tests {
     use super::*;
     use crate::project::Project;
 
+    /// Path and text of each file of a new project.
     fn texts(language: Language, roles: &[Role]) -> Vec<(String, String)> {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("my-shop");
@@ -287,7 +296,7 @@ mod tests {
         assert_eq!(files, CONTRACT.map(|(name, _)| name.to_owned()));
     }
 
-    /// The TypeScript types are written by hand, with explanations for JavaScript.
+    /// The TypeScript types are written by hand, because they explain the contract to authors who know JavaScript.
     #[test]
     fn the_typescript_types_have_every_name_of_the_contract() {
         let types = include_str!("templates/javascript/types.d.ts");

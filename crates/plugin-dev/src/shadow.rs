@@ -1,5 +1,6 @@
-//! Shadow runs: a new version of a plug-in gets every product beside the version in use, and only the answers of the
-//! version in use are used. As shadow traffic does for a service, this tries a version on real input without any effect.
+//! Shadow runs: a new version of a plug-in (the shadow) gets every product that the version in use (the live one) gets,
+//! and its answers are only compared, never used. Like shadow traffic for a service, this tries a version on real input
+//! without any effect.
 
 use crate::comparison::Comparison;
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use host_core::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A transform role with a shadow. Answers and failures of the shadow only reach the comparison.
+/// A transform role with a shadow. Answers and failures of the shadow go to the comparison and nowhere else.
 pub struct ShadowedTransform {
     live: Arc<dyn Transform>,
     shadow: Arc<dyn Transform>,

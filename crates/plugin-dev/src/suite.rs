@@ -1,5 +1,6 @@
-//! The test suite of a plug-in project: each fixture against its golden file and the budget, and a check that answers
-//! depend on the item alone (purity).
+//! The test suite of a plug-in project. It runs each fixture (test case), compares the answers with its golden file
+//! (the expected answers) and the cost with the budget, and checks purity: that the answer to an item (a product, a
+//! document or a pair of versions) depends on the item alone.
 
 use crate::{
     budget::{BudgetExceeded, Metrics, component_exceeded},
@@ -177,9 +178,11 @@ pub async fn test(project: &Project, engine: &DevEngine, bless: bool) -> Result<
     })
 }
 
+/// A test run in progress.
 struct Suite<'a> {
     project: &'a Project,
     component: &'a ComponentFile,
+    /// Whether to write golden files that are missing or differ.
     bless: bool,
     /// Fixtures that can share a batch, by role and configuration.
     groups: BTreeMap<(Role, String), Group>,
@@ -191,15 +194,18 @@ struct Group {
     members: Vec<Member>,
 }
 
-/// A fixture that ran alone without a failure.
+/// A fixture that ran on its own without a failure of the whole batch.
 struct Member {
     /// Index of the fixture's report.
     position: usize,
     items: Items,
+    /// The outcomes of its own run.
     baseline: Vec<Outcome>,
 }
 
 impl Suite<'_> {
+    /// Runs a fixture on its own; `position` is the index of its report. Adds it to its group unless it failed as a
+    /// whole.
     async fn fixture(
         &mut self,
         fixture: &Fixture,
@@ -338,6 +344,7 @@ impl Group {
     }
 }
 
+/// The key of a group: the role and the JSON text of the configuration.
 fn key(role: Role, config: &Config) -> (Role, String) {
     (role, serde_json::to_string(config).expect("JSON values always serialize"))
 }
@@ -345,6 +352,7 @@ fn key(role: Role, config: &Config) -> (Role, String) {
 /// Outcomes on a new instance, outcomes of the same items on the same instance, and the cost of the second run.
 type TwoRuns = Result<(Vec<Outcome>, Vec<Outcome>, Cost), BatchFailure>;
 
+/// Runs items twice on a new instance.
 async fn run_twice(plugin: &Plugin, items: &Items) -> Result<TwoRuns, SuiteError> {
     let runner = fresh_runner(plugin).map_err(SuiteError::Threads)?;
     let run = async || outcome::run(&runner, items.clone()).await;
@@ -370,32 +378,35 @@ async fn run_calls(
     Ok(Ok(all))
 }
 
+/// The problem that answers differ from those of the items' own run; `None` if they are equal.
 fn impurity(variant: PurityVariant, alone: &[Outcome], other: &[Outcome]) -> Option<Problem> {
     let items = item_changes(&answers(alone), &answers(other));
     (!items.is_empty()).then_some(Problem::Impure { variant, items })
 }
 
+/// The answers in the form of golden files.
 fn answers(outcomes: &[Outcome]) -> Vec<Value> {
     outcomes.iter().map(|outcome| Value::Object(outcome.answer.clone())).collect()
 }
 
 /// The items whose answers differ, in the order of the items.
 fn item_changes(before: &[Value], after: &[Value]) -> Vec<ItemChanges> {
-    let name = |n: usize, value: &Value| {
-        let named = value.get("product").or_else(|| value.get("document")).and_then(Value::as_str);
-        named.map_or_else(|| format!("item {}", n + 1), str::to_owned)
+    let name = |index: usize, answer: &Value| {
+        let id = answer.get("product").or_else(|| answer.get("document")).and_then(Value::as_str);
+        id.map_or_else(|| format!("item {}", index + 1), str::to_owned)
     };
     (0..before.len().max(after.len()))
-        .filter_map(|n| {
+        .filter_map(|index| {
             let none = Value::Null;
-            let (old, new) = (before.get(n).unwrap_or(&none), after.get(n).unwrap_or(&none));
+            let (old, new) = (before.get(index).unwrap_or(&none), after.get(index).unwrap_or(&none));
             let changes = json_diff::diff(old, new);
-            let item = name(n, if new.is_null() { old } else { new });
+            let item = name(index, if new.is_null() { old } else { new });
             (!changes.is_empty()).then_some(ItemChanges { item, changes })
         })
         .collect()
 }
 
+/// The problem that the plug-in failed on an item; `None` if it did not.
 fn fault(outcome: &Outcome) -> Option<Problem> {
     let refusal = outcome.fault()?;
     let lines = |key: &str| {

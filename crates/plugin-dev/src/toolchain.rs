@@ -1,4 +1,5 @@
-//! Builds a project's component with the tools of its language, in the versions that the project pins.
+//! Builds the component (the WebAssembly) of a plug-in project with the tools of its language, in the versions that the
+//! project pins.
 
 use crate::project::{Language, Project};
 use std::{
@@ -7,10 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The Rust target; its components import nothing but the contract.
+/// The Rust target; its components import nothing but the contract (the WIT package in the project's `wit/`).
 const RUST_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Name of the WIT world in every project's `wit/`.
+/// Name of the WIT world (the list of interfaces that a plug-in imports and exports) in every project's `wit/`.
 const WORLD: &str = "project";
 
 /// Why a component cannot be built.
@@ -80,7 +81,7 @@ fn rust(project: &Project) -> Result<(), BuildError> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--target", RUST_TARGET, "--target-dir", "target"])
-        // Flags in the environment are meant for other builds.
+        // Flags in the environment are meant for the author's native builds.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     run("cargo", &mut cargo, project)?;
@@ -142,6 +143,7 @@ fn output(project: &Project) -> PathBuf {
     component.strip_prefix(&project.dir).map(Path::to_owned).unwrap_or(component)
 }
 
+/// Runs a tool in the project's folder, with its output on stderr.
 fn run(tool: &'static str, command: &mut Command, project: &Project) -> Result<(), BuildError> {
     command.current_dir(&project.dir).stdin(Stdio::null()).stdout(io::stderr());
     match command.status() {

@@ -1,4 +1,5 @@
-//! Loads a plug-in from a file and has it transform the products of another, one a line, as one batch:
+//! Loads a plug-in from a file and has it transform the products of a second file, one product a line, as one batch,
+//! once or TIMES times:
 //! `cargo run --release -p host-plugin-host --example transform -- shopify.wasm products.jsonl [TIMES]`
 
 use host_core::model::Product;
@@ -24,13 +25,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .zip(1..)
         .map(|(line, number)| Product { text: line.to_owned(), line: number, id: None })
         .collect();
-    for n in 0..times {
+    for call in 0..times {
         let started = Instant::now();
         let outcomes = transform.transform(products.clone()).await?;
         let time = started.elapsed();
         let documents: usize = outcomes.iter().map(|(_, outcome)| outcome.documents.len()).sum();
         let refused = outcomes.iter().filter(|(_, outcome)| outcome.refused.is_some()).count();
-        println!("call {n}: {documents} documents, {refused} products refused, in {time:?}");
+        println!("call {call}: {documents} documents, {refused} products refused, in {time:?}");
     }
     Ok(())
 }

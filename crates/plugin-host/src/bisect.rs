@@ -1,8 +1,9 @@
-//! Finding the items of a batch that a plug-in fails on.
+//! Finds the items (products or documents) of a batch that a plug-in fails on: a batch that fails is run again in
+//! halves.
 
 use std::ops::Range;
 
-/// Why a run over some items returned nothing.
+/// Why a run over some items returned nothing: a fault `F` of the plug-in, or an error `E` that ends the search.
 #[derive(Debug)]
 pub(super) enum Stop<F, E> {
     /// Some of the items may be at fault: try fewer.
@@ -12,8 +13,8 @@ pub(super) enum Stop<F, E> {
 }
 
 /// Runs a batch of `len` items. When a run fails, its halves are run on their own, down to single items; `failed_alone`
-/// returns the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of the
-/// items before.
+/// returns the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of
+/// the items before.
 ///
 /// One failing item of n costs at most 2·log₂ n further runs, all n together 2·(n − 1).
 pub(super) fn bisect<T, F, E>(
@@ -48,7 +49,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// A plug-in that fails on every batch with one of the `bad` items in it.
+    /// Bisects with a plug-in that fails on every batch with a `bad` item in it. Returns each item with whether it
+    /// succeeded, and the number of runs.
     fn find(len: usize, bad: &BTreeSet<usize>) -> (Vec<(usize, bool)>, usize) {
         let mut runs = 0;
         let run = |range: Range<usize>| {
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failing_item_of_a_thousand_costs_twenty_runs() {
+    fn one_failing_item_of_a_thousand_costs_at_most_21_runs() {
         let (outcomes, runs) = find(1000, &BTreeSet::from([617]));
         assert_eq!(outcomes.iter().filter(|(_, good)| !good).collect::<Vec<_>>(), [&(617, false)]);
         assert!(runs <= 21, "{runs}");
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_ends_everything_and_gives_what_was_found_before() {
+    fn an_abort_ends_the_search_and_returns_the_outcomes_before_it() {
         let run = |range: Range<usize>| match range {
             range if range.start >= 4 && range.len() < 5 => Err(Stop::Abort("enough")),
             range if range.contains(&3) => Err(Stop::Fault(())),
@@ -94,7 +96,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_the_failing_items_are_found_in_order(len in 0..300_usize, bad in prop::collection::btree_set(0..300_usize, 0..20)) {
+        fn exactly_the_failing_items_are_found_in_order(
+            len in 0..300_usize,
+            bad in prop::collection::btree_set(0..300_usize, 0..20),
+        ) {
             let bad: BTreeSet<usize> = bad.into_iter().filter(|item| *item < len).collect();
             let (outcomes, runs) = find(len, &bad);
             let expected: Vec<_> = (0..len).map(|item| (item, !bad.contains(&item))).collect();

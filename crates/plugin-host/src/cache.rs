@@ -1,5 +1,5 @@
-//! Compiled components on disk. Compiling takes from 60 ms (Rust) to seconds (Python, JavaScript), reading the result
-//! back one millisecond.
+//! The cache of compiled components (a component is the WebAssembly of a plug-in) on disk. Compiling takes from 60 ms
+//! (a plug-in in Rust) to seconds (Python, JavaScript), reading the result back one millisecond.
 
 use crate::{
     Engine,
@@ -24,35 +24,38 @@ use std::{
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
-/// Rights of group and others to write.
+/// The permission bits that let the group or others write.
 const FOREIGN_WRITE: RawMode = 0o022;
 
-/// Bytes of all entries: dozens of plug-ins with an interpreter in them, hundreds without.
+/// The most bytes of all entries together, unless set otherwise: room for dozens of plug-ins that contain an
+/// interpreter (JavaScript, Python), or for hundreds of others.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// How the names of entries begin that are being written.
+/// How the file names of entries begin while they are being written.
 const DRAFT: &str = ".draft-";
 
-/// The age at which a draft is one that a dead process has left; compiling takes minutes.
+/// A draft (an entry that is being written) of this age was left by a process that died: compiling takes minutes at
+/// most.
 const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// A directory with compiled components, which belongs to the user alone.
 ///
-/// Machine code from this directory is run unchecked, so a user who can write here runs code as this one. Hence: the
-/// directory and each entry must be owned by the user and writable by no other, links are not followed, each is opened
-/// once and what was opened is what is checked and run, entries are replaced and never changed, and a digest finds what a
-/// broken disk or a crash left. The digest does not protect against another user who can write the file; the file permissions do.
+/// Machine code from this directory is run unchecked, so anyone who can write here can run code as this user. Hence:
+/// the directory and each entry must be owned by the user and writable by no other, links are not followed, each is
+/// opened once and what was opened is what is checked and run, entries are replaced and never changed, and a digest
+/// detects what a broken disk or a crash left. The digest does not protect against another user who can write the file;
+/// the file permissions do.
 ///
 /// When the entries take more than 1 GiB, those that were used least recently are removed.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
     max_bytes: u64,
-    /// What is wrong with the directory concerns all plug-ins, and is logged once.
+    /// Set once a problem is logged: it concerns the directory and thus all plug-ins, so that one line is enough.
     warned: Arc<Once>,
 }
 
-/// An entry that is being written. Unless it is kept, it is removed again.
+/// An entry that is being written. Dropping it removes its file, unless `keep` has given the file its final name.
 #[derive(Debug)]
 pub(super) struct Draft {
     cache: Cache,
@@ -94,9 +97,9 @@ impl Cache {
         self
     }
 
-    /// The user's cache: `$XDG_CACHE_HOME/host/plugins` or `~/.cache/host/plugins`; none without a home directory.
+    /// The user's cache: `$XDG_CACHE_HOME/host/plugins` or `~/.cache/host/plugins`; `None` without a home directory.
     pub fn of_user() -> Option<Self> {
-        // The standard asks to ignore relative paths.
+        // The XDG Base Directory Specification says to ignore relative paths.
         let absolute =
             |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
@@ -108,7 +111,7 @@ impl Cache {
         &self.directory
     }
 
-    /// The compiled form of a component, if a sound one is there.
+    /// The compiled form of the component with this key; `None` if there is no entry for it, or one that is damaged or unsafe.
     pub(super) fn get(&self, engine: &Engine, key: &Digest) -> Option<Component> {
         match self.open(engine, key) {
             Ok(component) => Some(component),
@@ -123,7 +126,8 @@ impl Cache {
     fn open(&self, engine: &Engine, key: &Digest) -> Result<Component, CacheFault> {
         let directory = self.open_directory()?;
         let (entry, path) = (entry(key), self.directory.join(entry(key)));
-        // A link could lead to a file of the user that another user has the right to write; opening a pipe would wait for its writer.
+        // A link could lead to a file of this user that another user may write (hence NOFOLLOW); opening a pipe would
+        // wait for its writer (hence NONBLOCK).
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&directory, entry, flags, Mode::empty()) {
             Err(Errno::LOOP) => return Err(CacheFault::Kind(path)),
@@ -131,7 +135,7 @@ impl Cache {
         };
         check_rights(&path, &fstat(&file)?, FileType::RegularFile)?;
         let component = code::load(engine, &file, key).map_err(|error| CacheFault::Code { path, error })?;
-        // The time of the last use. An inexact order of removal is harmless.
+        // The modification time is the time of the last use. A failure only makes the order of removal inexact.
         let _ = file.set_modified(SystemTime::now());
         Ok(component)
     }
@@ -167,6 +171,7 @@ impl Cache {
 
     /// Removes the entries that were used least recently until the rest fits.
     fn evict(&self, directory: &OwnedFd) -> Result<(), CacheFault> {
+        // As tuples that sort by the time of the last use.
         let mut entries: Vec<_> = files(directory)?
             .into_iter()
             .filter(|(name, _)| !is_draft(name))
@@ -176,7 +181,7 @@ impl Cache {
             .collect();
         entries.sort_unstable();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
-        // The newest stays, however large it is.
+        // The entry that was used last stays, however large it is.
         entries.pop();
         for (_, bytes, name) in entries {
             if total <= self.max_bytes {
@@ -192,19 +197,19 @@ impl Cache {
         self.warned.call_once(|| tracing::warn!("{what}"));
     }
 
-    /// Says that the cache cannot be written, once.
+    /// Logs that the cache cannot be written, unless a problem was logged before.
     pub(super) fn warn_unwritable(&self, fault: &dyn fmt::Display) {
         self.warn(format_args!("compiled plug-ins are not kept in {}: {fault}", self.directory.display()));
     }
 }
 
 impl Draft {
-    /// What the compiled code is written to.
+    /// The file that the compiled code is written to.
     pub(super) fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Writes the code; `None` if the cache cannot be written, which is not an error.
+    /// Writes the code; `None` and a warning if the cache cannot be written, which is not an error.
     pub(super) fn written(self, code: &[u8]) -> Option<Self> {
         match code::write(self.file(), &self.key, code) {
             Ok(()) => Some(self),
@@ -215,7 +220,7 @@ impl Draft {
         }
     }
 
-    /// Gives the entry up, because the cache cannot be written, which is not an error.
+    /// Removes the draft and logs why the cache cannot be written, which is not an error.
     pub(super) fn give_up(self, cause: &io::Error) {
         self.cache.warn_unwritable(cause);
     }
@@ -230,18 +235,18 @@ impl Draft {
     fn try_keep(&self) -> Result<(), CacheFault> {
         self.file().set_modified(SystemTime::now())?;
         let name = self.file.path().file_name().ok_or(Errno::INVAL)?;
-        // Its own name is gone then, so that dropping the draft removes nothing.
+        // The draft's own file name is gone afterwards, so that dropping the draft removes nothing.
         renameat(&self.directory, name, &self.directory, entry(&self.key))?;
         self.cache.evict(&self.directory)
     }
 }
 
-/// The name of the entry with a key.
+/// The file name of the entry with a key.
 fn entry(key: &Digest) -> String {
     format!("{}.cwasm", key.hex())
 }
 
-/// The regular files of a directory.
+/// The names of a directory's regular files, with their size, times and owner.
 fn files(directory: &OwnedFd) -> Result<Vec<(CString, Stat)>, CacheFault> {
     let mut files = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -256,11 +261,11 @@ fn files(directory: &OwnedFd) -> Result<Vec<(CString, Stat)>, CacheFault> {
 }
 
 fn is_draft(name: &CStr) -> bool {
-    // Those of earlier releases began with `.tmp`.
+    // The names of earlier releases' drafts begin with `.tmp`.
     name.to_bytes().starts_with(DRAFT.as_bytes()) || name.to_bytes().starts_with(b".tmp")
 }
 
-/// Removes the drafts that dead processes have left.
+/// Removes the drafts that processes left when they died.
 fn sweep(directory: &OwnedFd) -> Result<(), CacheFault> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let oldest = now.saturating_sub(DRAFT_AGE).as_secs();
@@ -279,6 +284,7 @@ fn remove(directory: &OwnedFd, name: &CStr) -> Result<(), CacheFault> {
     }
 }
 
+/// Checks that a file or directory is of the expected kind, belongs to this user, and can be written by no other.
 fn check_rights(path: &Path, stat: &Stat, kind: FileType) -> Result<(), CacheFault> {
     if FileType::from_raw_mode(stat.st_mode) != kind {
         return Err(CacheFault::Kind(path.to_owned()));

@@ -1,5 +1,6 @@
-//! The circuit breaker of a plug-in: one that keeps failing is stopped, because it would otherwise have a whole shop refused,
-//! one trap at a time.
+//! The circuit breaker of a plug-in stops one that keeps failing on its items (products, documents or pairs of
+//! versions): it would otherwise have every product of a shop refused, one trap (an abort of its WebAssembly) at a
+//! time.
 
 use crate::{Limits, fault::Fault};
 use host_core::{metrics as names, plugin::BatchFailure};
@@ -8,24 +9,26 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Code of the failure of every batch of a plug-in that was stopped, and of the one line in the log that says so.
+/// Code of the failure of every batch that a stopped plug-in is given, and of the one line in the log that says so.
 pub(super) const STOPPED_CODE: &str = "plugin-stopped";
 
 /// The outcomes of the last items of a plug-in, on all threads.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker(Mutex<Recent>);
 
+/// The last `fault_window` items, and whether the plug-in is stopped.
 #[derive(Debug, Default)]
 struct Recent {
     /// Whether the plug-in failed on each of the last items, the newest at the back.
     items: VecDeque<bool>,
+    /// How many of `items` are true.
     faults: usize,
-    /// Set once the breaker is open; it never closes again.
+    /// What every batch fails with once the plug-in is stopped, which is for good; `None` while it works.
     stopped: Option<BatchFailure>,
 }
 
 impl CircuitBreaker {
-    /// The failure of all batches, if the plug-in was stopped.
+    /// The failure of every further batch if the plug-in was stopped; `None` if not.
     pub(super) fn stopped(&self) -> Option<BatchFailure> {
         self.recent().stopped.clone()
     }
@@ -40,6 +43,7 @@ impl CircuitBreaker {
 
     /// Records an item that the plug-in failed on, and stops the plug-in if these have become too many.
     pub(super) fn record_failure(&self, fault: &Fault, plugin: &str, limits: &Limits) {
+        // The label is one of `plugin-trap`, `plugin-timeout`, `plugin-memory`, `plugin-output` and `plugin-contract`.
         metrics::counter!(names::PLUGIN_FAULTS, "code" => fault.code()).increment(1);
         let mut recent = self.recent();
         recent.record(true, limits);
@@ -79,10 +83,11 @@ impl Recent {
         }
     }
 
+    /// Whether the faults among the last items are more than the limits allow.
     fn is_too_much(&self, limits: &Limits) -> bool {
-        let share =
+        let is_above_percentage =
             self.faults.saturating_mul(100) > self.items.len().saturating_mul(limits.fault_percent.into());
-        share && self.faults >= limits.fault_least
+        is_above_percentage && self.faults >= limits.fault_least
     }
 }
 
@@ -94,7 +99,7 @@ mod tests {
         Limits { fault_window: 20, fault_percent: 20, fault_least: 4, ..Limits::default() }
     }
 
-    /// After how many items a plug-in is stopped that fails on every `nth`.
+    /// After how many items a plug-in is stopped that fails on every `nth`; `None` if it is not stopped within 999.
     fn stopped_after(nth: usize, limits: &Limits) -> Option<usize> {
         let breaker = CircuitBreaker::default();
         (1..1_000).find(|item| {
@@ -108,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_above_the_bound_stops_it_and_one_at_the_bound_does_not() {
+    fn faults_above_the_percentage_stop_a_plugin_and_faults_at_it_do_not() {
         assert_eq!(stopped_after(1, &limits()), Some(4));
         assert_eq!(stopped_after(4, &limits()), Some(16));
         assert_eq!(stopped_after(5, &limits()), None);

@@ -1,5 +1,6 @@
-//! Compiled code in a file: the output of the compiler and a digest appended, so that the file begins as wasmtime wants it and can
-//! be mapped instead of copied. The digest covers the key that the code is found by, so that code under another name is not run.
+//! The file format of a compiled plug-in: wasmtime's output with a digest appended. The file begins as wasmtime
+//! demands, so that it can be mapped into memory instead of copied. The digest covers the key that the code is found
+//! by, so that code in a file with the name of another key is not run.
 
 use crate::Engine;
 use host_core::model::Digest;
@@ -11,13 +12,13 @@ use std::{
 };
 use wasmtime::component::Component;
 
-/// SHA-256 of the key and the code.
+/// Length in bytes of the digest at the end of the file: SHA-256 of the key and the code.
 pub(super) const DIGEST_BYTES: u64 = 32;
 
-/// The form of the file; another one has other keys, so that the files of earlier releases are not found.
-const FORM: &[u8] = b"2";
+/// The version of the file format. It is part of each key, so that files of another format are not found.
+const FORMAT: &[u8] = b"2";
 
-/// Read at once when code is checked: few calls, and small enough for the processor's cache.
+/// Bytes read at once when a file is checked: few system calls, and small enough for the processor's cache.
 const READ_BYTES: usize = 64 << 10;
 
 /// Why compiled code cannot be used.
@@ -31,25 +32,27 @@ pub(super) enum CodeError {
     Rejected(wasmtime::Error),
 }
 
-/// The key of a component's code: the component, and everything that the code depends on.
+/// The key of a component's code: a digest of everything that the code depends on. `wasm` is the component's own
+/// digest.
 pub(super) fn key(engine: &Engine, wasm: &Digest) -> Digest {
-    Digest::of_parts([FORM, wasm.hex().as_bytes(), &engine.fingerprint()])
+    Digest::of_parts([FORMAT, wasm.hex().as_bytes(), &engine.fingerprint()])
 }
 
-/// Writes compiled code.
+/// Writes compiled code and its digest.
 pub(super) fn write(mut file: impl Write, key: &Digest, code: &[u8]) -> io::Result<()> {
     file.write_all(code)?;
     file.write_all(&hasher(key).chain_update(code).finalize())?;
     file.flush()
 }
 
-/// Begins the digest of the code with a key; all keys are of the same length.
+/// Begins the digest with the key; all keys have the same length, so that key and code cannot run into each other.
 fn hasher(key: &Digest) -> Sha256 {
     Sha256::new_with_prefix(key.hex())
 }
 
-/// Loads compiled code from a file that only this user can write and that no longer changes: the caller vouches for that, see
-/// [`Cache`](crate::Cache). The digest detects what a broken disk or a crash left, and code that was written under another key.
+/// Loads compiled code from a file. The caller ([`Cache`](crate::Cache)) vouches that only this user can write the file
+/// and that it no longer changes. The digest detects what a broken disk or a crash left, and code written for another
+/// key.
 pub(super) fn load(engine: &Engine, file: &File, key: &Digest) -> Result<Component, CodeError> {
     check(file, key)?;
     deserialize(engine, file).map_err(CodeError::Rejected)
@@ -60,9 +63,9 @@ fn check(mut file: &File, key: &Digest) -> Result<(), CodeError> {
     file.rewind()?;
     let mut hasher = hasher(key);
     let mut code = BufReader::with_capacity(READ_BYTES, file).take(code_bytes);
-    while let some @ [_, ..] = code.fill_buf()? {
-        hasher.update(some);
-        let read = some.len();
+    while let block @ [_, ..] = code.fill_buf()? {
+        hasher.update(block);
+        let read = block.len();
         code.consume(read);
     }
     let mut digest = [0; DIGEST_BYTES as usize];
@@ -74,12 +77,13 @@ fn check(mut file: &File, key: &Digest) -> Result<(), CodeError> {
 fn deserialize(engine: &Engine, mut file: &File) -> wasmtime::Result<Component> {
     // The name of the open file itself, so that what was checked is what is mapped.
     let path = format!("/dev/fd/{}", file.as_raw_fd());
-    // SAFETY: `deserialize_file` asks for what the compiler has made, and that the file does not change while it is mapped.
-    // The file is either an entry of the cache, which has checked that only this user can write it and whose entries are replaced
-    // and never changed, or a private file without a name that this process has had the compiler write; its digest is right.
+    // SAFETY: `deserialize_file` demands output of wasmtime's compiler in a file that does not change while it is
+    // mapped. The file is either an entry of the cache, which has checked that only this user can write it and whose
+    // entries are replaced and never changed, or a private file without a name that this process has had the compiler
+    // write. Its digest is right.
     let mapped = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
     mapped.or_else(|_| {
-        // Where file systems are mounted `noexec`, or there is no /dev/fd: a copy.
+        // A file cannot be mapped if its file system is mounted `noexec` or if there is no /dev/fd: copy it.
         let mut code = Vec::new();
         file.rewind()?;
         file.read_to_end(&mut code)?;

@@ -1,6 +1,6 @@
-//! Compiling a component that may be hostile. The compiler is large, and a small file can make it take any time and memory, so
-//! it runs in a child process: this program again, which limits itself before it looks at the component, and which the parent
-//! kills when its time is over. Both ends of the conversation are in this file.
+//! Compiles a component (the WebAssembly of a plug-in), which may be hostile, to machine code. A small file can make
+//! the compiler take any time and memory, so it runs in a child process: this program again, which limits itself before
+//! it looks at the component, and which the parent kills when its time is over. Both sides are in this file.
 
 use crate::{
     Access, Engine, EngineProfile, Limits, code, engine, fault::megabytes, load::one_line,
@@ -24,19 +24,19 @@ use std::{
 /// The argument that makes a program the compiler; see [`compile_for_parent`].
 pub const COMPILE_COMMAND: &str = "compile-plugin";
 
-/// Threads of the compiler: more gain little, and each takes address space.
+/// The most threads of the compiler: more gain little, and each takes address space.
 const THREADS: usize = 8;
 
-/// How often the compiler looks whether its parent lives.
+/// How often the compiler checks whether its parent process lives.
 const PARENT_CHECK: Duration = Duration::from_millis(100);
 
-/// Bytes of the stack of the thread that does so.
+/// Bytes of stack of the thread that checks this.
 const PARENT_CHECK_STACK: usize = 64 << 10;
 
-/// Bytes of what the compiler says that are read.
+/// The most bytes of the compiler's standard error that are read.
 const STDERR_BYTES: u64 = 16 << 10;
 
-/// Characters of what the compiler says that go into a message.
+/// The most characters of it that go into an error message.
 const CAUSE_CHARACTERS: usize = 600;
 
 /// The exit code of a compiler that refuses the component; what is wrong with it is on standard error.
@@ -45,7 +45,7 @@ const REFUSED: u8 = 3;
 /// The exit code of a compiler that cannot write the code.
 const UNWRITABLE: u8 = 4;
 
-/// What a compiler says that gets no memory: how a Rust program ends, an error of wasmtime, one of the operating system.
+/// What a compiler without memory writes to standard error: an aborting Rust program, wasmtime, the operating system.
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "out of memory", "Cannot allocate memory"];
 
 /// Where components are compiled.
@@ -54,7 +54,7 @@ pub enum Compiler {
     /// In this process, without limits of time and memory: for components that are trusted, and for tests.
     #[default]
     InProcess,
-    /// In a child process that calls [`compile_for_parent`].
+    /// In a child process, a program that calls [`compile_for_parent`].
     Child {
         /// The program.
         program: PathBuf,
@@ -66,19 +66,20 @@ pub enum Compiler {
 /// Why there is no compiled code.
 #[derive(Debug)]
 pub(super) enum CompileError {
-    /// The compiler refuses the component.
+    /// The compiler refuses the component, or crashed on it; the text says why.
     Invalid(String),
     /// Compiling the component breaks a limit.
     Limit(LimitExceeded),
     /// The compiler cannot write the code to the file that it was given.
     Unwritable(io::Error),
-    /// The compiler did not do its work.
+    /// The compiler could not be started, or not be waited for.
     Failed(io::Error),
 }
 
-/// What the parent asks for: a line of JSON, and after it the component.
+/// What the parent writes to the compiler's standard input: this as a line of JSON, and after it the component.
 #[derive(Serialize, Deserialize)]
 struct Request {
+    /// Process id of the parent.
     parent: i32,
     profile: EngineProfile,
     access: Access,
@@ -86,6 +87,7 @@ struct Request {
     compile_memory_bytes: u64,
     code_bytes: u64,
     cpu_seconds: u64,
+    /// The key that the compiled code is found by in the cache; part of the digest in the file.
     key: Digest,
 }
 
@@ -111,20 +113,20 @@ pub(super) fn compile(
         let (does, value) = ("takes longer to compile than".to_owned(), format!("{} ms", limits.compile_ms));
         CompileError::Limit(LimitExceeded { does, limit: "compile_ms", value })
     };
-    let Some((status, said)) = ended else { return Err(too_slow()) };
+    let Some((status, stderr)) = ended else { return Err(too_slow()) };
     if status.success() {
         return Ok(());
     }
-    if NO_MEMORY.iter().any(|words| said.contains(words)) {
+    if NO_MEMORY.iter().any(|words| stderr.contains(words)) {
         let (does, value) =
             ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
         return Err(CompileError::Limit(LimitExceeded { does, limit: "compile_memory_bytes", value }));
     }
     if status.code() == Some(REFUSED.into()) {
-        return Err(CompileError::Invalid(truncate(&said, CAUSE_CHARACTERS)));
+        return Err(CompileError::Invalid(truncate(&stderr, CAUSE_CHARACTERS)));
     }
     if status.code() == Some(UNWRITABLE.into()) {
-        return Err(CompileError::Unwritable(io::Error::other(said)));
+        return Err(CompileError::Unwritable(io::Error::other(stderr)));
     }
     if status.signal() == Some(Signal::XCPU.as_raw()) {
         return Err(too_slow());
@@ -137,7 +139,8 @@ pub(super) fn compile(
     Err(CompileError::Invalid(format!("the compiler crashed on it ({status})")))
 }
 
-/// Runs the compiler; none if it was killed because its time was over.
+/// Runs the compiler. Returns its exit status and what it wrote to standard error; `None` if it was killed because its
+/// time was over.
 fn run(
     mut command: Command,
     engine: &Engine,
@@ -161,10 +164,10 @@ fn run(
     let input = input(&request, wasm).map_err(|error| temp_dir_unwritable(&error))?;
     let mut child = Running(
         command
-            // The environment may hold secrets, and the component may find a way to the compiler.
+            // The environment may hold secrets, and a hostile component may exploit a fault of the compiler.
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
-            // A separate heap each would use up address space.
+            // By default glibc gives each thread a heap of its own, which would use up the address space.
             .env("MALLOC_ARENA_MAX", "2")
             .stdin(input)
             .stdout(code.try_clone()?)
@@ -174,27 +177,27 @@ fn run(
     let stderr = child.0.stderr.take();
     let (sender, receiver) = channel();
     let listener = thread::Builder::new().name("plugin-compile".to_owned()).spawn(move || {
-        let mut said = Vec::new();
+        let mut text = Vec::new();
         if let Some(mut stderr) = stderr {
-            let _ = (&mut stderr).take(STDERR_BYTES).read_to_end(&mut said);
+            let _ = (&mut stderr).take(STDERR_BYTES).read_to_end(&mut text);
             let _ = io::copy(&mut stderr, &mut io::sink());
         }
-        // The end of the child's standard error is the end of the child. The parent may have stopped listening.
-        let _ = sender.send(said);
+        // The child's standard error ends when the child ends. The receiver is gone if the time was over before.
+        let _ = sender.send(text);
     });
-    let said = match listener {
+    let text = match listener {
         Ok(_) => receiver.recv_timeout(Duration::from_millis(limits.compile_ms)).ok(),
         Err(_) => None,
     };
-    if said.is_none() {
+    if text.is_none() {
         child.0.kill()?;
     }
     let status = child.0.wait()?;
     listener?;
-    Ok(said.map(|said| (status, String::from_utf8_lossy(&said).into_owned())))
+    Ok(text.map(|text| (status, String::from_utf8_lossy(&text).into_owned())))
 }
 
-/// A request and the component in a file.
+/// A temporary file with a request and the component.
 fn input(request: &Request, wasm: &[u8]) -> io::Result<File> {
     let mut input = tempfile::tempfile()?;
     serde_json::to_writer(&input, request)?;
@@ -204,10 +207,10 @@ fn input(request: &Request, wasm: &[u8]) -> io::Result<File> {
     Ok(input)
 }
 
-/// An error of a temporary file that names their folder, once.
+/// The error for a temporary file that cannot be written; it names the folder for temporary files.
 pub(super) fn temp_dir_unwritable(error: &io::Error) -> io::Error {
     let (folder, text) = (std::env::temp_dir(), error.to_string());
-    // The error of a file that cannot be made names that as well.
+    // The error of `tempfile` may end with ` at path …`, which would name the folder again.
     let why = text.split(" at path ").next().unwrap_or(&text);
     io::Error::new(
         error.kind(),
@@ -215,19 +218,19 @@ pub(super) fn temp_dir_unwritable(error: &io::Error) -> io::Error {
     )
 }
 
-/// The compiler's process, which is killed if its parent has no more use for it.
+/// The compiler's process, which is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // After it has ended both do nothing.
+        // Both do nothing if it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The compiler's side: reads a request from standard input, limits this process, compiles, and writes the code to standard output.
-/// Call it at the very start of `main`, before other threads run.
+/// The compiler's side: reads a request from standard input, limits this process, compiles, and writes the code to
+/// standard output. Call it at the very start of `main`, before other threads run.
 pub fn compile_for_parent() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -240,7 +243,7 @@ pub fn compile_for_parent() -> ExitCode {
 
 fn serve() -> Result<(), (u8, String)> {
     let (key, code) = code().map_err(|cause| (REFUSED, cause))?;
-    // Not through the standard library's buffer, which looks for line ends.
+    // Not through `Stdout`, which would search the machine code for line ends.
     let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     output.and_then(|file| code::write(file, &key, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
 }
@@ -251,11 +254,11 @@ fn code() -> Result<(Digest, Vec<u8>), String> {
     let (mut input, mut line, mut wasm) = (io::stdin().lock(), String::new(), Vec::new());
     input.read_line(&mut line).map_err(text)?;
     let request: Request = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-    end_with(request.parent).map_err(text)?;
+    exit_with_parent(request.parent).map_err(text)?;
     limit(Resource::As, request.compile_memory_bytes)?;
     limit(Resource::Cpu, request.cpu_seconds)?;
     limit(Resource::Core, 0)?;
-    // A larger file ends this process by a signal.
+    // The signal SIGXFSZ kills this process when it writes a larger file.
     limit(Resource::Fsize, request.code_bytes.saturating_add(code::DIGEST_BYTES))?;
     input.read_to_end(&mut wasm).map_err(text)?;
     let engine = engine::compiler(request.profile, request.access, request.memory_bytes)
@@ -264,9 +267,10 @@ fn code() -> Result<(Digest, Vec<u8>), String> {
     Ok((request.key, code))
 }
 
-/// Ends this process when its parent has ended, however that happened: a compiler that no process waits for would run on.
-fn end_with(parent: i32) -> io::Result<()> {
-    // By looking, because only Linux has a signal for it, and that one is sent when a thread ends already.
+/// Ends this process when its parent has ended, however that happened: nothing else would stop the compiler.
+fn exit_with_parent(parent: i32) -> io::Result<()> {
+    // By polling, because only Linux has a signal for it, which is sent as soon as the parent's thread that started the
+    // child ends.
     let watch = move || {
         while getppid().map(Pid::as_raw_pid) == Some(parent) {
             thread::sleep(PARENT_CHECK);
@@ -277,7 +281,7 @@ fn end_with(parent: i32) -> io::Result<()> {
     thread.spawn(watch).map(drop)
 }
 
-/// Lowers a limit of this process.
+/// Lowers a limit of this process, for good.
 fn limit(resource: Resource, value: u64) -> Result<(), String> {
     let allowed = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
     let both = Rlimit { current: Some(allowed), maximum: Some(allowed) };

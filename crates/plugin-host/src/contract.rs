@@ -1,14 +1,15 @@
-//! Which contract a component speaks, found in its own type and not by trial.
+//! Which version of the contract (the WIT package `product-indexer:plugin` in `wit/`) a component implements and which
+//! roles it has. The names and types of its imports and exports say so; nothing of it is run.
 
 use crate::{Wasi, scan::Names, wasi};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use wasmtime::component::{Component, types::ComponentItem};
 
-/// The package of all versions of the contract.
+/// How the names of the contract's interfaces begin; `INTERFACE@VERSION` follows.
 pub(super) const PACKAGE: &str = "product-indexer:plugin/";
 
-/// The newest contract that this host speaks.
+/// The newest version of the contract that this host supports.
 pub const CONTRACT_VERSION: &str = "0.1.0";
 
 /// Versions that begin so are compatible with [`CONTRACT_VERSION`]: below 1.0 the second number is the major one.
@@ -57,7 +58,7 @@ pub(super) struct Contract {
 /// Why a component cannot be a plug-in of this host.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mismatch {
-    /// It does not speak the contract; these are its exports.
+    /// It exports no interface of the contract; these are its exports.
     Unrelated(Vec<String>),
     /// It was built against an incompatible version.
     Version(String),
@@ -65,18 +66,19 @@ pub(super) enum Mismatch {
     Later {
         /// The version.
         version: String,
-        /// What it needs.
+        /// The name of the import that this host does not have.
         lacks: String,
     },
     /// It lacks a function of an interface that it exports, named `interface.function`.
     NoFunction(String),
-    /// It wants more of the host than a plug-in gets.
+    /// It imports more than a plug-in gets; these are the imports that it does not get.
     Imports(Vec<String>),
-    /// It wants WASI, and is to get none.
+    /// It imports WASI (the standard system interfaces of WebAssembly), which the settings refuse; these are the
+    /// imports.
     Wasi(Vec<String>),
-    /// It does not describe itself.
+    /// It does not export the interface `manifest`, in which a plug-in describes itself.
     NoManifest,
-    /// It describes itself, and that is all.
+    /// It describes itself but exports no role.
     NoRole,
 }
 
@@ -153,7 +155,7 @@ impl Contract {
     }
 }
 
-/// The functions of an interface that plug-ins export.
+/// The functions of an interface of the contract that plug-ins export.
 fn functions(interface: &str) -> &'static [&'static str] {
     match interface {
         "manifest" => &["describe", "configure"],
@@ -163,23 +165,23 @@ fn functions(interface: &str) -> &'static [&'static str] {
     }
 }
 
-/// The number that is the same for compatible versions.
+/// The last number of a compatible version, which is its minor one; 0 for other versions.
 fn minor(version: &str) -> u64 {
     version.strip_prefix(COMPATIBLE).and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }
 
-/// What a plug-in gets by an import; none if it does not get it.
+/// What a plug-in gets by an import, for people to read; `None` if it does not get it.
 pub(super) fn meaning(import: &str) -> Option<&'static str> {
     match interface(import) {
         Some(("log", _)) => Some("lines in the log"),
-        // It holds no functions: components import it to name the types of their exports.
+        // It has no functions: components import it to name the types of their exports.
         Some(("types", _)) => Some("names of types, nothing else"),
         Some(_) => None,
         None => wasi::meaning(import),
     }
 }
 
-/// Interface and version of a name in the contract's package.
+/// Interface and version of a name in the contract's package; `None` for a name of another package.
 fn interface(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
 }
@@ -188,7 +190,7 @@ fn interface(name: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn of(imports: &[&str], exports: &[&str]) -> Result<Contract, Mismatch> {
+    fn contract_of(imports: &[&str], exports: &[&str]) -> Result<Contract, Mismatch> {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Contract::of(Names { imports: names(imports), exports: names(exports) }, Wasi::Inert)
     }
@@ -200,27 +202,31 @@ mod tests {
     #[test]
     fn roles_are_found_by_name() {
         let contract =
-            of(&[LOG, "product-indexer:plugin/types@0.1.0"], &[MANIFEST, TRANSFORM, "init"]).unwrap();
+            contract_of(&[LOG, "product-indexer:plugin/types@0.1.0"], &[MANIFEST, TRANSFORM, "init"])
+                .unwrap();
         assert_eq!((contract.version.as_str(), &*contract.roles), ("0.1.0", &[Role::Transform][..]));
-        let later = of(&["product-indexer:plugin/log@0.1.10"], &[MANIFEST, TRANSFORM]).unwrap();
+        let later = contract_of(&["product-indexer:plugin/log@0.1.10"], &[MANIFEST, TRANSFORM]).unwrap();
         assert_eq!((later.version.as_str(), later.is_later()), ("0.1.10", true));
     }
 
     #[test]
-    fn everything_else_is_named() {
-        assert_eq!(of(&[], &["run"]), Err(Mismatch::Unrelated(vec!["run".to_owned()])));
+    fn each_mismatch_is_told_apart() {
+        assert_eq!(contract_of(&[], &["run"]), Err(Mismatch::Unrelated(vec!["run".to_owned()])));
         assert_eq!(
-            of(&[], &["product-indexer:plugin/manifest@0.2.0"]),
+            contract_of(&[], &["product-indexer:plugin/manifest@0.2.0"]),
             Err(Mismatch::Version("0.2.0".to_owned()))
         );
-        let newer_log = of(&["product-indexer:plugin/log@1.0.0"], &[MANIFEST, TRANSFORM]);
+        let newer_log = contract_of(&["product-indexer:plugin/log@1.0.0"], &[MANIFEST, TRANSFORM]);
         assert_eq!(newer_log, Err(Mismatch::Version("1.0.0".to_owned())));
         let metrics = "product-indexer:plugin/metrics@0.1.2";
         let later = Mismatch::Later { version: "0.1.2".to_owned(), lacks: metrics.to_owned() };
-        assert_eq!(of(&[metrics], &[MANIFEST, TRANSFORM]), Err(later));
+        assert_eq!(contract_of(&[metrics], &[MANIFEST, TRANSFORM]), Err(later));
         let clock = "wasi:clocks/wall-clock@0.3.0";
-        assert_eq!(of(&[clock, LOG], &[MANIFEST, TRANSFORM]), Err(Mismatch::Imports(vec![clock.to_owned()])));
-        assert_eq!(of(&[LOG], &[TRANSFORM]), Err(Mismatch::NoManifest));
-        assert_eq!(of(&[LOG], &[MANIFEST]), Err(Mismatch::NoRole));
+        assert_eq!(
+            contract_of(&[clock, LOG], &[MANIFEST, TRANSFORM]),
+            Err(Mismatch::Imports(vec![clock.to_owned()]))
+        );
+        assert_eq!(contract_of(&[LOG], &[TRANSFORM]), Err(Mismatch::NoManifest));
+        assert_eq!(contract_of(&[LOG], &[MANIFEST]), Err(Mismatch::NoRole));
     }
 }

@@ -1,4 +1,5 @@
-//! The contract `product-indexer:plugin@0.1`: the only file that knows its generated types.
+//! Adapter for the contract `product-indexer:plugin@0.1` (the WIT package in `wit/`): the only file that knows the
+//! types generated from it. It converts them to the raw types of this crate, which no version of the contract changes.
 
 use crate::{
     contract::{CONTRACT_VERSION, Contract, PACKAGE, Role},
@@ -25,12 +26,13 @@ mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "plugin",
-        // Products go into the guest as they are, without a copy of each on the way.
+        // Arguments are borrowed, so that a product is copied once: into the memory of the guest (the plug-in's
+        // instance).
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
-/// A compiled component with its imports resolved and its roles found.
+/// A compiled component (the plug-in's WebAssembly) with its imports resolved and its roles found.
 #[derive(Clone)]
 pub(super) struct Prepared {
     pre: InstancePre<Sandbox>,
@@ -38,10 +40,11 @@ pub(super) struct Prepared {
     transform: Option<transform::GuestIndices>,
     validate: Option<validate::GuestIndices>,
     version: Option<version::GuestIndices>,
+    /// Whether it imports WASI, the standard system interfaces of WebAssembly.
     imports_wasi: bool,
 }
 
-/// The exports of one instance.
+/// The exported functions of one instance; a role that the component does not have is `None`.
 pub(super) struct Guest {
     manifest: manifest::Guest,
     transform: Option<transform::Guest>,
@@ -69,7 +72,7 @@ impl Prepared {
         })
     }
 
-    /// Whether an instance needs WASI.
+    /// Whether the component imports WASI.
     pub(super) fn imports_wasi(&self) -> bool {
         self.imports_wasi
     }
@@ -142,19 +145,19 @@ impl Types<'_> {
 
 impl Guest {
     pub(super) fn describe(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<RawDescription> {
-        let said = self.manifest.call_describe(store)?;
+        let raw = self.manifest.call_describe(store)?;
         Ok(RawDescription {
-            name: said.name,
-            version: said.version,
-            platform: said.platform,
-            grouping: match said.grouping {
+            name: raw.name,
+            version: raw.version,
+            platform: raw.platform,
+            grouping: match raw.grouping {
                 manifest::Grouping::WholeLines => Grouping::WholeLines,
                 manifest::Grouping::ByParent(keys) => {
                     Grouping::ByParent { id: keys.id, parents: keys.parents }
                 }
             },
-            config_schema: said.config_schema,
-            version_fields: said.version_fields,
+            config_schema: raw.config_schema,
+            version_fields: raw.version_fields,
         })
     }
 
@@ -168,11 +171,11 @@ impl Guest {
         products: &[&str],
     ) -> GuestResult<RawTransformed> {
         let role = self.transform.as_ref().ok_or_else(|| no_role("transform"))?;
-        Ok(role.call_run(store, products)?.map_err(failure).map(|said| RawTransformed {
-            documents: said.documents.into_iter().map(document).collect(),
-            counts: said.counts,
-            removals: said.removals.into_iter().map(removal).collect(),
-            issues: said.issues.into_iter().map(issue).collect(),
+        Ok(role.call_run(store, products)?.map_err(failure).map(|raw| RawTransformed {
+            documents: raw.documents.into_iter().map(document).collect(),
+            counts: raw.counts,
+            removals: raw.removals.into_iter().map(removal).collect(),
+            issues: raw.issues.into_iter().map(issue).collect(),
         }))
     }
 
@@ -219,35 +222,35 @@ impl log::Host for Sandbox {
     }
 }
 
-// Only names of types, but the generated code wants to see it.
+// The interface has no functions, but the generated code demands the implementation.
 impl types::Host for Sandbox {}
 
 fn no_role(role: &str) -> wasmtime::Error {
     wasmtime::format_err!("the component has no role `{role}`")
 }
 
-fn failure(said: types::Failure) -> RawFailure {
-    RawFailure { code: said.code, message: said.message }
+fn failure(raw: types::Failure) -> RawFailure {
+    RawFailure { code: raw.code, message: raw.message }
 }
 
-fn document(said: types::DocumentResult) -> RawDocument {
-    RawDocument { id: said.id, fields: said.fields }
+fn document(raw: types::DocumentResult) -> RawDocument {
+    RawDocument { id: raw.id, fields: raw.fields }
 }
 
-fn removal(said: transform::Removal) -> RawRemoval {
-    RawRemoval { item: said.item, id: said.id, version: said.version }
+fn removal(raw: transform::Removal) -> RawRemoval {
+    RawRemoval { item: raw.item, id: raw.id, version: raw.version }
 }
 
-fn issue(said: types::Issue) -> RawIssue {
-    let severity = match said.severity {
+fn issue(raw: types::Issue) -> RawIssue {
+    let severity = match raw.severity {
         types::Severity::Error => Severity::Error,
         types::Severity::Warning => Severity::Warning,
     };
-    RawIssue { item: said.item, severity, code: said.code, message: said.message, path: said.path }
+    RawIssue { item: raw.item, severity, code: raw.code, message: raw.message, path: raw.path }
 }
 
-fn ordering(said: version::Ordering) -> VersionOrdering {
-    match said {
+fn ordering(raw: version::Ordering) -> VersionOrdering {
+    match raw {
         version::Ordering::Newer => VersionOrdering::Newer,
         version::Ordering::Same => VersionOrdering::Same,
         version::Ordering::Older => VersionOrdering::Older,

@@ -1,4 +1,5 @@
-//! The WebAssembly engine in its two profiles.
+//! The WebAssembly engine, wasmtime, in its two profiles: `Production`, which is fast, and `Deterministic`, which gives
+//! the same results on every machine.
 
 use crate::{
     Limits,
@@ -9,49 +10,53 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 use wasmtime::{Config, InstanceAllocationStrategy, Strategy, WasmBacktraceDetails};
 
-/// Frames of a backtrace that are kept: endless recursion has thousands, all alike.
+/// The most frames of a backtrace that are kept: endless recursion has thousands, all alike.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not zero");
 
-/// Address space for a linear memory that makes bounds checks free: the whole range of a 32-bit index, and what an
-/// instruction adds to it.
+/// Bytes of address space for a linear memory that make bounds checks free: the whole range of a 32-bit index.
 const FULL_RESERVATION: u64 = 4 << 30;
+
+/// Bytes of guard pages behind it, for the constant offset that an instruction adds to its index.
 const FULL_GUARD: u64 = 32 << 20;
 
-/// The same where address space is scarce and every access is checked.
+/// Bytes of guard pages where address space is scarce and every access is checked.
 const SMALL_GUARD: u64 = 64 << 10;
 
-/// Memories that one component instance may be expected to have. Those made of one module have one, JavaScript has a few more.
+/// Linear memories that one plug-in instance is expected to have. One of a single module has one, JavaScript a few
+/// more.
 const MEMORIES_PER_INSTANCE: u64 = 4;
 
 /// The size of a page of linear memory in bytes.
 const WASM_PAGE: u64 = 64 << 10;
 
-/// How many times the time of a call the deterministic engine allows. Instructions are its limit, but they do not bound what the host
-/// does for a guest; this much more than the time that production allows decides no result of a plug-in that is fit for it.
+/// How many times `call_ms`, the time of a call in production, the deterministic engine allows. Its limit is a number
+/// of instructions, but these do not bound what the host does for a guest. A plug-in that is fast enough for production
+/// never takes so much longer, so that this limit decides none of its results.
 pub(super) const DETERMINISTIC_TIME: u64 = 6;
 
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EngineProfile {
-    /// Fast: guests are interrupted by the clock.
+    /// Fast: a guest (an instance of a plug-in) is interrupted by the clock.
     Production,
-    /// The same everywhere: guests are interrupted after a number of instructions (and after several times the time of a call, because
-    /// instructions do not bound the host's own work), and every NaN has the same bits.
-    /// For golden files and the tests of plug-in authors.
+    /// The same everywhere: guests are interrupted after a number of instructions (and after several times the time of
+    /// a call, because instructions do not bound the host's own work), and every NaN has the same bits. For golden
+    /// files (the expected results in plug-in authors' tests).
     Deterministic,
 }
 
-/// The WebAssembly engine; cheap to clone. Its watchdog ends with the last clone.
+/// The WebAssembly engine; cheap to clone. Its watchdog, the thread that interrupts guests, ends with the last clone.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
     profile: EngineProfile,
     watchdog: Arc<Watchdog>,
     access: Access,
+    /// The most linear memory of an instance in bytes.
     memory_bytes: usize,
 }
 
-/// How guests are kept within their memory.
+/// How guests are kept from accessing anything outside their linear memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// All that an address can name is reserved for each memory, so that no access has to be checked: the fastest way.
@@ -96,13 +101,14 @@ impl Engine {
         self.access
     }
 
-    /// The most memory that an instance may have, which compiled code depends on where accesses are checked.
+    /// The most bytes of linear memory that an instance may have; compiled code depends on it where accesses are
+    /// checked.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
-    /// Gives the next call into a guest its time, and its instructions where they are counted. The guard must be held while the guest runs: without it
-    /// nothing interrupts the guest.
+    /// Gives the next call into a guest its time, and its instructions (wasmtime's fuel) where they are counted. The
+    /// guard that it returns must be held while the guest runs: without it nothing interrupts the guest.
     pub(super) fn call<T>(
         &self,
         store: &mut wasmtime::Store<T>,
@@ -117,8 +123,8 @@ impl Engine {
         Ok(self.watchdog.call())
     }
 
-    /// A fingerprint of everything that decides whether compiled code fits this engine: compiler, settings, processor
-    /// features, and the version of wasmtime.
+    /// A SHA-256 digest of everything that decides whether compiled code fits this engine: compiler, settings,
+    /// processor features, and the version of wasmtime.
     pub(super) fn fingerprint(&self) -> Arc<[u8]> {
         let mut hasher = Sha256Hasher::default();
         std::hash::Hash::hash(&self.engine.precompile_compatibility_hash(), &mut hasher);
@@ -139,18 +145,18 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// How to keep guests within their memory where the address space has this limit.
+/// How to keep guests within their memory if the process may use at most `limit` bytes of address space (`None`: any).
 fn access(limit: Option<u64>, instances: usize) -> Access {
     let memories = (instances as u64).saturating_mul(MEMORIES_PER_INSTANCE);
     let wanted = (FULL_RESERVATION + FULL_GUARD).saturating_mul(memories);
-    // Half of it is for the host itself.
+    // Half of the address space is for the host itself.
     match limit {
         Some(limit) if limit / 2 < wanted => Access::Checked,
         _ => Access::Reserved,
     }
 }
 
-/// An engine that compiles as an [`Engine`] does and runs nothing.
+/// A wasmtime engine that compiles as an [`Engine`] does; without a watchdog, so it must not run guests.
 pub(super) fn compiler(
     profile: EngineProfile,
     access: Access,
@@ -167,19 +173,19 @@ fn config(profile: EngineProfile, access: Access, memory_bytes: usize) -> Config
         .parallel_compilation(true)
         .memory_may_move(false)
         .memory_init_cow(true)
-        // Instances live long, so that their tables are better filled once than looked after at each call through them.
+        // Instances live long: filling their tables once is cheaper than a check at each call through a table.
         .table_lazy_init(false)
         // Nothing in the contract is async, and the per-task state costs on every call.
         .concurrency_support(false)
         .wasm_component_model(true)
         // Components made of several components (JavaScript) are joined by adapters with a memory on each side.
         .wasm_multi_memory(true)
-        // What neither the contract nor a toolchain for it needs is code that hostile input could reach.
+        // Neither the contract nor a toolchain for it needs these, and hostile input could reach their code.
         .gc_support(false)
         .wasm_memory64(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
-        // Relaxed instructions may answer differently on different machines.
+        // Relaxed instructions may give different results on different machines.
         .wasm_relaxed_simd(false)
         .generate_address_map(true)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
@@ -188,9 +194,10 @@ fn config(profile: EngineProfile, access: Access, memory_bytes: usize) -> Config
         .epoch_interruption(true);
     match profile {
         EngineProfile::Production => config
-            // Reading DWARF takes long and its parser is young; names come from the name section.
+            // Reading DWARF (debug information) takes long, and hostile input would reach its young parser. Function
+            // names come from the name section.
             .wasm_backtrace_details(WasmBacktraceDetails::Disable),
-        // An author wants to see lines, and the DWARF is the author's own.
+        // A plug-in author wants to see source lines, and the DWARF is the author's own.
         EngineProfile::Deterministic => config
             .consume_fuel(true)
             .cranelift_nan_canonicalization(true)
@@ -208,7 +215,7 @@ fn config(profile: EngineProfile, access: Access, memory_bytes: usize) -> Config
     config
 }
 
-/// Feeds everything that is hashed into SHA-256, because a 64-bit hash is too short to name executable code by.
+/// A `Hasher` that computes SHA-256, because a 64-bit hash is too short to name executable code by.
 #[derive(Default)]
 struct Sha256Hasher(sha2::Sha256);
 
@@ -217,6 +224,7 @@ impl std::hash::Hasher for Sha256Hasher {
         sha2::Digest::update(&mut self.0, bytes);
     }
 
+    /// Not used: the digest is taken from the field.
     fn finish(&self) -> u64 {
         0
     }

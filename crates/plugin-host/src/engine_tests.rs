@@ -1,3 +1,6 @@
+//! That the engine interrupts every guest (the WebAssembly of a plug-in) that takes too long, in loops, calls, bulk
+//! operations and the adapters between components, and that no guest reads beyond its memory.
+
 use super::*;
 use std::{sync::mpsc::channel, time::Duration};
 use wasmtime::{
@@ -5,8 +8,14 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-/// What is not interrupted never ends, or takes many times the call's time.
+/// How long a test waits for a guest. One that is not interrupted never ends, or takes many times `CALL_MS`.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Milliseconds after which a call must be interrupted.
+const CALL_MS: u64 = 30;
+
+/// Milliseconds of a call that must not be interrupted.
+const LONG_CALL_MS: u64 = 60_000;
 
 fn production() -> Engine {
     Engine::new(EngineProfile::Production, &Limits::default(), 1).unwrap()
@@ -33,7 +42,7 @@ fn scarce_address_space_is_not_reserved() {
     assert_eq!(access(Some(8 << 30), 1), Access::Checked);
 }
 
-/// Calls the export `run` of a component for at most some milliseconds; returns its trap.
+/// Calls the export `run` of a component for at most `call_ms` milliseconds; returns its trap, `None` if it returned.
 fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
     let limits = Limits::default().with_call_time(Duration::from_millis(call_ms));
     let component = Component::from_binary(engine.wasmtime(), &wat::parse_str(component).unwrap()).unwrap();
@@ -50,11 +59,11 @@ fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
         let trap = run(&mut store).err().map(|error| *error.downcast_ref().expect("a trap"));
         ended.send(trap)
     });
-    end.recv_timeout(TIMEOUT).expect("it comes back")
+    end.recv_timeout(TIMEOUT).expect("the call returns")
 }
 
-/// A component around a core module whose function `run` is called.
-fn around(module: &str) -> String {
+/// A component around a core module; it exports the module's function `run`.
+fn component(module: &str) -> String {
     format!(
         r#"(component
             (core module $m {module})
@@ -63,12 +72,12 @@ fn around(module: &str) -> String {
     )
 }
 
-/// A function with some instructions repeated, without a loop or a call.
-fn straight(definitions: &str, instructions: &str, times: usize) -> String {
-    around(&format!(r#"{definitions} (func (export "run") {})"#, instructions.repeat(times)))
+/// A component whose function `run` has some instructions several times in a row, without a loop or a call.
+fn unrolled(definitions: &str, instructions: &str, times: usize) -> String {
+    component(&format!(r#"{definitions} (func (export "run") {})"#, instructions.repeat(times)))
 }
 
-/// Guests that do not come back on their own.
+/// Modules whose function `run` (or whose start function) never returns, with what they do.
 const ENDLESS: [(&str, &str); 10] = [
     ("an empty loop", r#"(memory 1) (func (export "run") (loop (br 0)))"#),
     ("a memory that cannot grow", r#"(memory 1 1) (func (export "run") (loop (br 0)))"#),
@@ -80,7 +89,7 @@ const ENDLESS: [(&str, &str); 10] = [
             (loop (loop (br 1))))"#,
     ),
     (
-        "calls without end and without depth",
+        "2^100 calls, never more than 101 deep",
         r#"(func $f (param i32) (if (local.get 0) (then
                 (call $f (i32.sub (local.get 0) (i32.const 1))) (call $f (i32.sub (local.get 0) (i32.const 1))))))
            (func (export "run") (call $f (i32.const 100)))"#,
@@ -100,51 +109,52 @@ const ENDLESS: [(&str, &str); 10] = [
         "growth that fails",
         r#"(memory 1 1) (func (export "run") (loop (drop (memory.grow (i32.const 1))) (br 0)))"#,
     ),
-    ("its own start", r#"(memory 1) (func $s (loop (br 0))) (start $s) (func (export "run"))"#),
+    ("a start function", r#"(memory 1) (func $s (loop (br 0))) (start $s) (func (export "run"))"#),
 ];
 
 #[test]
-fn what_goes_on_without_end_is_interrupted() {
+fn guests_that_never_return_are_interrupted() {
     for access in [Access::Reserved, Access::Checked] {
         let engine =
             Engine::with_access(EngineProfile::Production, Limits::default().memory_bytes, access).unwrap();
         for (what, module) in ENDLESS {
-            assert_eq!(run(&engine, &around(module), 30), Some(Trap::Interrupt), "{what}");
+            assert_eq!(run(&engine, &component(module), CALL_MS), Some(Trap::Interrupt), "{what}");
         }
     }
 }
 
 #[test]
-fn what_ends_in_time_is_not_interrupted() {
+fn a_guest_that_returns_in_time_is_not_interrupted() {
     let engine = production();
     let short = r#"(memory 1) (func (export "run") (local i32)
         (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br_if 0 (i32.lt_u (local.get 0) (i32.const 1000)))))"#;
-    assert_eq!(run(&engine, &around(short), 60_000), None);
+    assert_eq!(run(&engine, &component(short), LONG_CALL_MS), None);
 }
 
-/// Neither has a loop or calls itself; all of it would take hours.
+/// No function has a loop or calls itself, but each calls the one before it twice: 2^60 calls.
 #[test]
-fn leaf_functions_are_interrupted() {
-    let doubling = |n: usize| format!("(func $f{} (call $f{n}) (call $f{n}))", n + 1);
-    let functions: String = (0..60).map(doubling).collect();
+fn functions_without_loops_and_recursion_are_interrupted() {
+    let calling_twice =
+        |callee: usize| format!("(func $f{} (call $f{callee}) (call $f{callee}))", callee + 1);
+    let functions: String = (0..60).map(calling_twice).collect();
     let module = format!(r#"(func $f0 (nop)) {functions} (func (export "run") (call $f60))"#);
-    assert_eq!(run(&production(), &around(&module), 30), Some(Trap::Interrupt));
+    assert_eq!(run(&production(), &component(&module), CALL_MS), Some(Trap::Interrupt));
 }
 
-/// Each would take seconds without an interrupt, and comes back with none if it is not interrupted.
+/// Each would take seconds, and then return without a trap, if it were not interrupted.
 #[test]
-fn bulk_operations_in_a_straight_line_are_interrupted() {
+fn bulk_operations_without_a_loop_are_interrupted() {
     let engine = production();
     let data = "x".repeat(4 << 20);
     let functions = "$f ".repeat(100_000);
     let cases = [
         (
             "memory.fill",
-            straight("(memory 4000)", "(memory.fill (i32.const 0) (i32.const 1) (i32.const 262000000))", 500),
+            unrolled("(memory 4000)", "(memory.fill (i32.const 0) (i32.const 1) (i32.const 262000000))", 500),
         ),
         (
             "memory.copy",
-            straight(
+            unrolled(
                 "(memory 4000)",
                 "(memory.copy (i32.const 0) (i32.const 131000000) (i32.const 131000000))",
                 500,
@@ -152,7 +162,7 @@ fn bulk_operations_in_a_straight_line_are_interrupted() {
         ),
         (
             "memory.init",
-            straight(
+            unrolled(
                 &format!(r#"(memory 100) (data $d "{data}")"#),
                 "(memory.init $d (i32.const 0) (i32.const 0) (i32.const 4194304))",
                 10_000,
@@ -160,7 +170,7 @@ fn bulk_operations_in_a_straight_line_are_interrupted() {
         ),
         (
             "table.fill",
-            straight(
+            unrolled(
                 "(table 100000 funcref)",
                 "(table.fill (i32.const 0) (ref.null func) (i32.const 100000))",
                 20_000,
@@ -168,7 +178,7 @@ fn bulk_operations_in_a_straight_line_are_interrupted() {
         ),
         (
             "table.copy",
-            straight(
+            unrolled(
                 "(table 100000 funcref)",
                 "(table.copy (i32.const 0) (i32.const 50000) (i32.const 50000))",
                 40_000,
@@ -176,7 +186,7 @@ fn bulk_operations_in_a_straight_line_are_interrupted() {
         ),
         (
             "table.init",
-            straight(
+            unrolled(
                 &format!("(func $f) (table 100000 funcref) (elem $e func {functions})"),
                 "(table.init $e (i32.const 0) (i32.const 0) (i32.const 100000))",
                 20_000,
@@ -184,13 +194,14 @@ fn bulk_operations_in_a_straight_line_are_interrupted() {
         ),
     ];
     for (what, component) in cases {
-        assert_eq!(run(&engine, &component, 30), Some(Trap::Interrupt), "{what}");
+        assert_eq!(run(&engine, &component, CALL_MS), Some(Trap::Interrupt), "{what}");
     }
 }
 
-/// A component within which one component passes a value to another, so that an adapter of the engine's own copies it. The caller's
-/// memory holds `filled` first.
-fn fused(ty: &str, caller: &str, callee: &str, filled: &str, arguments: &str) -> String {
+/// A component made of two, of which one passes a value of type `ty` to the other, so that an adapter that wasmtime
+/// generates copies it. `caller` and `callee` are the encodings of their strings; the instructions `fill` put the value
+/// into the caller's memory, and `arguments` point to it.
+fn fused(ty: &str, caller: &str, callee: &str, fill: &str, arguments: &str) -> String {
     format!(
         r#"(component
             (component $callee
@@ -213,7 +224,7 @@ fn fused(ty: &str, caller: &str, callee: &str, filled: &str, arguments: &str) ->
                 (core module $m
                     (import "" "take" (func $take (param i32 i32)))
                     (import "" "memory" (memory 200))
-                    (func (export "run") (local $at i32) {filled} (call $take {arguments})))
+                    (func (export "run") (local $at i32) {fill} (call $take {arguments})))
                 (core instance $i (instantiate $m (with "" (instance
                     (export "take" (func $lowered)) (export "memory" (memory $libc "memory"))))))
                 (func (export "run") (canon lift (core func $i "run"))))
@@ -223,7 +234,8 @@ fn fused(ty: &str, caller: &str, callee: &str, filled: &str, arguments: &str) ->
     )
 }
 
-/// Fills the first 800,000 bytes with pairs of the same address and length.
+/// Instructions that fill the first 800,000 bytes of the memory with 100,000 copies of one list or string: its address
+/// and its length.
 fn pairs(address: u32, length: u32) -> String {
     format!(
         "(loop $l
@@ -243,12 +255,12 @@ fn lists_of_lists_are_interrupted_in_the_adapter() {
         &pairs(0, 100_000),
         "(i32.const 0) (i32.const 100000)",
     );
-    assert_eq!(run(&production(), &component, 30), Some(Trap::Interrupt));
+    assert_eq!(run(&production(), &component, CALL_MS), Some(Trap::Interrupt));
 }
 
 #[test]
 fn strings_of_each_encoding_are_interrupted_in_the_adapter() {
-    /// A string of this encoding is marked in its length: it is UTF-16, not Latin-1.
+    /// The bit in the length of a `latin1+utf16` string that says that the string is UTF-16.
     const IS_UTF16: u32 = 1 << 31;
     let engine = production();
     for (caller, length) in [
@@ -258,14 +270,13 @@ fn strings_of_each_encoding_are_interrupted_in_the_adapter() {
         ("latin1+utf16", 2_000_000 | IS_UTF16),
     ] {
         for callee in ["utf8", "utf16", "latin1+utf16"] {
-            let filled = format!(
+            let fill = format!(
                 "(memory.fill (i32.const 800000) (i32.const 65) (i32.const 4000000)) {}",
                 pairs(800_000, length)
             );
-            let component =
-                fused("(list string)", caller, callee, &filled, "(i32.const 0) (i32.const 100000)");
+            let component = fused("(list string)", caller, callee, &fill, "(i32.const 0) (i32.const 100000)");
             assert_eq!(
-                run(&engine, &component, 30),
+                run(&engine, &component, CALL_MS),
                 Some(Trap::Interrupt),
                 "{length} of {caller} to {callee}"
             );
@@ -282,7 +293,7 @@ fn a_component_within_a_component_is_interrupted() {
             (func (export "run") (canon lift (core func $i "run"))))
         (instance $i (instantiate $c))
         (export "run" (func $i "run")))"#;
-    assert_eq!(run(&production(), nested, 30), Some(Trap::Interrupt));
+    assert_eq!(run(&production(), nested, CALL_MS), Some(Trap::Interrupt));
 }
 
 #[test]
@@ -292,7 +303,7 @@ fn a_realloc_without_end_is_interrupted() {
         "(result i32) (loop (br 0)) (unreachable)",
         1,
     );
-    assert_eq!(run(&production(), &component, 30), Some(Trap::Interrupt));
+    assert_eq!(run(&production(), &component, CALL_MS), Some(Trap::Interrupt));
 }
 
 #[test]
@@ -301,21 +312,22 @@ fn a_post_return_without_end_is_interrupted() {
         (core module $m (func (export "run")) (func (export "after") (loop (br 0))))
         (core instance $i (instantiate $m))
         (func (export "run") (canon lift (core func $i "run") (post-return (func $i "after")))))"#;
-    assert_eq!(run(&production(), component, 30), Some(Trap::Interrupt));
+    assert_eq!(run(&production(), component, CALL_MS), Some(Trap::Interrupt));
 }
 
 #[test]
-fn accesses_beyond_a_memory_trap_however_they_are_checked() {
+fn accesses_beyond_a_memory_trap_in_both_kinds_of_access() {
     for access in [Access::Reserved, Access::Checked] {
         let engine =
             Engine::with_access(EngineProfile::Production, Limits::default().memory_bytes, access).unwrap();
-        let read = |at: u32| {
-            let module = format!(r#"(memory 1) (func (export "run") (drop (i32.load8_u (i32.const {at}))))"#);
-            run(&engine, &around(&module), 60_000)
+        let read = |address: u32| {
+            let module =
+                format!(r#"(memory 1) (func (export "run") (drop (i32.load8_u (i32.const {address}))))"#);
+            run(&engine, &component(&module), LONG_CALL_MS)
         };
         assert_eq!(read(0xffff), None);
-        for at in [0x1_0000, 0x1000_0000, 0xffff_ffff] {
-            assert_eq!(read(at), Some(Trap::MemoryOutOfBounds), "{at}");
+        for address in [0x1_0000, 0x1000_0000, 0xffff_ffff] {
+            assert_eq!(read(address), Some(Trap::MemoryOutOfBounds), "{address}");
         }
     }
 }

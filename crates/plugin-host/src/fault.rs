@@ -1,4 +1,5 @@
-//! What can go wrong while a guest runs, and what is said of it.
+//! The faults of a guest (an instance of a plug-in's WebAssembly): how errors of wasmtime are classified, and the codes
+//! and messages for them in reports.
 
 use crate::{
     Limits,
@@ -10,11 +11,11 @@ use host_core::{format::count, plugin::Refusal};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
 
-/// Characters of an error text that go into a message.
+/// The most characters of an error text that go into a message.
 const MESSAGE_CHARACTERS: usize = 500;
 
 /// How wasmtime says that a guest returned more than `Store::set_hostcall_fuel` allows. The error's type is private;
-/// a test holds on to the words.
+/// a test fails if the words change.
 const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// How wasmtime says that a component has more instances, tables or memories than `ResourceLimiter` allows.
@@ -23,11 +24,12 @@ const INSTANCES_EXHAUSTED: &str = "resource limit exceeded";
 /// The kinds of faults, each with its own code in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// The guest trapped: it panicked, recursed without end, accessed memory that it does not have.
+    /// The guest trapped (WebAssembly aborted it): it panicked, recursed without end, accessed memory that it does not
+    /// have.
     Trap,
     /// The guest took too long.
     Timeout,
-    /// The guest executed too many instructions, where they are counted.
+    /// The guest executed too many instructions, which only the deterministic engine counts.
     Fuel,
     /// The guest trapped after it had been refused memory.
     Memory,
@@ -35,7 +37,7 @@ pub(super) enum FaultKind {
     Table,
     /// The component has too many instances, tables or memories.
     Instances,
-    /// The guest held too many handles of WASI.
+    /// The guest held too many handles of WASI, the standard system interfaces of WebAssembly.
     Handles,
     /// The guest returned too much.
     Output,
@@ -47,7 +49,7 @@ pub(super) enum FaultKind {
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
-    /// What happened, as the end of a sentence.
+    /// The error of wasmtime, or the broken rule of the contract, as the end of a sentence.
     pub(super) what: String,
     /// Functions of the guest, the innermost first.
     pub(super) backtrace: Vec<String>,
@@ -56,12 +58,12 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// A breach of the contract that the host found in an answer.
+    /// A breach of the contract (the interface of plug-ins) that the host found in an answer.
     pub(super) fn contract(what: String) -> Self {
         Self { kind: FaultKind::Contract, what, backtrace: Vec::new(), log: Vec::new() }
     }
 
-    /// What an error of wasmtime means.
+    /// Classifies an error of a call into a guest.
     pub(super) fn of(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Self {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         let refused = limiter.take_refused().map(Self::kind_of_growth);
@@ -77,7 +79,8 @@ impl Fault {
             None if violation.is_some() => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
             None if root.contains(INSTANCES_EXHAUSTED) => FaultKind::Instances,
-            // The answer could not be taken out of the guest: a string that is not UTF-8, a pointer to nowhere.
+            // wasmtime could not read the answer from the guest's memory: a string that is not UTF-8, a pointer out of
+            // bounds.
             None => FaultKind::Contract,
         };
         let what =
@@ -92,7 +95,7 @@ impl Fault {
         }
     }
 
-    /// What an error of instantiation means; none if it is not the guest's own code that failed, and no limit.
+    /// Classifies an error of instantiation; `None` if neither the guest's own code failed nor a limit was exceeded.
     pub(super) fn at_start(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Option<Self> {
         let refused = limiter.take_refused().map(Self::kind_of_growth);
         let fault = Self::of(error, limiter);
@@ -103,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// Stable name for machines.
+    /// The stable code in reports.
     pub(super) fn code(&self) -> &'static str {
         match self.kind {
             FaultKind::Trap | FaultKind::Handles => "plugin-trap",
@@ -114,7 +117,7 @@ impl Fault {
         }
     }
 
-    /// What the plug-in did, as a sentence without its subject and without an end.
+    /// What the plug-in did, as a sentence without its subject and without a full stop.
     pub(super) fn verb_phrase(&self, limits: &Limits) -> String {
         match self.kind {
             FaultKind::Trap => format!("trapped ({})", self.what),
@@ -155,7 +158,7 @@ impl Fault {
     }
 }
 
-/// A size for people: whole mebibytes, or bytes if it is less than one.
+/// A size for people to read: whole mebibytes, or bytes if it is less than one.
 pub(super) fn megabytes(bytes: usize) -> String {
     match bytes >> 20 {
         0 => format!("{bytes} bytes"),
@@ -163,13 +166,14 @@ pub(super) fn megabytes(bytes: usize) -> String {
     }
 }
 
+/// The functions of a backtrace, the innermost first, with file and line where debug information tells them.
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     let name = |frame: &wasmtime::FrameInfo| {
         let name = match frame.func_name() {
             Some(name) => truncate(&readable(name), MESSAGE_CHARACTERS),
             None => format!("function {}", frame.func_index()),
         };
-        // The outermost of what was inlined into the function.
+        // The last symbol is the function itself; those before it were inlined into it.
         let place = frame.symbols().last().and_then(|symbol| Some((symbol.file()?, symbol.line()?)));
         match place {
             Some((file, line)) => format!("{name} ({}:{line})", truncate(file, MESSAGE_CHARACTERS)),
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn each_kind_has_a_code_and_a_sentence() {
         let limits = Limits::default();
-        let said = |kind| {
+        let sentence = |kind| {
             let refusal = fault(kind).into_refusal("p@1.0.0", "this product", &limits);
             format!("{}: {}", refusal.code, refusal.message)
         };
@@ -213,7 +217,7 @@ mod tests {
                 FaultKind::Output,
                 FaultKind::Contract
             ]
-            .map(said)
+            .map(sentence)
             .join("\n"),
             @r"
             plugin-trap: with this product alone, plug-in p@1.0.0 trapped (what)

@@ -1,4 +1,5 @@
-//! Everything that can be said of a plug-in without giving it work.
+//! Inspects a plug-in without configuring it or giving it products: its manifest (what it says of itself), its imports,
+//! and what loading it costs.
 
 use crate::{
     Cache, Compiler, Engine, Limits, LoadError, Loader, Role,
@@ -13,31 +14,31 @@ use std::{path::Path, time::Duration};
 /// What a plug-in is and what loading it costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
-    /// Name from the manifest.
+    /// Name from the plug-in's manifest.
     pub name: String,
-    /// Version from the manifest.
+    /// Semantic version from the manifest.
     pub version: String,
-    /// Platform from the manifest; empty if it reads no exports.
+    /// The platform whose exports it reads, such as `shopify`, from the manifest; empty if it reads none.
     pub platform: String,
     /// What it can do.
     pub roles: Vec<Role>,
-    /// The contract that it was built for.
+    /// The version of the contract (the WIT package `product-indexer:plugin`) that it was built for.
     pub contract: String,
-    /// The contract that this host speaks.
+    /// The newest version of the contract that this host supports.
     pub host_contract: String,
     /// Its imports, and what they provide.
     pub imports: Vec<Import>,
-    /// Size of the component.
+    /// Size of its WebAssembly file in bytes.
     pub bytes: usize,
-    /// Digest of the component.
+    /// SHA-256 of its WebAssembly file.
     pub digest: Digest,
     /// Milliseconds to compile it.
     pub cold_load_ms: f64,
-    /// Milliseconds to load it from the cache; `None` if there is no cache, or it cannot be used.
+    /// Milliseconds to load it from the cache of compiled plug-ins; `None` if there is no cache, or it cannot be used.
     pub cached_load_ms: Option<f64>,
-    /// Document fields that its version role looks at.
+    /// The document fields that it needs to decide which of two versions of a document is newer.
     pub version_fields: Vec<String>,
-    /// How lines form products.
+    /// How the lines of an export form products.
     pub grouping: Grouping,
     /// JSON Schema of its configuration, without control characters in its texts.
     pub config_schema: Value,
@@ -54,7 +55,7 @@ pub struct Import {
 
 impl Import {
     fn of(name: String) -> Self {
-        // What has no meaning is refused before.
+        // `compile` has refused a component with an import that has no meaning.
         let meaning = contract::meaning(&name).unwrap_or("nothing").to_owned();
         Self { name, meaning }
     }
@@ -77,7 +78,7 @@ impl Inspection {
         let manifest = cold.describe(path, &mut compiled)?;
         let cached_load = cache.and_then(|cache| {
             let cached = loader(Some(cache.clone()));
-            // The first puts it there, the second measures.
+            // The first load puts the plug-in into the cache, unless it is there; the second then measures.
             let load = || {
                 let mut compiled = cached.compile(path, &wasm).ok()?;
                 cached.describe(path, &mut compiled).ok()?;
@@ -100,7 +101,7 @@ impl Inspection {
             cached_load_ms: cached_load.map(milliseconds),
             version_fields,
             grouping,
-            // That it is JSON was checked with the manifest.
+            // `describe` has checked that it is JSON.
             config_schema: fit_for_terminals(serde_json::from_str(&config_schema).unwrap_or_default()),
         })
     }

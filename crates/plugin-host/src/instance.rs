@@ -1,4 +1,5 @@
-//! One instance of a plug-in: a sandbox with memory, used for many calls until it traps, grows or gets old.
+//! One instance of a plug-in: its WebAssembly with a memory of its own, in a sandbox. It is used for many calls, until
+//! it traps (WebAssembly aborts it), its memory grows too large, or it has served enough calls.
 
 use crate::{
     Engine, EngineProfile, Limits,
@@ -13,7 +14,7 @@ use host_core::plugin::BatchFailure;
 use std::sync::Arc;
 use wasmtime::Store;
 
-/// Code of the failure to make an instance.
+/// Code of a batch's failure if no instance could be made.
 pub(super) const START_CODE: &str = "plugin-start";
 
 /// An instance of a plug-in, configured and ready. It belongs to one thread at a time.
@@ -22,25 +23,25 @@ pub(super) struct Instance {
     guest: Guest,
     imports_wasi: bool,
     calls: u64,
-    /// After a trap nothing in the sandbox may be trusted or entered again.
+    /// Set by an error of a call, after which the instance may be in any state and is not called again.
     is_broken: bool,
 }
 
 /// Why a component was not described.
 #[derive(Debug)]
 pub(super) enum DescribeError {
-    /// It could not be instantiated; the cause ends a sentence.
+    /// It could not be instantiated; the text is the end of a sentence.
     Start(String),
-    /// It failed when it was asked.
+    /// The function `describe` failed.
     Fault(Fault),
 }
 
 /// How a call into an instance ended without an answer.
 #[derive(Debug)]
 pub(super) enum CallError {
-    /// The guest misbehaved.
+    /// The guest (the plug-in's code) trapped or exceeded a limit.
     Fault(Fault),
-    /// The guest refused the whole call, as the contract lets it.
+    /// The guest refused the whole call, which the contract allows.
     Failure(RawFailure),
 }
 
@@ -54,7 +55,7 @@ impl Instance {
         let configured = instance.call(limits, engine, |guest, store| guest.configure(store, &plugin.config));
         match configured {
             Ok(()) => Ok(instance),
-            Err(CallError::Failure(said)) => Err(plugin.failure(said.code, &said.message)),
+            Err(CallError::Failure(failure)) => Err(plugin.failure(failure.code, &failure.message)),
             Err(CallError::Fault(fault)) => {
                 let message = format!("it {} when it was configured", fault.verb_phrase(limits));
                 Err(plugin.failure(fault.code().to_owned(), &message))
@@ -73,7 +74,7 @@ impl Instance {
         instance.call(limits, engine, |guest, store| guest.describe(store).map(Ok)).map_err(|error| {
             match error {
                 CallError::Fault(fault) => DescribeError::Fault(fault),
-                CallError::Failure(said) => DescribeError::Fault(Fault::contract(said.message)),
+                CallError::Failure(failure) => DescribeError::Fault(Fault::contract(failure.message)),
             }
         })
     }
@@ -81,7 +82,7 @@ impl Instance {
     fn start(engine: &Engine, limits: &Limits, prepared: &Prepared, name: Arc<str>) -> Result<Self, String> {
         let imports_wasi = prepared.imports_wasi();
         let mut store = Store::new(engine.wasmtime(), Sandbox::new(name, limits, imports_wasi));
-        // Before instantiation: the first memory is a growth like any other.
+        // Set before instantiation, because the initial memory counts as growth.
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         let _runtime = imports_wasi.then(wasi::enter_runtime);
@@ -122,7 +123,7 @@ impl Instance {
         }
     }
 
-    /// Whether the instance should not be used for another call.
+    /// Whether the instance must not be used for another call.
     pub(super) fn must_be_discarded(&self, limits: &Limits) -> bool {
         self.is_broken
             || self.calls >= limits.calls_per_instance
@@ -134,10 +135,11 @@ impl Instance {
         self.store.data().log().take_tail()
     }
 
-    /// Instructions that the last call executed, where they are counted, and bytes of memory that the instance has.
+    /// Instructions that the last call executed (`None` in production, which does not count them), and bytes of linear
+    /// memory that the instance has.
     pub(super) fn cost(&self, engine: &Engine, limits: &Limits) -> (Option<u64>, usize) {
         let instructions = match engine.profile() {
-            // Asking would make an error, with a backtrace where those are wanted.
+            // `get_fuel` would fail, and capture a backtrace for its error.
             EngineProfile::Production => None,
             EngineProfile::Deterministic => {
                 self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left))

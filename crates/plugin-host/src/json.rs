@@ -1,22 +1,23 @@
-//! One pass over JSON text that a guest wrote: is it an object, can everything downstream read it, and is it on one
-//! line? Parsing into values would cost more than the guest's whole work.
+//! Checks JSON text that a plug-in wrote, in one pass: is it an object, can every later reader read it, and is it on
+//! one line? Parsing it into values would take longer than the plug-in took to write it.
 
 use std::{fmt, ops::Range};
 use wide::u8x16;
 
-/// Nesting that is allowed: half of what `serde_json` reads, because documents are nested into other objects later.
+/// The most levels of nesting: half of what `serde_json` reads, because documents are nested into other objects later.
 const MAX_DEPTH: u32 = 64;
 
-/// Above this many keys, duplicates are looked for by sorting.
+/// With more keys than this, duplicates are found by sorting them.
 const FEW_KEYS: usize = 32;
 
-/// Bytes that are looked at together.
+/// Bytes of a string that are examined at once.
 const VECTOR_LEN: usize = 16;
 
-/// Digits of a number that are finite whatever they are; longer numbers are parsed to find out.
+/// A number without exponent and of at most this many bytes is finite (the largest `f64` has 309 digits); others are
+/// parsed to find out.
 const SAFE_DIGITS: usize = 300;
 
-/// What is wrong with a text.
+/// What is wrong with a text; `at` is the position in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum JsonError {
     NotAnObject,
@@ -58,7 +59,9 @@ pub(super) fn object_on_one_line(mut text: String) -> Result<String, JsonError> 
     Ok(text)
 }
 
+/// What the scan found out about a text.
 struct Shape {
+    /// The bytes of the object, without white space around it.
     object: Range<usize>,
     is_empty: bool,
     has_line_breaks: bool,
@@ -87,6 +90,7 @@ fn scan(text: &str) -> Result<Shape, JsonError> {
 #[derive(Default)]
 struct Keys {
     ranges: Vec<Range<usize>>,
+    /// Whether a key contains an escape, so that keys must be decoded before they are compared.
     any_escaped: bool,
 }
 
@@ -103,18 +107,19 @@ impl Keys {
     }
 }
 
+/// Refuses the key `_id` and duplicates.
 fn check_keys(mut keys: Vec<&str>) -> Result<(), JsonError> {
     if keys.contains(&"_id") {
         return Err(JsonError::ReservedKey);
     }
     let duplicate = if keys.len() <= FEW_KEYS {
-        // Nearly every key is distinguished from those before it by one bit of its hash.
-        let mut marks = 0_u64;
-        let is_repeated = |(n, key): &(usize, &&str)| {
-            let mark = 1 << (mark_of(key) % 64);
-            let is_known = marks & mark != 0;
-            marks |= mark;
-            is_known && keys[..*n].contains(key)
+        // A Bloom filter with one hash: only a key whose bit is set already is compared with the keys before it.
+        let mut bits = 0_u64;
+        let is_repeated = |(index, key): &(usize, &&str)| {
+            let bit = 1 << (hash(key) % 64);
+            let is_set = bits & bit != 0;
+            bits |= bit;
+            is_set && keys[..*index].contains(key)
         };
         keys.iter().enumerate().find(is_repeated).map(|(_, key)| *key)
     } else {
@@ -124,23 +129,25 @@ fn check_keys(mut keys: Vec<&str>) -> Result<(), JsonError> {
     duplicate.map_or(Ok(()), |key| Err(JsonError::DuplicateKey(key.chars().take(80).collect())))
 }
 
-/// A number that differs for most keys that differ.
-fn mark_of(key: &str) -> u8 {
+/// A cheap hash of a key: of its length, its first and its last byte.
+fn hash(key: &str) -> u8 {
     let (first, last) = (key.as_bytes().first(), key.as_bytes().last());
     let bytes = [key.len() as u8, first.copied().unwrap_or(0), last.copied().unwrap_or(0)];
-    bytes.into_iter().fold(0, |mark: u8, byte| mark.wrapping_mul(11).wrapping_add(byte))
+    bytes.into_iter().fold(0, |hash: u8, byte| hash.wrapping_mul(11).wrapping_add(byte))
 }
 
 struct Scanner<'a> {
     bytes: &'a [u8],
+    /// The position of the next byte.
     at: usize,
     has_line_breaks: bool,
 }
 
 impl Scanner<'_> {
-    /// Reads a value. Nesting is kept in one word, so a hostile text cannot exhaust the stack.
+    /// Reads a value, and collects the keys of the outermost object. The open objects and arrays are kept in the bits
+    /// of one integer instead of by recursion, so that a hostile text cannot exhaust the stack.
     fn value(&mut self, keys: &mut Keys) -> Result<(), JsonError> {
-        // Bit n says whether level n, counted from the innermost, is an object.
+        // Bit n says whether level n, counted from the innermost, is an object (1) or an array (0).
         let (mut levels, mut depth) = (0_u64, 0_u32);
         loop {
             match self.peek() {
@@ -237,17 +244,17 @@ impl Scanner<'_> {
         }
     }
 
-    /// Moves to the next special byte of a string, sixteen bytes at a time.
+    /// Moves to the next quote, backslash or control character, sixteen bytes at a time.
     fn plain_characters(&mut self) {
         const QUOTE: u8x16 = u8x16::new([b'"'; VECTOR_LEN]);
         const BACKSLASH: u8x16 = u8x16::new([b'\\'; VECTOR_LEN]);
         const SPACE: u8x16 = u8x16::new([b' '; VECTOR_LEN]);
         while let Some(vector) = self.bytes[self.at..].first_chunk::<VECTOR_LEN>() {
             let vector = u8x16::new(*vector);
-            let marks = vector.simd_eq(QUOTE) | vector.simd_eq(BACKSLASH) | vector.simd_lt(SPACE);
-            let marks = marks.to_bitmask();
-            if marks != 0 {
-                self.at += marks.trailing_zeros() as usize;
+            let special = vector.simd_eq(QUOTE) | vector.simd_eq(BACKSLASH) | vector.simd_lt(SPACE);
+            let special = special.to_bitmask();
+            if special != 0 {
+                self.at += special.trailing_zeros() as usize;
                 return;
             }
             self.at += VECTOR_LEN;
@@ -280,7 +287,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Reads `u` and four hexadecimal digits.
+    /// Reads `u` and four hexadecimal digits: a UTF-16 code unit.
     fn code_unit(&mut self) -> Result<u16, JsonError> {
         let digits = self.bytes.get(self.at + 1..self.at + 5).unwrap_or_default();
         let mut bytes = [0; 2];
@@ -310,7 +317,8 @@ impl Scanner<'_> {
         }
         let number = &self.bytes[start..self.at];
         let is_finite = || {
-            std::str::from_utf8(number).ok().and_then(|n| n.parse::<f64>().ok()).is_some_and(f64::is_finite)
+            let text = std::str::from_utf8(number).ok();
+            text.and_then(|text| text.parse::<f64>().ok()).is_some_and(f64::is_finite)
         };
         if (has_exponent || number.len() > SAFE_DIGITS) && !is_finite() {
             return Err(JsonError::Syntax { at: start, what: "a number out of range" });

@@ -1,7 +1,11 @@
+//! That the scanner accepts exactly what `serde_json` accepts (apart from its own rules for keys and depth) and puts it
+//! on one line.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
+/// The text on one line, or what is wrong with it.
 fn read(text: &str) -> Result<String, JsonError> {
     object_on_one_line(text.to_owned())
 }
@@ -18,28 +22,28 @@ fn an_object_on_one_line_stays_as_it_is() {
 }
 
 #[test]
-fn white_space_around_and_line_breaks_between_go_away() {
+fn white_space_around_and_line_breaks_inside_are_removed() {
     assert_eq!(read(" \n{\r\n \"a\":\n[1,\n2]\t}\n").unwrap(), "{ \"a\":[1,2]\t}");
     assert_eq!(read("{\n}").unwrap(), "{}");
     assert_eq!(read(" { } ").unwrap(), "{}");
 }
 
 #[test]
-fn what_is_wrong_is_said() {
-    let said = |text: &str| read(text).unwrap_err().to_string();
-    assert_eq!(said("[]"), "it is not a JSON object");
-    assert_eq!(said(""), "it is not a JSON object");
-    assert_eq!(said(r#"{"a":1,"a":2}"#), r#"the key "a" occurs twice"#);
-    assert_eq!(said(r#"{"a":1,"\u0061":2}"#), r#"the key "a" occurs twice"#);
-    assert_eq!(said(r#"{"\u005fid":"x"}"#), "it has the key `_id`, which is the host's");
-    assert_eq!(said(r#"{"a":1e999}"#), "a number out of range at byte 5");
-    assert_eq!(said(r#"{"a":"\ud800"}"#), "half a surrogate pair at byte 12");
-    assert_eq!(said("{\"a\":\"line\nbreak\"}"), "a control character inside of a string at byte 10");
-    assert_eq!(said(r#"{"a":1}{}"#), "more text after the object at byte 7");
+fn messages_name_the_problem_and_its_position() {
+    let message = |text: &str| read(text).unwrap_err().to_string();
+    assert_eq!(message("[]"), "it is not a JSON object");
+    assert_eq!(message(""), "it is not a JSON object");
+    assert_eq!(message(r#"{"a":1,"a":2}"#), r#"the key "a" occurs twice"#);
+    assert_eq!(message(r#"{"a":1,"\u0061":2}"#), r#"the key "a" occurs twice"#);
+    assert_eq!(message(r#"{"\u005fid":"x"}"#), "it has the key `_id`, which is the host's");
+    assert_eq!(message(r#"{"a":1e999}"#), "a number out of range at byte 5");
+    assert_eq!(message(r#"{"a":"\ud800"}"#), "half a surrogate pair at byte 12");
+    assert_eq!(message("{\"a\":\"line\nbreak\"}"), "a control character inside of a string at byte 10");
+    assert_eq!(message(r#"{"a":1}{}"#), "more text after the object at byte 7");
     let deep = format!(r#"{{"a":{}"#, "[".repeat(1 << 20));
-    assert_eq!(said(&deep), "it is nested deeper than 64 levels at byte 68");
-    let many: String = (0..99).map(|n| format!("\"k{n}\":0,")).collect();
-    assert_eq!(said(&format!("{{{many}\"k50\":1}}")), r#"the key "k50" occurs twice"#);
+    assert_eq!(message(&deep), "it is nested deeper than 64 levels at byte 68");
+    let many: String = (0..99).map(|number| format!("\"k{number}\":0,")).collect();
+    assert_eq!(message(&format!("{{{many}\"k50\":1}}")), r#"the key "k50" occurs twice"#);
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -69,9 +73,13 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), object);
     }
 
-    /// Cut, doubled and exchanged bytes of real JSON: both readers must agree on what is JSON at all.
+    /// Bytes of valid JSON are removed, replaced, inserted and cut off: both readers must agree on whether it still is
+    /// valid.
     #[test]
-    fn the_scanner_agrees_with_serde_json(value in json(), edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<prop::sample::Index>()), 0..4)) {
+    fn the_scanner_agrees_with_serde_json(
+        value in json(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<prop::sample::Index>()), 0..4),
+    ) {
         let alphabet = b"{}[]\",:\\u0123456789eE+-.tfnd \n\t\x01\x7f";
         let mut bytes = serde_json::to_vec(&serde_json::json!({ "k": value })).unwrap();
         for (at, edit, with) in edits {

@@ -1,10 +1,12 @@
-//! Runs plug-ins in a sandbox.
+//! Runs plug-ins, WebAssembly components that turn a shop's products into documents, in a sandbox.
 //!
-//! A plug-in is loaded by a [`Loader`]: recognised, scanned (`scan`), compiled by a child process (`compile`) or taken from the
-//! [`Cache`], described and configured. A call goes from the [`Runner`] of a role to the [`Pool`] of threads, to an instance (sandbox,
-//! limits), through the adapter of the contract's version to the guest, and back through `output_validation`, the only place where an
-//! answer becomes trusted. `bisect` isolates the items that a guest fails on, the circuit breaker stops a plug-in that keeps failing,
-//! and the watchdog interrupts what takes too long. [`Plugins`] puts it all together.
+//! A [`Loader`] loads a plug-in: it checks what kind of file it is, scans it (`scan`), has a child process compile it
+//! (`compile`) or takes it from the [`Cache`], asks it for its manifest and configures it. A call goes from the
+//! [`Runner`] of a role (transform, validate, version) to the [`Pool`] of threads, to an instance (sandbox, limits),
+//! through the adapter of the contract's version (the contract is the WIT package in `wit/`) to the guest, the
+//! plug-in's own code. The answer comes back through `output_validation`, the only place where it becomes trusted.
+//! `bisect` isolates the items of a batch that a guest fails on, the circuit breaker stops a plug-in that keeps
+//! failing, and the watchdog interrupts calls that take too long. [`Plugins`] puts it all together.
 
 mod bisect;
 pub mod bundled;
@@ -50,13 +52,13 @@ pub use wasi::Wasi;
 
 use std::time::Duration;
 
-/// What a plug-in's work on a batch cost.
+/// What a plug-in's work on a batch of products or documents cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Instructions of all calls; none under the production engine, which does not count them.
+    /// WebAssembly instructions of all calls; `None` under the production engine, which does not count them.
     pub instructions: Option<u64>,
-    /// Linear memory of the instance afterwards, which is its peak because memory never shrinks.
+    /// Bytes of linear memory of the instance afterwards, which is its peak because memory never shrinks.
     pub memory_bytes: usize,
-    /// Time in the guest, with what it takes to hand a batch in and an answer out.
+    /// Time in the plug-in, including the copying of the batch and the answer.
     pub time: Duration,
 }

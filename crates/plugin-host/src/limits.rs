@@ -1,5 +1,5 @@
-//! What a plug-in may use. Everything is per plug-in instance unless said otherwise, strict by default, and enforced
-//! by the host: a plug-in cannot be trusted to restrain itself.
+//! The limits on what a plug-in (a WebAssembly component) may use. Each holds for one instance of the plug-in unless it
+//! says otherwise, is strict by default, and is enforced by the host: a plug-in cannot be trusted to restrain itself.
 
 use crate::Wasi;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ const MIB: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Linear memory of an instance in bytes; beside it an instance takes what `instance_items` and `table_elements` bound. The process holds one instance a plug-in and thread, so this times
-    /// their number is the maximum linear memory that plug-ins can use. A plug-in is informed that there is no more
-    /// memory and may handle it.
+    /// Linear memory of an instance in bytes; beside it an instance takes what `instance_items` and `table_elements`
+    /// bound. The process holds one instance a plug-in and thread, so this times their number is the maximum linear
+    /// memory that plug-ins can use. A plug-in is informed that there is no more memory and may handle it.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
     pub table_elements: usize,
@@ -24,13 +24,14 @@ pub struct Limits {
     /// Milliseconds spent on finding the failing items of one batch, because a plug-in that fails on every item would
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
     pub isolation_ms: u64,
-    /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks the contract.
-    /// An item that it refuses by an issue is not a failure.
+    /// How many of the last items (products or documents) count when the host checks whether a plug-in keeps failing:
+    /// traps, takes too long, breaks the contract. An item that it refuses by an issue is not a failure.
     pub fault_window: usize,
-    /// A plug-in that failed on more than this share of them, in percent, is stopped, for a broken one would have every product
-    /// refused. 100 never stops it.
+    /// A plug-in that failed on more than this percentage of the last `fault_window` items is stopped, because a broken
+    /// one would have every product refused. 100 never stops it.
     pub fault_percent: u8,
-    /// On how many it must have failed at least, so that a few bad products at the beginning do not stop it.
+    /// The number of the last `fault_window` items that a plug-in must have failed on before it is stopped, so that a
+    /// few bad products at the beginning do not stop it.
     pub fault_least: usize,
     /// Instructions that one call may execute under the deterministic engine, which counts them.
     pub fuel: u64,
@@ -43,27 +44,29 @@ pub struct Limits {
     /// Issues of one item that are kept, so that a report stays readable. An error beyond the bound still
     /// refuses its item.
     pub issues_per_item: usize,
-    /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte. Each line
-    /// counts 100 bytes more, so that empty lines are bounded too.
+    /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte. Each
+    /// line counts 100 bytes more, so that empty lines are bounded too.
     pub log_bytes: usize,
-    /// What a plug-in gets that imports WASI, because its toolchain does so unasked.
+    /// What a plug-in gets that imports WASI, the standard system interfaces of WebAssembly; some toolchains import it
+    /// although the plug-in does not use it.
     pub wasi: Wasi,
     /// Handles of WASI (streams, pollables) that an instance holds at a time, because the host keeps a table of them.
     pub wasi_handles: usize,
     /// Bytes of a component file: compiling takes a multiple of it in memory and time.
     pub component_bytes: u64,
-    /// Core instances in one component, nested components expanded; components made of several modules (JavaScript, Python)
-    /// have about ten.
+    /// Core instances in one component, nested components expanded; components made of several modules (JavaScript,
+    /// Python) have about ten.
     pub core_instances: usize,
     /// Component instances in one component, nested components expanded: each level can double them, so that a kilobyte
     /// could otherwise describe billions. Real components have one an exported interface.
     pub component_instances: usize,
-    /// Globals, functions, imports, exports, elements and whatever else the instances of one component take memory for beside their
-    /// linear memory and tables: up to some dozen bytes each. Nested components are expanded.
+    /// Globals, functions, imports, exports, elements and whatever else the instances of one component take memory for
+    /// beside their linear memory and tables: up to some dozen bytes each. Nested components are expanded.
     pub instance_items: usize,
     /// How deep components may be nested, because the compiler recurses. Real components are nested two or three deep.
     pub component_nesting: usize,
-    /// Functions in one component, because each costs the compiler memory. CPython with its standard library has 30,000.
+    /// Functions in one component, because each costs the compiler memory. CPython with its standard library has
+    /// 30,000.
     pub functions: usize,
     /// Bytes of one function, because compile time grows faster than the size of a function.
     pub function_bytes: usize,
@@ -148,7 +151,7 @@ impl Limits {
     }
 }
 
-/// Enforces the limits that concern memory, and remembers what it refused.
+/// Enforces the limits on memory while an instance runs, and remembers what it refused.
 #[derive(Debug)]
 pub(super) struct MemoryLimiter {
     memory_bytes: usize,
@@ -156,7 +159,9 @@ pub(super) struct MemoryLimiter {
     core_instances: usize,
     /// Bytes granted over all linear memories of the instance.
     granted: usize,
+    /// Elements granted over all tables of the instance.
     table_granted: usize,
+    /// The growth that was refused last; `None` if none was since `take_refused` was called.
     refused: Option<LimitedResource>,
 }
 
@@ -181,7 +186,7 @@ impl MemoryLimiter {
         }
     }
 
-    /// The growth that was refused last, since the last time this was asked.
+    /// The growth that was refused last since the last call of this function; `None` if none was.
     pub(super) fn take_refused(&mut self) -> Option<LimitedResource> {
         self.refused.take()
     }
@@ -199,8 +204,8 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A component may have several memories, so the bound is on their sum. Growth beyond a memory's own maximum fails after
-        // this, so it must not be counted.
+        // A component may have several memories, so the bound is on their sum. Growth beyond a memory's own maximum
+        // fails after this, so it must not be counted.
         let total = self.granted.saturating_sub(current).saturating_add(desired);
         let fits = total <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
@@ -208,7 +213,7 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         } else {
             self.refused = Some(LimitedResource::Memory);
         }
-        // Not an error: the allocation fails, and a guest that can do with less continues.
+        // `false` is not an error: the allocation fails in the guest, which may handle that and continue.
         Ok(fits)
     }
 
@@ -233,6 +238,9 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         Ok(fits)
     }
 
+    // Each of the following is a number for one instance of a component. A core instance seldom has more than one table
+    // and one memory, so that one limit serves for all three.
+
     fn instances(&self) -> usize {
         self.core_instances
     }
@@ -252,7 +260,7 @@ mod tests {
     use wasmtime::ResourceLimiter;
 
     #[test]
-    fn memory_is_bounded_over_all_memories_of_an_instance() {
+    fn the_memory_limit_holds_for_the_sum_of_an_instances_memories() {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
@@ -274,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_settings_are_refused() {
+    fn unknown_settings_are_refused_and_missing_ones_are_the_default() {
         assert!(serde_json::from_str::<Limits>(r#"{"memory":1}"#).is_err());
         let limits: Limits = serde_json::from_str(r#"{"call_ms":1}"#).unwrap();
         assert_eq!(limits, Limits::default().with_call_time(Duration::from_millis(1)));

@@ -1,5 +1,6 @@
-//! From a file to a plug-in that is ready to run: read, recognised, scanned, compiled, described, configured. Whatever is
-//! wrong with the file is said in one sentence with what to do.
+//! Loads a plug-in (a WebAssembly component): reads the file, checks that it is a component, scans it, compiles it or
+//! takes it from the cache, asks it for its manifest and configures it. An error says in one sentence what is wrong and
+//! what to do.
 
 use crate::{
     Cache, Compiler, Engine, EngineProfile, Limits, LoadError, Role,
@@ -38,13 +39,14 @@ use wasmtime::component::Component;
 /// The first bytes of every WebAssembly binary.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
-/// The layer field of a component's header; a core module has 0 there.
+/// The layer field of a component's header, which follows the magic and two bytes of version; a core module has 0
+/// there.
 const COMPONENT_LAYER: [u8; 2] = [1, 0];
 
-/// Characters of an error of the compiler or the sandbox that go into a message.
+/// The most characters of an error of the compiler or the sandbox that go into a message.
 const CAUSE_CHARACTERS: usize = 600;
 
-/// The configuration of a plug-in.
+/// The configuration of a plug-in: a JSON object that the plug-in interprets.
 pub type Config = serde_json::Map<String, serde_json::Value>;
 
 /// The configuration of each plug-in under its name.
@@ -63,8 +65,9 @@ pub struct Loader {
 #[derive(Clone)]
 pub struct Plugin(Arc<Loaded>);
 
+/// Everything that the instances of a plug-in are made of and share.
 pub(super) struct Loaded {
-    /// Tells plug-ins apart, also two of the same file with different configurations.
+    /// Differs for all plug-ins of this process, also for two of the same file with different configurations.
     pub(super) id: u64,
     pub(super) engine: Engine,
     pub(super) limits: Limits,
@@ -72,27 +75,33 @@ pub(super) struct Loaded {
     pub(super) manifest: PluginManifest,
     /// `name@version`.
     pub(super) reference: Arc<str>,
+    /// Its configuration, the JSON text of an object.
     pub(super) config: String,
     pub(super) circuit_breaker: CircuitBreaker,
     roles: Vec<Role>,
+    /// SHA-256 of the component.
     digest: Digest,
 }
 
-/// A component whose contract is known, and how it was made.
+/// A compiled component, the contract that it implements, and how it was compiled.
 pub(super) struct Compiled {
     pub(super) prepared: Prepared,
     pub(super) contract: Contract,
+    /// SHA-256 of the component.
     pub(super) digest: Digest,
+    /// Size of the component.
     pub(super) bytes: usize,
     pub(super) from_cache: bool,
+    /// Time to compile it or to take it from the cache.
     pub(super) time: Duration,
-    /// Its entry in the cache, which is kept when the component has described itself: one that is refused evicts no other.
+    /// Its new entry in the cache; `None` if it came from there or there is no cache. It is kept only when the manifest
+    /// has been accepted, so that a component that is refused evicts no other.
     draft: Option<Draft>,
 }
 
 impl Loader {
-    /// A loader for an engine, which compiles in this process; without a cache each load compiles. The limits may allow no more memory than those that
-    /// the engine was made with.
+    /// A loader for an engine. It compiles in this process; without a cache it compiles at each load. The limits may
+    /// allow no more memory than those that the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
         let call_ms = match engine.profile() {
             EngineProfile::Production => limits.call_ms,
@@ -102,13 +111,13 @@ impl Loader {
         Self { engine, limits, cache, compiler: Compiler::InProcess }
     }
 
-    /// Sets where components are compiled that are not in the cache.
+    /// Sets where it compiles components that are not in the cache.
     pub fn with_compiler(mut self, compiler: Compiler) -> Self {
         self.compiler = compiler;
         self
     }
 
-    /// The engine that it loads for.
+    /// The engine that runs the plug-ins.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -120,17 +129,17 @@ impl Loader {
         })
     }
 
-    /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
+    /// Loads a plug-in from a file and configures it with the configuration for its name, `{}` if there is none.
     pub fn load(&self, path: &Path, configs: &Configs) -> Result<Plugin, LoadError> {
         self.load_bytes(path, &self.read(path)?, configs)
     }
 
-    /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
+    /// The same for the bytes of a component; messages name `path`.
     pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
         self.load_with(path, wasm, |name| configs.get(name))
     }
 
-    /// Loads a plug-in and configures it, whatever its name is.
+    /// The same with one configuration, whatever the plug-in's name is.
     pub fn load_configured(&self, path: &Path, wasm: &[u8], config: &Config) -> Result<Plugin, LoadError> {
         self.load_with(path, wasm, |_name| Some(config))
     }
@@ -167,12 +176,12 @@ impl Loader {
         }
     }
 
-    /// Reads a component file, no more of it than is allowed.
+    /// Reads a component file; fails if it is larger than `component_bytes` allows.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
         read_component(path, self.limits.component_bytes)
     }
 
-    /// Compiles a component, or takes it from the cache, and finds its contract.
+    /// Compiles a component, or takes it from the cache, and finds the contract that it implements.
     pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
         ensure_is_component(path, wasm)?;
         // Cached components too: whether a component is refused must not depend on an earlier run under other limits.
@@ -191,7 +200,7 @@ impl Loader {
         let from_cache = cached.is_some();
         let (component, draft) = match cached {
             Some(component) => (component, None),
-            None => self.compile_anew(path, wasm, &key)?,
+            None => self.compile_uncached(path, wasm, &key)?,
         };
         let time = started.elapsed();
         contract.check_functions(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
@@ -205,8 +214,8 @@ impl Loader {
         Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time, draft })
     }
 
-    /// Compiles a component and writes the code to the cache.
-    fn compile_anew(
+    /// Compiles a component and writes the code to a new entry of the cache; `None` if it could not be written there.
+    fn compile_uncached(
         &self,
         path: &Path,
         wasm: &[u8],
@@ -232,7 +241,7 @@ impl Loader {
         let failed = |error| match error {
             CompileError::Invalid(cause) => invalid(cause),
             CompileError::Limit(breach) => LoadError::of_breach(path, breach),
-            // The last file that it was given is a temporary one.
+            // A draft that cannot be written is handled below, so the file is the temporary one.
             CompileError::Unwritable(cause) => {
                 LoadError::Compiler { path: path.to_owned(), cause: temp_dir_unwritable(&cause) }
             }
@@ -243,7 +252,7 @@ impl Loader {
         if let Some(draft) = draft {
             match compile_to(draft.file()) {
                 Ok(()) => return Ok((load(draft.file())?, Some(draft))),
-                // The cache's disk may be full.
+                // The disk of the cache may be full: use a temporary file instead.
                 Err(CompileError::Unwritable(error)) => draft.give_up(&error),
                 Err(error) => return Err(failed(error)),
             }
@@ -253,10 +262,10 @@ impl Loader {
         Ok((load(&file)?, None))
     }
 
-    /// Asks a component for its manifest, checks it, and keeps the component's code.
+    /// Asks a component for its manifest, checks it, and keeps the component's code in the cache.
     pub(super) fn describe(&self, path: &Path, compiled: &mut Compiled) -> Result<PluginManifest, LoadError> {
         let describe = || Instance::describe(&self.engine, &self.limits, &compiled.prepared);
-        let said = run_guest(&compiled.prepared, describe).map_err(|error| {
+        let description = run_guest(&compiled.prepared, describe).map_err(|error| {
             let path = path.to_owned();
             match error {
                 DescribeError::Start(cause) => LoadError::Start { path, cause },
@@ -265,7 +274,7 @@ impl Loader {
                 }
             }
         })?;
-        let manifest = manifest::check(said, &compiled.contract.roles)
+        let manifest = manifest::check(description, &compiled.contract.roles)
             .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })?;
         if let Some(draft) = compiled.draft.take() {
             draft.keep();
@@ -274,13 +283,14 @@ impl Loader {
     }
 }
 
-/// Runs a guest where a runtime may be running.
+/// Calls into a guest (the plug-in's code) from a thread on which tokio may be running: WASI needs a runtime of its
+/// own.
 fn run_guest<T: Send>(prepared: &Prepared, run: impl FnOnce() -> T + Send) -> T {
     if prepared.imports_wasi() { wasi::outside_of_runtimes(run) } else { run() }
 }
 
 impl Plugin {
-    /// What the plug-in says of itself.
+    /// What the plug-in says of itself: name, version, platform and more.
     pub fn manifest(&self) -> &PluginManifest {
         &self.0.manifest
     }
@@ -296,7 +306,7 @@ impl Plugin {
         PluginRef { name, version, digest: self.0.digest }
     }
 
-    /// Its configuration.
+    /// Its configuration, the JSON text of an object.
     pub fn config(&self) -> &str {
         &self.0.config
     }
@@ -313,7 +323,7 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Loaded {
-    /// The failure of a whole batch.
+    /// The failure of a whole batch, from a code and a message that the plug-in may have written.
     pub(super) fn failure(&self, code_text: String, message: &str) -> BatchFailure {
         BatchFailure {
             plugin: self.reference.to_string(),
@@ -338,13 +348,13 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
         io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
         _ => LoadError::Unreadable { path, cause },
     };
-    // Opening a pipe would wait for its writer.
+    // Without it, opening a pipe would wait for its writer.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = match File::options().read(true).custom_flags(nonblocking).open(&path) {
         Ok(file) => file,
         Err(cause) => return Err(unreadable(path, cause)),
     };
-    // Only a regular file has an end for sure.
+    // A pipe or a device may never end.
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => return Err(LoadError::NotAFile { path }),
@@ -360,7 +370,7 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
     Ok(wasm)
 }
 
-/// Tells from its first bytes what a file is, and refuses all but components.
+/// Refuses everything but components, by the first bytes of the file.
 pub fn ensure_is_component(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
     let path = path.to_owned();
     if wasm.is_empty() {
@@ -376,7 +386,7 @@ pub fn ensure_is_component(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Compiles a component in this process. A panic of the compiler is an error like others.
+/// Compiles a component in this process. A panic of the compiler becomes an error.
 fn compile_here(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
     let compile = || Component::from_binary(engine.wasmtime(), wasm).map_err(|error| one_line(&error));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {

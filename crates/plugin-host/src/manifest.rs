@@ -1,4 +1,5 @@
-//! What a plug-in says of itself, checked: names go into storage keys, reports and file names.
+//! Checks the manifest of a plug-in, in which it describes itself: its names go into storage keys, reports and file
+//! names.
 
 use crate::{
     Role,
@@ -10,33 +11,40 @@ use host_core::model::PluginManifest;
 /// The longest configuration schema in bytes.
 const SCHEMA_BYTES: usize = 1 << 20;
 
-/// The most fields that a version may consist of: each is read from the index for each document.
+/// The most version fields, the document fields by which two versions of a document are compared: the host reads each
+/// of them from the index for each document.
 const VERSION_FIELDS: usize = 16;
 
 /// The longest name of a version field and the longest pointer in bytes.
 const NAME_BYTES: usize = 255;
 
-/// The most pointers that lead to a parent.
+/// The most JSON Pointers under which a line of an export may name its parent record.
 const PARENTS: usize = 16;
 
-/// Checks a description; what is wrong comes back as one clause.
-pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<PluginManifest, String> {
+/// Checks a description. The error says in one clause what is wrong.
+pub(super) fn check(description: RawDescription, roles: &[Role]) -> Result<PluginManifest, String> {
     use host_core::model::Grouping;
 
     let quoted = |text: &str| format!("{:?}", truncate(text, 80));
-    if !is_kebab_case(&said.name) {
-        return Err(format!("the name {} is not kebab-case of at most 64 characters", quoted(&said.name)));
+    if !is_kebab_case(&description.name) {
+        return Err(format!(
+            "the name {} is not kebab-case of at most 64 characters",
+            quoted(&description.name)
+        ));
     }
-    if !is_semantic_version(&said.version) {
-        return Err(format!("the version {} is not a semantic version such as 1.4.0", quoted(&said.version)));
+    if !is_semantic_version(&description.version) {
+        return Err(format!(
+            "the version {} is not a semantic version such as 1.4.0",
+            quoted(&description.version)
+        ));
     }
-    if !said.platform.is_empty() && !is_kebab_case(&said.platform) {
-        return Err(format!("the platform {} is not kebab-case", quoted(&said.platform)));
+    if !description.platform.is_empty() && !is_kebab_case(&description.platform) {
+        return Err(format!("the platform {} is not kebab-case", quoted(&description.platform)));
     }
-    if said.platform.is_empty() && roles.contains(&Role::Transform) {
+    if description.platform.is_empty() && roles.contains(&Role::Transform) {
         return Err("it transforms products but names no platform".to_owned());
     }
-    if let Grouping::ByParent { id, parents } = &said.grouping {
+    if let Grouping::ByParent { id, parents } = &description.grouping {
         if parents.is_empty() || parents.len() > PARENTS {
             return Err(format!(
                 "the grouping has {} pointers to parents; 1 to {PARENTS} are allowed",
@@ -49,21 +57,21 @@ pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<PluginManife
             return Err(format!("{} in the grouping is not a JSON Pointer such as /id", quoted(wrong)));
         }
     }
-    if said.config_schema.len() > SCHEMA_BYTES {
+    if description.config_schema.len() > SCHEMA_BYTES {
         return Err(format!("the configuration schema has more than {SCHEMA_BYTES} bytes"));
     }
-    if let Err(error) = serde_json::from_str::<serde_json::Value>(&said.config_schema) {
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&description.config_schema) {
         return Err(format!("the configuration schema is not JSON: {error}"));
     }
-    if said.version_fields.len() > VERSION_FIELDS {
+    if description.version_fields.len() > VERSION_FIELDS {
         return Err(format!(
             "it has {} version fields; {VERSION_FIELDS} are allowed",
-            said.version_fields.len()
+            description.version_fields.len()
         ));
     }
-    for (n, field) in said.version_fields.iter().enumerate() {
+    for (index, field) in description.version_fields.iter().enumerate() {
         let is_usable = !field.is_empty() && field.len() <= NAME_BYTES && sanitize(field) == *field;
-        if !is_usable || field == "_id" || said.version_fields[..n].contains(field) {
+        if !is_usable || field == "_id" || description.version_fields[..index].contains(field) {
             return Err(format!(
                 "the version field {} cannot be read from a document, or occurs twice",
                 quoted(field)
@@ -71,30 +79,30 @@ pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<PluginManife
         }
     }
     Ok(PluginManifest {
-        name: said.name,
-        version: said.version,
-        platform: said.platform,
-        grouping: said.grouping,
-        config_schema: said.config_schema,
-        version_fields: said.version_fields,
+        name: description.name,
+        version: description.version,
+        platform: description.platform,
+        grouping: description.grouping,
+        config_schema: description.config_schema,
+        version_fields: description.version_fields,
     })
 }
 
-/// Whether a text is a version by semver.org, loosely: three numbers, then perhaps `-` or `+` and more.
+/// Whether a text is a semantic version (semver.org); what follows the three numbers is checked loosely.
 fn is_semantic_version(text: &str) -> bool {
     let end = text.find(['-', '+']).unwrap_or(text.len());
     let (numbers, suffix) = text.split_at(end);
     let is_number = |part: &str| {
         !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_digit())
+            && part.bytes().all(|byte| byte.is_ascii_digit())
             && (part == "0" || !part.starts_with('0'))
     };
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b".-+".contains(&b);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
     text.len() <= 64
         && numbers.split('.').count() == 3
         && numbers.split('.').all(is_number)
         && suffix.len() != 1
-        && suffix.bytes().all(fits)
+        && suffix.bytes().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -102,7 +110,7 @@ mod tests {
     use super::*;
     use host_core::model::Grouping;
 
-    fn said() -> RawDescription {
+    fn description() -> RawDescription {
         RawDescription {
             name: "shopify".to_owned(),
             version: "1.4.0".to_owned(),
@@ -114,29 +122,32 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_manifest_passes() {
-        assert_eq!(check(said(), &[Role::Transform]).unwrap().reference(), "shopify@1.4.0");
+    fn a_valid_manifest_passes() {
+        assert_eq!(check(description(), &[Role::Transform]).unwrap().reference(), "shopify@1.4.0");
     }
 
     #[test]
     fn each_wrong_part_is_named() {
         let problem = |change: fn(&mut RawDescription)| {
-            let mut said = said();
-            change(&mut said);
-            check(said, &[Role::Transform]).unwrap_err()
+            let mut description = description();
+            change(&mut description);
+            check(description, &[Role::Transform]).unwrap_err()
         };
         let problems = [
-            problem(|said| said.name = "../evil".to_owned()),
-            problem(|said| said.version = "1.4".to_owned()),
-            problem(|said| said.platform = "Shop/ify".to_owned()),
-            problem(|said| said.platform.clear()),
-            problem(|said| {
-                said.grouping = Grouping::ByParent { id: "id".to_owned(), parents: vec!["/p".to_owned()] }
+            problem(|description| description.name = "../evil".to_owned()),
+            problem(|description| description.version = "1.4".to_owned()),
+            problem(|description| description.platform = "Shop/ify".to_owned()),
+            problem(|description| description.platform.clear()),
+            problem(|description| {
+                description.grouping =
+                    Grouping::ByParent { id: "id".to_owned(), parents: vec!["/p".to_owned()] }
             }),
-            problem(|said| said.grouping = Grouping::ByParent { id: "/id".to_owned(), parents: vec![] }),
-            problem(|said| said.config_schema = "{".to_owned()),
-            problem(|said| said.version_fields.push("updated_at".to_owned())),
-            problem(|said| said.version_fields = vec![String::new(); 17]),
+            problem(|description| {
+                description.grouping = Grouping::ByParent { id: "/id".to_owned(), parents: vec![] }
+            }),
+            problem(|description| description.config_schema = "{".to_owned()),
+            problem(|description| description.version_fields.push("updated_at".to_owned())),
+            problem(|description| description.version_fields = vec![String::new(); 17]),
         ];
         insta::assert_snapshot!(problems.join("\n"), @r#"
         the name "../evil" is not kebab-case of at most 64 characters

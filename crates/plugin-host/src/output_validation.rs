@@ -1,8 +1,9 @@
-//! From what a guest answered to what the host may rely on. Guests are hostile until proven otherwise: positions point
-//! outside, ids are paths, JSON is not JSON.
+//! Validates what a guest (a plug-in's code) returns, so that the host may rely on it. A guest may be hostile: its
+//! positions may be out of range, its ids may be paths, its JSON may not be JSON.
 //!
-//! A fault of one item refuses this item. A fault of the answer as a whole, which cannot be blamed on an item, is a
-//! breach of the contract (`Err`): the caller treats it like a trap and runs smaller batches.
+//! A fault in one item (a product, a document) refuses this item. A fault in the answer as a whole, which cannot be
+//! blamed on one item, is a breach of the contract (`Err`): the caller treats it like a trap of the guest and runs
+//! smaller batches.
 
 use crate::{
     Limits,
@@ -17,13 +18,13 @@ use host_core::{
 };
 use serde_json::Map;
 
-/// Characters of an issue's message.
+/// The most characters of an issue's message; the rest is cut off.
 const MESSAGE_CHARACTERS: usize = 1_000;
 
-/// Characters of an issue's path.
+/// The most characters of an issue's path (a JSON Pointer).
 const PATH_CHARACTERS: usize = 500;
 
-/// Who answered, and what it may answer.
+/// Validates the answers of one plug-in.
 #[derive(Clone, Copy)]
 pub(super) struct OutputValidator<'a> {
     /// `name@version`.
@@ -32,13 +33,13 @@ pub(super) struct OutputValidator<'a> {
 }
 
 impl OutputValidator<'_> {
-    /// The outcomes of `products` products.
+    /// Validates the answer to a batch of `products` products; returns their outcomes in order.
     pub(super) fn transformed(
         &self,
         products: usize,
-        said: RawTransformed,
+        raw: RawTransformed,
     ) -> Result<Vec<ProductOutcome>, String> {
-        let RawTransformed { documents, counts, removals, issues } = said;
+        let RawTransformed { documents, counts, removals, issues } = raw;
         if counts.len() != products {
             return Err(format!(
                 "the number of counts ({}) is not the number of products ({products})",
@@ -59,14 +60,14 @@ impl OutputValidator<'_> {
         }
         let mut documents = documents.into_iter();
         for (outcome, count) in outcomes.iter_mut().zip(counts) {
-            let theirs = documents.by_ref().take(count as usize);
+            let of_product = documents.by_ref().take(count as usize);
             if outcome.refused.is_some() || self.has_too_many(count as usize, outcome) {
-                theirs.for_each(drop);
+                of_product.for_each(drop);
                 continue;
             }
             outcome.documents.reserve_exact(count as usize);
-            for document in theirs {
-                // Continues after a fault, so that the iterator is at the next product's documents.
+            for document in of_product {
+                // After a fault the loop goes on, so that the iterator moves to the next product's documents.
                 if outcome.refused.is_none() {
                     match self.document(document) {
                         Ok(document) => outcome.documents.push(document),
@@ -98,7 +99,7 @@ impl OutputValidator<'_> {
         Ok(outcomes)
     }
 
-    /// The verdicts on `documents` documents.
+    /// Validates the issues of a batch of `documents` documents; returns the verdicts in the order of the documents.
     pub(super) fn verdicts(&self, documents: usize, issues: Vec<RawIssue>) -> Result<Vec<Verdict>, String> {
         let mut verdicts: Vec<Verdict> = Vec::new();
         verdicts.resize_with(documents, Verdict::default);
@@ -109,19 +110,19 @@ impl OutputValidator<'_> {
         Ok(verdicts)
     }
 
-    /// One ordering a pair.
+    /// Validates that there is one ordering for each pair of versions.
     pub(super) fn orderings(
         &self,
         pairs: usize,
-        said: Vec<VersionOrdering>,
+        raw: Vec<VersionOrdering>,
     ) -> Result<Vec<VersionOrdering>, String> {
-        if said.len() != pairs {
+        if raw.len() != pairs {
             return Err(format!(
                 "the number of orderings ({}) is not the number of pairs ({pairs})",
-                said.len()
+                raw.len()
             ));
         }
-        Ok(said)
+        Ok(raw)
     }
 
     /// Keeps an issue, unless its item has too many; the first error refuses the item.
@@ -145,6 +146,7 @@ impl OutputValidator<'_> {
         }
     }
 
+    /// Whether a product has more documents and removals than the limit; if so, refuses it.
     fn has_too_many(&self, count: usize, outcome: &mut ProductOutcome) -> bool {
         let limit = self.limits.documents_per_product;
         if count <= limit {
@@ -193,7 +195,7 @@ impl OutputValidator<'_> {
         })
     }
 
-    /// A refusal if the product names a document twice: which of the two should win?
+    /// The refusal of a product that names a document id twice, because either could be meant; `None` if it does not.
     fn repeated_id(&self, outcome: &ProductOutcome) -> Option<Refusal> {
         if outcome.documents.len() + outcome.removals.len() < 2 {
             return None;
@@ -213,6 +215,7 @@ fn refusal(code: &str, message: String) -> Refusal {
     Refusal { code: code.to_owned(), message, path: None, details: Map::new() }
 }
 
+/// The position of an item in the batch as an index; an error if the batch has no such item.
 fn position(what: &str, item: u32, items: usize) -> Result<usize, String> {
     match usize::try_from(item) {
         Ok(position) if position < items => Ok(position),

@@ -1,3 +1,6 @@
+//! That an answer of a plug-in is accepted, refused for one item, or refused as a whole, each where the contract
+//! says so.
+
 use super::*;
 use crate::raw::RawRemoval;
 
@@ -14,12 +17,13 @@ fn issue(item: u32, severity: Severity, code: &str, path: Option<&str>) -> RawIs
     RawIssue { item, severity, code: code.to_owned(), message, path: path.map(str::to_owned) }
 }
 
-fn checked(limits: &Limits, said: RawTransformed) -> Result<Vec<ProductOutcome>, String> {
+/// Validates an answer for three products.
+fn validated(limits: &Limits, answer: RawTransformed) -> Result<Vec<ProductOutcome>, String> {
     let products = 3;
-    OutputValidator { plugin: "p@1.0.0", limits }.transformed(products, said)
+    OutputValidator { plugin: "p@1.0.0", limits }.transformed(products, answer)
 }
 
-/// A sound answer for three products with two, no and one documents.
+/// A valid answer for three products with two, no and one documents.
 fn answer() -> RawTransformed {
     RawTransformed {
         documents: vec![document("a", "{}"), document("b", "{\n}"), document("c", r#"{"x":1}"#)],
@@ -29,14 +33,17 @@ fn answer() -> RawTransformed {
     }
 }
 
+/// The code of each product's refusal; `None` for one that is not refused.
 fn codes(outcomes: &[ProductOutcome]) -> Vec<Option<&str>> {
     outcomes.iter().map(|outcome| outcome.refused.as_ref().map(|refusal| refusal.code.as_str())).collect()
 }
 
 #[test]
 fn documents_removals_and_issues_find_their_products() {
-    let outcomes = checked(&Limits::default(), answer()).unwrap();
-    let ids = |n: usize| outcomes[n].documents.iter().map(|made| made.id.as_str()).collect::<Vec<_>>();
+    let outcomes = validated(&Limits::default(), answer()).unwrap();
+    let ids = |product: usize| {
+        outcomes[product].documents.iter().map(|document| document.id.as_str()).collect::<Vec<_>>()
+    };
     assert_eq!((ids(0), ids(1), ids(2)), (vec!["a", "b"], vec![], vec!["c"]));
     assert_eq!(outcomes[0].documents[1].fields, "{}");
     assert_eq!(outcomes[1].removals[0].id.as_str(), "r");
@@ -45,11 +52,11 @@ fn documents_removals_and_issues_find_their_products() {
 }
 
 #[test]
-fn a_fault_of_one_product_leaves_the_others_alone() {
+fn a_fault_in_one_product_refuses_this_product_only() {
     let refused = |change: fn(&mut RawTransformed)| {
-        let mut said = answer();
-        change(&mut said);
-        let outcomes = checked(&Limits::default(), said).unwrap();
+        let mut answer = answer();
+        change(&mut answer);
+        let outcomes = validated(&Limits::default(), answer).unwrap();
         assert_eq!(outcomes.iter().filter(|outcome| outcome.refused.is_some()).count(), 1);
         let outcome = outcomes.into_iter().find(|outcome| outcome.refused.is_some()).unwrap();
         assert!(outcome.documents.is_empty() && outcome.removals.is_empty());
@@ -57,14 +64,14 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
         format!("{}: {}", refusal.code, refusal.message)
     };
     let refusals = [
-        refused(|said| said.documents[0].id = "a/b".to_owned()),
-        refused(|said| said.documents[1].fields = "[]".to_owned()),
-        refused(|said| said.documents[1].fields = r#"{"_id":1}"#.to_owned()),
-        refused(|said| said.documents[1].id = "a".to_owned()),
-        refused(|said| said.removals[0].id.clear()),
-        refused(|said| said.removals[0].version = "no".to_owned()),
-        refused(|said| said.removals.push(removal(2, "c", "{}"))),
-        refused(|said| said.issues.push(issue(2, Severity::Error, "Not Kebab", Some("title")))),
+        refused(|answer| answer.documents[0].id = "a/b".to_owned()),
+        refused(|answer| answer.documents[1].fields = "[]".to_owned()),
+        refused(|answer| answer.documents[1].fields = r#"{"_id":1}"#.to_owned()),
+        refused(|answer| answer.documents[1].id = "a".to_owned()),
+        refused(|answer| answer.removals[0].id.clear()),
+        refused(|answer| answer.removals[0].version = "no".to_owned()),
+        refused(|answer| answer.removals.push(removal(2, "c", "{}"))),
+        refused(|answer| answer.issues.push(issue(2, Severity::Error, "Not Kebab", Some("title")))),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     invalid-document-id: plug-in p@1.0.0 made a document without a valid id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
@@ -79,18 +86,18 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_fault_of_the_whole_answer_is_no_fault_of_an_item() {
+fn a_fault_in_the_whole_answer_is_an_error() {
     let breach = |change: fn(&mut RawTransformed)| {
-        let mut said = answer();
-        change(&mut said);
-        checked(&Limits::default(), said).unwrap_err()
+        let mut answer = answer();
+        change(&mut answer);
+        validated(&Limits::default(), answer).unwrap_err()
     };
     let breaches = [
-        breach(|said| said.counts.clear()),
-        breach(|said| said.counts[1] = u32::MAX),
-        breach(|said| said.documents.clear()),
-        breach(|said| said.issues[0].item = 3),
-        breach(|said| said.removals[0].item = u32::MAX),
+        breach(|answer| answer.counts.clear()),
+        breach(|answer| answer.counts[1] = u32::MAX),
+        breach(|answer| answer.documents.clear()),
+        breach(|answer| answer.issues[0].item = 3),
+        breach(|answer| answer.removals[0].item = u32::MAX),
     ];
     insta::assert_snapshot!(breaches.join("\n"), @r"
     the number of counts (0) is not the number of products (3)
@@ -102,19 +109,19 @@ fn a_fault_of_the_whole_answer_is_no_fault_of_an_item() {
 }
 
 #[test]
-fn bounds_hold() {
+fn limits_on_documents_bytes_and_issues_hold() {
     let limits =
         Limits { documents_per_product: 1, document_bytes: 6, issues_per_item: 2, ..Limits::default() };
-    let mut said = answer();
-    said.issues = (0..9).map(|_| issue(1, Severity::Warning, "odd", None)).collect();
-    said.issues.push(issue(1, Severity::Error, "late", None));
-    let outcomes = checked(&limits, said).unwrap();
+    let mut many_issues = answer();
+    many_issues.issues = (0..9).map(|_| issue(1, Severity::Warning, "odd", None)).collect();
+    many_issues.issues.push(issue(1, Severity::Error, "late", None));
+    let outcomes = validated(&limits, many_issues).unwrap();
     assert_eq!(codes(&outcomes), [Some("too-many-documents"), Some("late"), Some("document-too-large")]);
     assert_eq!(outcomes[1].issues.len(), 2);
 
-    let mut said = answer();
-    said.removals = (0..9).map(|n| removal(1, &format!("r{n}"), "{}")).collect();
-    assert_eq!(codes(&checked(&limits, said).unwrap())[1], Some("too-many-documents"));
+    let mut many_removals = answer();
+    many_removals.removals = (0..9).map(|number| removal(1, &format!("r{number}"), "{}")).collect();
+    assert_eq!(codes(&validated(&limits, many_removals).unwrap())[1], Some("too-many-documents"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Which plug-in plays which role.
+//! Loads the plug-ins of a process and decides which of them has which role: transform (products to documents),
+//! validate (judge documents) and version (compare versions of a document).
 
 use crate::{
     Cache, Compiler, Configs, Engine, EngineError, EngineProfile, Limits, LoadError, Loader, Plugin, Pool,
@@ -13,11 +14,11 @@ use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_par
 /// How plug-ins are run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Threads for guests; each holds one instance of each plug-in.
+    /// Threads that plug-ins run on; each holds one instance of each plug-in.
     pub threads: NonZeroUsize,
     /// What a plug-in may use.
     pub limits: Limits,
-    /// Where compiled plug-ins are kept; none compiles at each start.
+    /// Where compiled plug-ins are kept; with `None` they are compiled at each start.
     pub cache: Option<Cache>,
     /// Where plug-ins are compiled.
     pub compiler: Compiler,
@@ -37,13 +38,13 @@ impl Default for Settings {
     }
 }
 
-/// Why no plug-ins are running.
+/// Why plug-ins could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A plug-in cannot be used: wrong usage or configuration.
+    /// A plug-in file or its configuration cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A configuration for a plug-in that is not there.
+    /// There is a configuration for a plug-in that is not loaded.
     #[error(
         "there is a configuration for a plug-in `{name}`, but no plug-in of this name; the plug-ins are {}",
         known.join(", ")
@@ -51,10 +52,10 @@ pub enum OpenError {
     UnknownConfig {
         /// The name that the configuration is for.
         name: String,
-        /// The plug-ins that there are.
+        /// The names of the loaded plug-ins.
         known: Vec<String>,
     },
-    /// The engine does not start.
+    /// The WebAssembly engine does not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The threads do not start.
@@ -62,7 +63,7 @@ pub enum OpenError {
     Threads(#[source] io::Error),
 }
 
-/// Refuses a configuration for a plug-in that is not there.
+/// Refuses a configuration for a plug-in that is not loaded, which is probably misspelt.
 pub fn check_configs<'a>(
     plugins: impl IntoIterator<Item = &'a Plugin>,
     configs: &Configs,
@@ -74,16 +75,16 @@ pub fn check_configs<'a>(
     }
 }
 
-/// A component's bytes, and what messages call it.
+/// The WebAssembly of a plug-in, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
-    /// Its file, or its name in a registry.
+    /// Its file, or its name in a registry; messages name it.
     pub path: PathBuf,
     /// The bytes.
     pub wasm: Vec<u8>,
 }
 
-/// The plug-in of each role, on the threads that they share. The threads end with the last of them.
+/// The plug-in of each role, on the threads that the plug-ins share. The threads end when all of them are dropped.
 #[derive(Clone)]
 pub struct Plugins {
     transform: Option<Runner>,
@@ -101,8 +102,8 @@ impl Plugins {
         Self::of(settings, &components, configs)
     }
 
-    /// Loads plug-ins and assigns the roles: a later plug-in wins a role over an earlier one, and what none of them
-    /// has is the bundled validator's.
+    /// Loads plug-ins and assigns the roles. The last plug-in that has a role gets it; the bundled plug-in (`bundled`)
+    /// gets the roles validate and version if no other plug-in has them.
     pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
         let instances = settings.threads.get().saturating_mul(components.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
@@ -116,7 +117,7 @@ impl Plugins {
         Ok(Self::choose(&plugins, &bundled, &pool))
     }
 
-    /// Gives out the roles among plug-ins that are loaded already.
+    /// Assigns the roles, as [`Self::of`] does, to plug-ins that are loaded already.
     pub fn choose(plugins: &[Plugin], bundled: &Plugin, pool: &Arc<Pool>) -> Self {
         let last_with = |role: Role| plugins.iter().rev().find(|plugin| plugin.roles().contains(&role));
         let runner = |plugin: &Plugin| Runner::new(plugin.clone(), pool.clone());
@@ -127,7 +128,7 @@ impl Plugins {
         }
     }
 
-    /// The transform role, which ingest needs; none if no plug-in has it.
+    /// The transform role, which reading an export needs; `None` if no plug-in has it.
     pub fn transform(&self) -> Option<Arc<dyn Transform>> {
         self.transform.clone().map(|runner| Arc::new(runner) as _)
     }
@@ -142,7 +143,7 @@ impl Plugins {
         Arc::new(self.version.clone())
     }
 
-    /// The plug-in that plays a role.
+    /// The plug-in that has a role; `None` if none has it.
     pub fn plugin(&self, role: Role) -> Option<&Plugin> {
         match role {
             Role::Transform => self.transform.as_ref().map(Runner::plugin),
@@ -151,7 +152,7 @@ impl Plugins {
         }
     }
 
-    /// Name, version and digest of the plug-in that plays a role.
+    /// Name, version and digest of the plug-in that has a role; `None` if none has it.
     pub fn plugin_ref(&self, role: Role) -> Option<PluginRef> {
         self.plugin(role).map(Plugin::plugin_ref)
     }

@@ -1,5 +1,5 @@
-//! The threads that guests (the plug-ins' WebAssembly) run on. A guest call is synchronous and CPU-bound and would block tokio's
-//! threads.
+//! The threads that guests (instances of plug-ins) run on. A call into a guest is synchronous and CPU-bound, so that it
+//! would block tokio's threads.
 
 use crate::{
     instance::{Instance, START_CODE},
@@ -16,28 +16,32 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Threads for guests, shared by all plug-ins of a process. They end with the pool, each after its current work; dropping the pool
-/// does not wait for that, because a guest may run for minutes and an interrupted program has to end before.
+/// Threads for guests, shared by all plug-ins of a process. When the pool is dropped, each thread ends after its
+/// current work; the drop does not wait for that, because a guest may run for minutes and a program that is told to end
+/// must end sooner.
 #[derive(Debug)]
 pub struct Pool {
     sender: mpsc::Sender<Task>,
     threads: usize,
 }
 
+/// Work for a thread, which lends it the thread's instances.
 type Task = Box<dyn FnOnce(&mut InstanceCache) + Send>;
 
 /// The thread panicked, so the work was not completed.
 #[derive(Debug)]
 pub(super) struct WorkerPanicked;
 
-/// The instances that a thread keeps, one a plug-in.
+/// The instances that a thread keeps between calls, one a plug-in.
 #[derive(Default)]
 pub(super) struct InstanceCache {
+    /// By [`Loaded::id`].
     instances: HashMap<u64, Instance>,
 }
 
 impl InstanceCache {
-    /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it must be discarded.
+    /// Lends an instance of a plug-in: the one that the thread keeps, or a new one. Afterwards the thread keeps it for
+    /// the next call, unless it must be discarded.
     pub(super) fn with<T>(
         &mut self,
         plugin: &Loaded,
@@ -57,7 +61,7 @@ impl InstanceCache {
 
     fn start(&mut self, plugin: &Loaded) -> Result<Instance, BatchFailure> {
         match Instance::new(plugin) {
-            // The engine's number of instances is limited; idle ones of other plug-ins may use it up.
+            // Memory or address space may be used up by idle instances of other plug-ins: drop them and try again.
             Err(failure) if failure.code == START_CODE && !self.instances.is_empty() => {
                 self.instances.clear();
                 Instance::new(plugin)
@@ -73,9 +77,9 @@ impl Pool {
         // Bounded: a caller with more work waits, so that batches do not pile up in memory.
         let (sender, receiver) = mpsc::channel(threads.get());
         let receiver = Arc::new(Mutex::new(receiver));
-        let spawn = |n| {
+        let spawn = |number| {
             let receiver = receiver.clone();
-            thread::Builder::new().name(format!("plugin-{n}")).spawn(move || work(&receiver)).map(drop)
+            thread::Builder::new().name(format!("plugin-{number}")).spawn(move || work(&receiver)).map(drop)
         };
         (0..threads.get()).try_for_each(spawn)?;
         Ok(Arc::new(Self { sender, threads: threads.get() }))
@@ -86,27 +90,28 @@ impl Pool {
         self.threads
     }
 
-    /// Runs work on one of the threads. If the caller is dropped before it starts, it is skipped.
+    /// Runs work on one of the threads. The work is skipped if the caller drops this future before the work begins.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut InstanceCache) -> T + Send + 'static,
     ) -> Result<T, WorkerPanicked> {
-        let (reply, answer) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let task: Task = Box::new(move |instances| {
-            if !reply.is_closed() {
-                // The caller may have been dropped: then the answer is not needed.
-                let _ = reply.send(work(instances));
+            if !sender.is_closed() {
+                // Fails if the future was dropped meanwhile: then the result is not needed.
+                let _ = sender.send(work(instances));
             }
         });
         self.sender.send(task).await.map_err(|_| WorkerPanicked)?;
-        answer.await.map_err(|_| WorkerPanicked)
+        receiver.await.map_err(|_| WorkerPanicked)
     }
 }
 
+/// What each thread does until the pool is dropped.
 fn work(receiver: &Mutex<mpsc::Receiver<Task>>) {
     let mut instances = InstanceCache::default();
     loop {
-        // One idle thread waits inside of the lock, the others for the lock: the effect is the same.
+        // One idle thread waits for a task while it holds the lock, the others wait for the lock.
         let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(task) = task else { return };
         // The instances may be in any state after a panic, so none of them is kept.
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_costs_its_own_work_only() {
+    async fn a_panic_fails_its_own_work_only() {
         let pool = pool(1);
         assert!(pool.run(|_| panic!("on purpose")).await.map(|(): ()| ()).is_err());
         assert_eq!(pool.run(|_| 7).await.unwrap(), 7);
@@ -152,15 +157,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_threads_work_at_once() {
+    async fn all_threads_work_at_the_same_time() {
         let pool = pool(3);
         let barrier = Arc::new(std::sync::Barrier::new(3));
         let wait = || {
             let barrier = barrier.clone();
             pool.run(move |_| barrier.wait().is_leader())
         };
-        let (a, b, c) = tokio::join!(wait(), wait(), wait());
-        assert_eq!([a, b, c].into_iter().filter(|leader| matches!(leader, Ok(true))).count(), 1);
+        let leaders: [_; 3] = tokio::join!(wait(), wait(), wait()).into();
+        assert_eq!(leaders.into_iter().filter(|leader| matches!(leader, Ok(true))).count(), 1);
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The roles of a plug-in, as the pipeline sees them: batches go to the pool, faults are isolated, answers are checked.
+//! Runs batches of products or documents through a plug-in: on a thread of the pool, with the search for the items that
+//! the plug-in fails on, and with validated answers. The pipeline calls it through the traits of the plug-in's roles.
 
 use crate::{
     Cost, Plugin, Pool,
@@ -29,7 +30,7 @@ use std::{
 };
 use wasmtime::Store;
 
-/// Characters of a product's id that go into a message.
+/// The most characters of a product's id that go into a message.
 const ID_CHARACTERS: usize = 100;
 
 /// A plug-in on the threads that it runs on.
@@ -40,7 +41,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Puts a plug-in on a pool.
+    /// Has a plug-in run on a pool of threads.
     pub fn new(plugin: Plugin, pool: Arc<Pool>) -> Self {
         Self { plugin, pool }
     }
@@ -50,7 +51,8 @@ impl Runner {
         &self.plugin
     }
 
-    /// Transforms a batch like [`Transform::transform`] and says what it cost, the search for failing products included.
+    /// Transforms a batch like [`Transform::transform`] and measures the cost, including the search for failing
+    /// products.
     pub async fn transform_at_cost(
         &self,
         products: Vec<Product>,
@@ -61,7 +63,7 @@ impl Runner {
                 let name = |item: usize| products[item].id.as_deref().map(|id| truncate(id, ID_CHARACTERS));
                 Batch::new(instances, plugin, "product", texts.len()).isolate(
                     |guest, store, range| guest.transform(store, &texts[range]),
-                    |validator, len, said| validator.transformed(len, said),
+                    |validator, len, answer| validator.transformed(len, answer),
                     name,
                     |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
                 )
@@ -77,7 +79,7 @@ impl Runner {
         .await
     }
 
-    /// Judges a batch like [`Validate::validate`] and says what it cost.
+    /// Judges a batch like [`Validate::validate`] and measures the cost.
     pub async fn validate_at_cost(
         &self,
         documents: Vec<TransformedDocument>,
@@ -85,8 +87,8 @@ impl Runner {
         self.run(move |instances, plugin| {
             let isolated = Batch::new(instances, plugin, "document", documents.len()).isolate(
                 |guest, store, range| guest.validate(store, &documents[range]),
-                |validator, len, said| validator.verdicts(len, said),
-                // The report has it beside the message.
+                |validator, len, answer| validator.verdicts(len, answer),
+                // No name: the report has the document's id beside the message.
                 |_| None,
                 |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
             );
@@ -95,7 +97,7 @@ impl Runner {
         .await
     }
 
-    /// Compares pairs like [`Version::compare`] and says what it cost.
+    /// Compares pairs like [`Version::compare`] and measures the cost.
     pub async fn compare_at_cost(
         &self,
         pairs: Vec<VersionPair>,
@@ -106,7 +108,7 @@ impl Runner {
                 pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
             let isolated = Batch::new(instances, plugin, "pair of versions", pairs.len()).isolate(
                 |guest, store, range| guest.compare(store, &pairs[range]),
-                |validator, len, said| Ok(validator.orderings(len, said)?.into_iter().map(Ok).collect()),
+                |validator, len, answer| Ok(validator.orderings(len, answer)?.into_iter().map(Ok).collect()),
                 |_| None,
                 Err,
             );
@@ -121,7 +123,7 @@ impl Runner {
     ) -> Result<T, BatchFailure> {
         let plugin = self.plugin.clone();
         let done = self.pool.run(move |instances| work(instances, plugin.loaded())).await;
-        done.unwrap_or_else(|_lost| {
+        done.unwrap_or_else(|_panicked| {
             let message = "the host itself failed while it ran the plug-in; see the log";
             Err(self.plugin.loaded().failure("host-panic".to_owned(), message))
         })
@@ -168,7 +170,7 @@ impl Version for Runner {
 }
 
 impl Cost {
-    /// Adds a call that took some time and left the instance at `cost`.
+    /// Adds the cost of a call: its time, its instructions (`None`: not counted), and the instance's memory after it.
     fn add(&mut self, time: Duration, (instructions, memory_bytes): (Option<u64>, usize)) {
         self.time += time;
         self.memory_bytes = self.memory_bytes.max(memory_bytes);
@@ -181,11 +183,11 @@ impl Cost {
 /// Why a batch failed, and the outcomes of the items before.
 type Failed<T> = Box<(BatchFailure, Vec<T>)>;
 
-/// A batch on its way through a guest.
+/// A batch that a guest (an instance of the plug-in) works on.
 struct Batch<'a> {
     instances: &'a mut InstanceCache,
     plugin: &'a Loaded,
-    /// What an item is, in messages.
+    /// What messages call an item, such as `product`.
     item: &'static str,
     len: usize,
     cost: Cost,
@@ -196,7 +198,10 @@ impl<'a> Batch<'a> {
         Self { instances, plugin, item, len, cost: Cost::default() }
     }
 
-    /// Runs the batch and, when the guest misbehaves, parts of it until the failing items are isolated.
+    /// Runs the batch and, when the guest fails, parts of it until the failing items are found.
+    ///
+    /// `call` runs a range of the items, `check` validates the guest's answer, `name` returns what a message calls an
+    /// item (`None`: it has no name), and `refused` makes the outcome of an item that the guest fails on.
     fn isolate<Raw, T>(
         mut self,
         call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> GuestResult<Raw>,
@@ -211,10 +216,10 @@ impl<'a> Batch<'a> {
             timeout.check()?;
             let done = self.instances.with(plugin, |instance| {
                 let (len, started) = (range.len(), Instant::now());
-                let said =
+                let answer =
                     instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
                 self.cost.add(started.elapsed(), instance.cost(&plugin.engine, &plugin.limits));
-                check(&validator, len, said?).map_err(|breach| {
+                check(&validator, len, answer?).map_err(|breach| {
                     CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
                 })
             });
@@ -227,8 +232,8 @@ impl<'a> Batch<'a> {
                     timeout.record(&fault);
                     Err(Stop::Fault(fault))
                 }
-                Ok(Err(CallError::Failure(said))) => {
-                    Err(Stop::Abort(plugin.failure(said.code, &said.message)))
+                Ok(Err(CallError::Failure(failure))) => {
+                    Err(Stop::Abort(plugin.failure(failure.code, &failure.message)))
                 }
                 Err(failure) => Err(Stop::Abort(failure)),
             }
@@ -243,21 +248,23 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Ends the search for failing items when it takes too long, or when there are too many of them.
+/// Ends the search for failing items when it takes too long, or when the circuit breaker has stopped the plug-in
+/// because too many items fail.
 struct IsolationTimeout<'a> {
     plugin: &'a Loaded,
-    /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
-    trouble: Option<(Instant, BatchFailure)>,
+    /// The time of the first fault, and what the batch fails with if the search lasts too long, which describes the
+    /// last fault; `None` as long as nothing failed.
+    search: Option<(Instant, BatchFailure)>,
 }
 
 impl<'a> IsolationTimeout<'a> {
     fn new(plugin: &'a Loaded) -> Self {
-        Self { plugin, trouble: None }
+        Self { plugin, search: None }
     }
 
     fn record(&mut self, fault: &Fault) {
         let limits = &self.plugin.limits;
-        if self.trouble.is_none() && fault.kind == FaultKind::Timeout {
+        if self.search.is_none() && fault.kind == FaultKind::Timeout {
             tracing::warn!(
                 "plug-in {} {}; looking for the failing items for up to {} ms",
                 self.plugin.reference,
@@ -270,8 +277,8 @@ impl<'a> IsolationTimeout<'a> {
             fault.verb_phrase(limits),
             limits.isolation_ms
         );
-        let since = self.trouble.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-        self.trouble = Some((since, self.plugin.failure(fault.code().to_owned(), &message)));
+        let since = self.search.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        self.search = Some((since, self.plugin.failure(fault.code().to_owned(), &message)));
     }
 
     fn check(&self) -> Result<(), Stop<Fault, BatchFailure>> {
@@ -279,7 +286,7 @@ impl<'a> IsolationTimeout<'a> {
             return Err(Stop::Abort(stopped));
         }
         let limit = Duration::from_millis(self.plugin.limits.isolation_ms);
-        match &self.trouble {
+        match &self.search {
             Some((since, failure)) if since.elapsed() > limit => Err(Stop::Abort(failure.clone())),
             _ => Ok(()),
         }

@@ -1,4 +1,5 @@
-//! What the host keeps for each instance: its memory limits, its log, its WASI.
+//! What the host keeps for each instance of a plug-in: its memory limits, its log, and its state of WASI (the standard
+//! system interfaces of WebAssembly).
 
 use crate::{
     Limits,
@@ -11,20 +12,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What a line counts beside its bytes.
+/// Bytes that each line of the log counts in addition to its own, so that empty lines are limited too.
 const LINE_BYTES: usize = 100;
 
-/// Lines that are kept for the report of a trap.
+/// The last lines of a call that are kept for the report of a trap (an abort of the plug-in's code).
 const TAIL_LINES: usize = 20;
 
-/// Characters of a line that are kept for the report of a trap; a panic message fits.
+/// The most characters of each of these lines: enough for a panic message.
 const TAIL_CHARACTERS: usize = 1_000;
 
-/// The data of a store.
+/// The data of a wasmtime store, which belongs to one instance.
 pub(super) struct Sandbox {
     pub(super) limiter: MemoryLimiter,
     log: SharedLog,
-    /// Only for a component that imports WASI.
+    /// `None` for a component that does not import WASI.
     wasi: Option<wasi::State>,
 }
 
@@ -43,12 +44,12 @@ impl Sandbox {
         self.log.lock()
     }
 
-    /// What the component has of WASI.
+    /// The state of WASI.
     pub(super) fn wasi(&mut self) -> &mut wasi::State {
         self.wasi.as_mut().expect("WASI is linked only to a component that imports it")
     }
 
-    /// Begins a call: forgets the last one.
+    /// Begins a call: forgets what the call before left.
     pub(super) fn begin(&mut self) {
         self.limiter.take_refused();
         self.log().begin();
@@ -57,7 +58,7 @@ impl Sandbox {
         }
     }
 
-    /// Ends a call.
+    /// Ends a call: logs how much of the plug-in's output was cut.
     pub(super) fn end(&mut self) {
         if let Some(wasi) = &mut self.wasi {
             wasi.end();
@@ -66,7 +67,7 @@ impl Sandbox {
     }
 }
 
-/// The log of an instance, which the streams of its WASI write to as well.
+/// The log of an instance, shared with the output streams of its WASI.
 #[derive(Clone)]
 pub(super) struct SharedLog(Arc<Mutex<Log>>);
 
@@ -80,21 +81,25 @@ impl SharedLog {
     }
 }
 
-/// A line that a guest wrote.
+/// A line that a guest (the plug-in's code) logged.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) level: tracing::Level,
     pub(super) message: String,
 }
 
-/// The log of one instance: bounded for each call, free of control characters, the last lines at hand for traps.
+/// The log of one instance: bounded for each call, without control characters, and with the last lines kept for traps.
 #[derive(Debug)]
 pub(super) struct Log {
+    /// `name@version`.
     plugin: Arc<str>,
     bytes_per_call: usize,
+    /// What the current call has logged or tried to log, with `LINE_BYTES` for each line.
     bytes: usize,
+    /// Lines of the current call that were not logged, and their bytes.
     cut_lines: u64,
     cut_bytes: u64,
+    /// The last lines of the current call, also those that were cut.
     tail: VecDeque<String>,
 }
 
@@ -103,15 +108,15 @@ impl Log {
         Self { plugin, bytes_per_call, bytes: 0, cut_lines: 0, cut_bytes: 0, tail: VecDeque::new() }
     }
 
-    /// Forgets the last call.
+    /// Begins a call: forgets the call before.
     pub(super) fn begin(&mut self) {
         (self.bytes, self.cut_lines, self.cut_bytes) = (0, 0, 0);
         self.tail.clear();
     }
 
-    /// Takes a line of the guest.
+    /// Logs a line of the guest, unless the call has logged too much.
     pub(super) fn write(&mut self, line: Line) {
-        // The tail takes lines beyond the bound as well: the last one says why the guest failed.
+        // The tail has lines beyond the limit as well: the last one usually says why the guest failed.
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
@@ -124,7 +129,7 @@ impl Log {
             return;
         }
         let (plugin, message) = (&*self.plugin, untrusted_text::sanitize(&line.message));
-        // The level of an event is part of its static description, hence one macro a level.
+        // tracing fixes the level of an event at compile time, hence one macro a level.
         match line.level {
             tracing::Level::ERROR => tracing::error!(target: "plugin", plugin, "{message}"),
             tracing::Level::WARN => tracing::warn!(target: "plugin", plugin, "{message}"),
@@ -133,7 +138,7 @@ impl Log {
         }
     }
 
-    /// Ends a call: says how much was cut.
+    /// Ends a call: logs how much was cut.
     pub(super) fn end(&mut self) {
         if self.cut_lines > 0 {
             tracing::warn!(
@@ -145,7 +150,7 @@ impl Log {
         }
     }
 
-    /// The last lines of the call.
+    /// The last lines of the call, which are forgotten.
     pub(super) fn take_tail(&mut self) -> Vec<String> {
         self.tail.drain(..).collect()
     }
@@ -165,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_cut_but_its_last_lines_stay() {
-        let mut log = log(15 * (LINE_BYTES + 7), (0..1000).map(|n| format!("line {n:02}")));
+    fn lines_beyond_the_limit_are_cut_but_the_last_ones_are_kept_for_traps() {
+        let mut log = log(15 * (LINE_BYTES + 7), (0..1000).map(|number| format!("line {number:02}")));
         assert_eq!(log.cut_lines, 1000 - 15);
         let tail = log.take_tail();
         assert_eq!((tail.len(), tail[19].as_str()), (20, "line 999"));
@@ -175,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_are_bounded_too() {
+    fn empty_lines_are_limited_too() {
         assert_eq!(log(10 * LINE_BYTES, (0..1000).map(|_| String::new())).cut_lines, 990);
     }
 
     #[test]
-    fn a_long_line_stays_short_in_the_tail() {
+    fn a_long_line_is_truncated_in_the_tail() {
         assert_eq!(log(9, ["é".repeat(1 << 20)]).take_tail()[0].chars().count(), TAIL_CHARACTERS);
     }
 }

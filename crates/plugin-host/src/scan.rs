@@ -1,5 +1,7 @@
-//! What a component would cost to compile, read from its bytes without compiling it. The scan is iterative and takes time and
-//! memory in proportion to the file, whatever is in it; what is malformed is an error like others.
+//! Scans the bytes of a component (the WebAssembly of a plug-in) before it is compiled: finds the names that it imports
+//! and exports, and refuses it if compiling or instantiating it would exceed a limit. A component may be hostile:
+//! nested components can make a small file describe billions of instances. The scan does not recurse and takes time and
+//! memory in proportion to the file.
 
 use crate::Limits;
 use wasmparser::{
@@ -7,7 +9,7 @@ use wasmparser::{
     ComponentTypeRef, ElementItems, Encoding, Instance, Parser, Payload,
 };
 
-/// The names that a component imports and exports.
+/// The names that the outermost component imports and exports.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) imports: Vec<String>,
@@ -17,16 +19,16 @@ pub(super) struct Names {
 /// Why a component is not compiled.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Its bytes are not a component.
+    /// Its bytes are not WebAssembly.
     Malformed(BinaryReaderError),
-    /// It breaks a limit.
+    /// It exceeds a limit.
     Limit(LimitExceeded),
 }
 
-/// A limit that a component breaks.
+/// A limit that a component exceeds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LimitExceeded {
-    /// What the component does, before "the VALUE that LIMIT allows".
+    /// What the component does, before "the VALUE that LIMIT allows", such as "has 20 functions, more than".
     pub(super) does: String,
     /// The limit's name in `[plugin.limits]`.
     pub(super) limit: &'static str,
@@ -34,21 +36,23 @@ pub(super) struct LimitExceeded {
     pub(super) value: String,
 }
 
-/// What an instance of a component consists of, nested components expanded.
+/// What one instance of a component or module consists of, with all instances inside it counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Expanded {
     core_instances: u64,
     component_instances: u64,
-    /// Everything else that an instance takes memory for.
+    /// Globals, functions and everything else that an instance takes memory for.
     items: u64,
-    /// Instances of modules that are known only when the plug-in is instantiated; each may be of any module that was read.
+    /// Instances of modules that are passed in as arguments and thus known only when the plug-in is instantiated. Each
+    /// is counted like the largest module in the file.
     passed: u64,
 }
 
-/// A component or core module that is being read.
+/// A component or core module whose end has not been read yet.
 #[derive(Debug)]
 struct Scope {
     encoding: Encoding,
+    /// What one instance of it consists of, as far as it has been read.
     expanded: Expanded,
     /// The components that it can instantiate, by index.
     components: Vec<Expanded>,
@@ -69,8 +73,9 @@ pub(super) fn scan(wasm: &[u8], limits: &Limits) -> Result<Names, Refused> {
 struct Scan<'a> {
     limits: &'a Limits,
     names: Names,
-    /// What is being read and the components around it.
+    /// The component or module that is being read, last, and the components around it.
     scopes: Vec<Scope>,
+    /// Functions in the whole file.
     functions: u64,
     /// Items of the largest module that was read.
     largest_module: u64,
@@ -107,7 +112,7 @@ impl Scan<'_> {
                     });
                 }
             }
-            // Each becomes a function that is made anew for each instance.
+            // Each canonical function takes memory in each instance of the component.
             Payload::ComponentCanonicalSection(section) => {
                 self.add(Expanded { items: section.count().into(), ..Expanded::default() })?;
             }
@@ -194,7 +199,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Ends a component or module; it can be instantiated by the component around it from now on.
+    /// Ends a component or module. From now on the component around it can instantiate it.
     fn end(&mut self) -> Result<(), Refused> {
         match self.scopes.pop() {
             Some(Scope { encoding: Encoding::Component, expanded, .. }) => self.define_component(expanded),
@@ -211,14 +216,15 @@ impl Scan<'_> {
         self.scopes.iter().rev().filter(|scope| scope.encoding == Encoding::Component)
     }
 
-    /// A component or module by its index in the scope `count` levels out. One that is not there is the compiler's to refuse.
+    /// A component or module by its index in the scope `count` levels out. A missing one counts nothing, because the
+    /// compiler refuses the file.
     fn defined(&self, count: u32, index: u32, list: impl Fn(&Scope) -> &Vec<Expanded>) -> Expanded {
         let scope = self.components().nth(count as usize);
         scope.and_then(|scope| list(scope).get(index as usize)).copied().unwrap_or_default()
     }
 
-    /// What counts for a component that is known only when the plug-in is instantiated. The number of its instances is the
-    /// compiler's process's and the sandbox's to bound.
+    /// What is counted for a component that is passed in as an argument: as many unknown modules as there may be core
+    /// instances. The limits of the compiler's process and of the sandbox bound how many instances it really makes.
     fn passed_component(&self) -> Expanded {
         Expanded { passed: self.limits.core_instances as u64, ..Expanded::default() }
     }
@@ -244,6 +250,7 @@ impl Scan<'_> {
         }
     }
 
+    /// Adds an instance to the component that is being read.
     fn add(&mut self, instance: Expanded) -> Result<(), Refused> {
         let Some(scope) = self.scopes.last_mut() else { return Ok(()) };
         let total = &mut scope.expanded;
@@ -265,7 +272,7 @@ impl Scan<'_> {
         )
     }
 
-    /// Keeps a name of the outermost component.
+    /// Adds a name to the imports or exports, if it is the outermost component's.
     fn name(&mut self, name: &str, list: impl Fn(&mut Names) -> &mut Vec<String>) -> Result<(), Refused> {
         if self.scopes.len() > 1 {
             return Ok(());
@@ -277,6 +284,7 @@ impl Scan<'_> {
     }
 }
 
+/// Refuses a component that has more of something than a limit allows.
 fn within(
     found: impl TryInto<u64>,
     unit: &'static str,
@@ -305,12 +313,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The imports and exports of a component in the WebAssembly text format.
     fn names(text: &str) -> Names {
         scan(&wat::parse_str(text).unwrap(), &Limits::default()).unwrap()
     }
 
-    /// What is said of a component under limits that are reached soon.
-    fn breach(wasm: &[u8]) -> String {
+    /// The limit that a component exceeds, where the limits are small.
+    fn exceeded(wasm: &[u8]) -> String {
         let limits = Limits {
             core_instances: 4,
             component_instances: 8,
@@ -327,8 +336,9 @@ mod tests {
         }
     }
 
-    fn breach_of(text: &str) -> String {
-        breach(&wat::parse_str(text).unwrap())
+    /// The same for a component in the WebAssembly text format.
+    fn exceeded_by(text: &str) -> String {
+        exceeded(&wat::parse_str(text).unwrap())
     }
 
     #[test]
@@ -348,7 +358,7 @@ mod tests {
         let imports = r#"(component (import "a" (func)) (import "b" (func)) (import "c" (func)))"#;
         let nested = "(component (component (component (component (component)))))";
         let wide = format!("(component {})", "(component)".repeat(9));
-        insta::assert_snapshot!([functions, large, imports, nested, &wide].map(breach_of).join("\n"), @"
+        insta::assert_snapshot!([functions, large, imports, nested, &wide].map(exceeded_by).join("\n"), @"
         has 3 functions, more than functions = 2
         has 12 bytes in one function, more than function_bytes = 10
         has 3 imports and exports, more than imports_and_exports = 2
@@ -357,12 +367,13 @@ mod tests {
         ");
     }
 
-    /// A component that instantiates what it is made of twice, level by level, around an innermost part.
+    /// A component that has `levels` levels of components around an innermost one, each of which instantiates the one
+    /// inside it twice: 2^levels instances of the innermost one.
     fn doubling(levels: usize, innermost: &str) -> String {
-        let level = |k: usize| {
-            let inner = k - 1;
+        let level = |level: usize| {
+            let inner = level - 1;
             format!(
-                "(component $c{k} (alias outer 1 $c{inner} (component $p)) (instance (instantiate $p)) (instance \
+                "(component $c{level} (alias outer 1 $c{inner} (component $p)) (instance (instantiate $p)) (instance \
                  (instantiate $p)))"
             )
         };
@@ -374,21 +385,21 @@ mod tests {
     fn instances_are_counted_with_nested_components_expanded() {
         let module = "(core module $m) (core instance (instantiate $m))";
         assert!(scan(&wat::parse_str(doubling(2, module)).unwrap(), &Limits::default()).is_ok());
-        assert_eq!(breach_of(&doubling(3, module)), "has 8 core instances, more than core_instances = 4");
+        assert_eq!(exceeded_by(&doubling(3, module)), "has 8 core instances, more than core_instances = 4");
         assert_eq!(
-            breach_of(&doubling(3, "")),
+            exceeded_by(&doubling(3, "")),
             "has 14 component instances, more than component_instances = 8"
         );
     }
 
     #[test]
-    fn whatever_an_instance_takes_memory_for_is_counted() {
+    fn everything_that_an_instance_takes_memory_for_is_counted() {
         let costs = [
             ("globals", "(global i32 (i32.const 0))".repeat(5)),
             ("imports", r#"(import "" "" (func))"#.repeat(5)),
             (
                 "exports",
-                (0..4).map(|n| format!(r#"(export "{n}" (global 0))"#)).collect::<String>()
+                (0..4).map(|name| format!(r#"(export "{name}" (global 0))"#)).collect::<String>()
                     + "(global i32 (i32.const 0))",
             ),
             ("elements", "(elem func 0 0) (elem funcref (ref.null func) (ref.null func)) (func)".to_owned()),
@@ -404,15 +415,16 @@ mod tests {
                 )
             };
             assert_eq!(
-                breach_of(&instances(3)),
+                exceeded_by(&instances(3)),
                 "has 15 globals, functions and other items in its instances, more than instance_items = 12",
                 "{what}"
             );
         }
+        let module_of_four_items = format!("(core module $g {})", "(global i32 (i32.const 0))".repeat(4));
         let aliased = doubling(2, "(alias outer 1 $g (core module $m)) (core instance (instantiate $m))")
-            .replacen("(component ", "(component (core module $g (global i32 (i32.const 0)) (global i32 (i32.const 0)) (global i32 (i32.const 0)) (global i32 (i32.const 0)))", 1);
+            .replacen("(component ", &format!("(component {module_of_four_items} "), 1);
         assert_eq!(
-            breach_of(&aliased),
+            exceeded_by(&aliased),
             "has 16 globals, functions and other items in its instances, more than instance_items = 12"
         );
         let functions =
@@ -422,17 +434,17 @@ mod tests {
             "(core func (canon lower (func $f)))".repeat(13)
         );
         assert_eq!(
-            breach_of(&lowered),
+            exceeded_by(&lowered),
             "has 13 globals, functions and other items in its instances, more than instance_items = 12"
         );
     }
 
     #[test]
-    fn what_is_passed_to_a_component_is_counted() {
+    fn modules_and_components_passed_as_arguments_are_counted() {
         let module = format!("(core module $g {})", "(global i32 (i32.const 0))".repeat(4));
-        let twice = "(core instance (instantiate $m))".repeat(4);
+        let four_instances = "(core instance (instantiate $m))".repeat(4);
         let passed_module = format!(
-            r#"(component (component $c (import "m" (core module $m)) {twice}) {module}
+            r#"(component (component $c (import "m" (core module $m)) {four_instances}) {module}
                 (instance (instantiate $c (with "m" (core module $g)))))"#
         );
         let passed_component = format!(
@@ -442,7 +454,7 @@ mod tests {
         );
         for component in [passed_module, passed_component] {
             assert_eq!(
-                breach_of(&component),
+                exceeded_by(&component),
                 "has 16 globals, functions and other items in its instances, more than instance_items = 12"
             );
         }
@@ -456,32 +468,33 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_costs_no_stack() {
+    fn deep_nesting_is_scanned_without_recursion() {
         const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
-        // From the inside to the outside, in reverse.
+        // Built from the inside to the outside with its bytes reversed, because prepending to a vector would be slow.
         let mut reversed: Vec<u8> = HEADER.iter().rev().copied().collect();
         for _ in 0..100_000 {
             let size = reversed.len();
-            let leb = [size, size >> 7, size >> 14, size >> 21].map(|part| (part & 0x7f) as u8 | 0x80);
-            reversed.extend([0, leb[3], leb[2], leb[1], leb[0], 4]);
+            // A section of a nested component: id 4, then its size in LEB128 padded to five bytes.
+            let leb128 = [size, size >> 7, size >> 14, size >> 21].map(|part| (part & 0x7f) as u8 | 0x80);
+            reversed.extend([0, leb128[3], leb128[2], leb128[1], leb128[0], 4]);
             reversed.extend(HEADER.iter().rev());
         }
         reversed.reverse();
-        assert_eq!(breach(&reversed), "has 4 levels of nested components, more than component_nesting = 3");
+        assert_eq!(exceeded(&reversed), "has 4 levels of nested components, more than component_nesting = 3");
     }
 
     proptest! {
         #[test]
-        fn damaged_components_are_errors_and_no_more(
+        fn damaged_components_do_not_panic(
             cut in any::<prop::sample::Index>(),
-            at in any::<prop::sample::Index>(),
+            position in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {
-            let mut component = wat::parse_str(doubling(3, "(core module $m (func)) (core instance (instantiate $m))")).unwrap();
-            let at = at.index(component.len());
-            component[at] = byte;
+            let innermost = "(core module $m (func)) (core instance (instantiate $m))";
+            let mut component = wat::parse_str(doubling(3, innermost)).unwrap();
+            let position = position.index(component.len());
+            component[position] = byte;
             component.truncate(cut.index(component.len() + 1));
-            // It ends, and does not panic.
             let _ = scan(&component, &Limits::default());
         }
     }

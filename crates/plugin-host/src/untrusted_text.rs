@@ -1,12 +1,13 @@
-//! Texts that a guest wrote, made fit for terminals, logs and reports.
+//! Cleans and checks texts that a plug-in wrote, before they go to terminals, logs and reports: control characters in
+//! them could change what a terminal shows.
 
 use std::borrow::Cow;
 
-/// The longest issue or failure code.
+/// The longest code of an issue or failure, a name such as `missing-price`, in bytes.
 const CODE_BYTES: usize = 64;
 
-/// A text without control characters: escape sequences are dropped, other control characters and the ones that turn
-/// the direction of text become spaces.
+/// A text without control characters: escape sequences are removed; other control characters and those that change the
+/// direction of text become spaces.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text.contains(unprintable) {
         return Cow::Borrowed(text);
@@ -15,7 +16,7 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
         match character {
-            // `ESC [ … letter` steers a terminal: colours, the cursor, the title of the window.
+            // `ESC [ … letter` changes a terminal's colours or moves its cursor.
             '\u{1b}' if rest.peek() == Some(&'[') => {
                 rest.next();
                 for parameter in rest.by_ref() {
@@ -31,15 +32,17 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// Whether a character is a control character, a line separator, or one that changes the direction of text.
 fn unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The first characters of a text, printable, with an ellipsis if there are more.
+/// A text without control characters and of at most `characters` characters, the last of which is an ellipsis if the
+/// text was longer.
 pub fn truncate(text: &str, characters: usize) -> String {
-    // Never looks at more of a hostile text than can be used: a character has four bytes at most, an escape sequence
-    // that spans them all leaves nothing.
+    // Looks only at a part of the text, which may be hostile and long: twice as many characters as are wanted, because
+    // `sanitize` removes escape sequences. One that fills the whole part leaves nothing but the ellipsis.
     let window = text.char_indices().nth(characters.saturating_mul(2)).map_or(text, |(end, _)| &text[..end]);
     let clean = sanitize(window);
     if window.len() == text.len() && clean.chars().nth(characters).is_none() {
@@ -48,21 +51,22 @@ pub fn truncate(text: &str, characters: usize) -> String {
     clean.chars().take(characters.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Whether a text is a kebab-case name: lower-case words and numbers with single hyphens between them.
+/// Whether a text is a kebab-case name of at most 64 bytes: words of `a-z` and `0-9` with single hyphens between them,
+/// beginning with a letter.
 pub fn is_kebab_case(text: &str) -> bool {
     text.len() <= CODE_BYTES
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.split('-').all(|word| {
-            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         })
 }
 
-/// A code as the contract wants it, or `invalid-code`.
+/// The code itself if it is a kebab-case name, as the contract of plug-ins demands; `invalid-code` if not.
 pub(super) fn code(text: String) -> String {
     if is_kebab_case(&text) { text } else { "invalid-code".to_owned() }
 }
 
-/// Whether a text is a JSON Pointer.
+/// Whether a text is a JSON Pointer (RFC 6901), in which `~` must be followed by `0` or `1`.
 pub(super) fn is_pointer(text: &str) -> bool {
     let escapes_are_whole =
         || text.split('~').skip(1).all(|after| after.starts_with('0') || after.starts_with('1'));
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminals_are_not_steered() {
+    fn control_characters_are_removed_or_replaced() {
         assert_eq!(sanitize("plain é"), "plain é");
         assert_eq!(sanitize("\u{1b}[31mred\u{1b}[0m\r\nnext\u{202e}end\u{9b}"), "red  next end ");
         assert_eq!(sanitize("open \u{1b}[31"), "open ");
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded_in_characters() {
+    fn truncated_texts_have_at_most_so_many_characters() {
         assert_eq!(truncate("éééé", 4), "éééé");
         assert_eq!(truncate("ééééé", 4), "ééé…");
         assert_eq!(truncate(&"\u{1b}".repeat(1 << 20), 3), "  …");

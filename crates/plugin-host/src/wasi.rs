@@ -1,6 +1,7 @@
-//! An inert WASI 0.2, for toolchains that import it unasked: `wasmtime-wasi` with nothing granted. There are no arguments,
-//! variables, folders and sockets, clocks are stopped at 1970-01-01T00:00:00Z, random numbers are the same in each call, and output
-//! goes to the log. It is linked only to components that import it.
+//! An inert WASI 0.2 (the standard system interfaces of WebAssembly), which grants nothing: some toolchains have a
+//! plug-in import WASI although it does not use it. It is `wasmtime-wasi` without arguments, variables, folders and
+//! sockets. Clocks are stopped at 1970-01-01T00:00:00Z, random numbers are the same in each call, and output goes to
+//! the log. It is linked only to components that import it.
 
 use crate::sandbox::{Line, Sandbox, SharedLog};
 use async_trait::async_trait;
@@ -41,22 +42,22 @@ pub enum Wasi {
     None,
 }
 
-/// Versions of WASI that are linked; 0.3 is another ABI.
+/// How the versions of WASI begin that are linked; 0.3 has a different ABI.
 const VERSIONS: &str = "0.2.";
 
-/// Bytes that a stream takes at once.
+/// The most bytes that a guest (the plug-in's code) may write to a stream at once.
 const WRITE_BYTES: usize = 4096;
 
-/// Bytes after which a line is cut that does not end.
+/// The most bytes of a line; a longer one is split.
 const LINE_BYTES: usize = 4096;
 
-/// Random bytes that are made at once.
+/// The most random bytes that a guest may ask for at once.
 const RANDOM_BYTES: u64 = 64 << 10;
 
-/// Where the random numbers of each call begin.
+/// The seed of the random numbers of each call.
 const SEED: u64 = 0x5eed;
 
-/// What an import of WASI provides to a plug-in; `None` if it is not linked.
+/// What an import of WASI provides to a plug-in, for people to read; `None` if it is not linked.
 pub(super) fn meaning(import: &str) -> Option<&'static str> {
     let (package, rest) = import.strip_prefix("wasi:")?.split_once('/')?;
     let (interface, version) = rest.split_once('@')?;
@@ -86,7 +87,7 @@ pub(super) fn meaning(import: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether an import is WASI of any kind.
+/// Whether an import is an interface of WASI, of any version.
 pub(super) fn is_wasi(import: &str) -> bool {
     import.starts_with("wasi:")
 }
@@ -94,18 +95,21 @@ pub(super) fn is_wasi(import: &str) -> bool {
 /// Links WASI.
 pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
-    // Its clock would have a guest sleep inside of the host, where no epoch interrupts it.
+    // The clock of `wasmtime-wasi` would have a guest sleep inside the host, where the engine cannot interrupt it.
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// What an instance has of WASI.
+/// The state of WASI of one instance.
 pub(super) struct State {
     context: WasiCtx,
+    /// The handles that the guest holds.
     table: ResourceTable,
+    /// The state of the random number generator.
     random: Arc<AtomicU64>,
+    /// Standard output and standard error.
     outputs: [Output; 2],
 }
 
@@ -130,12 +134,12 @@ impl State {
         Self { context, table, random, outputs }
     }
 
-    /// Begins a call: it sees the same random numbers, whatever the instance has done before.
+    /// Begins a call: the random numbers start again from the seed, whatever the instance has done before.
     pub(super) fn begin(&mut self) {
         self.random.store(SEED, Relaxed);
     }
 
-    /// Ends a call: what was written without a line's end goes to the log as well.
+    /// Ends a call: logs what was written after the last line end.
     pub(super) fn end(&mut self) {
         for output in &self.outputs {
             let mut line = output.line();
@@ -167,7 +171,7 @@ pub(super) enum WasiViolation {
 }
 
 impl WasiViolation {
-    /// What a guest did that a call failed with this error.
+    /// Finds the violation that a call failed with; `None` if the error is another one.
     pub(super) fn of(error: &wasmtime::Error) -> Option<Self> {
         if let Some(violation) = error.downcast_ref() {
             return Some(*violation);
@@ -181,13 +185,14 @@ impl WasiViolation {
     }
 }
 
-/// Whether an error is the one of `WasiCtxBuilder::max_random_size`, which has no type of its own; a test holds on to the words.
+/// Whether an error is the one of `WasiCtxBuilder::max_random_size`, which has no type of its own; a test fails if the
+/// words change.
 fn is_random_exceeded(error: &str) -> bool {
     error.starts_with("requested len ") && error.ends_with(&format!(" exceeds limit {RANDOM_BYTES}"))
 }
 
-/// Lets synchronous WASI find a runtime on this thread; it would otherwise start one with its own threads. Nothing waits on it:
-/// everything that a guest can wait for is ready.
+/// Lets synchronous WASI find a tokio runtime on this thread; it would otherwise start one with its own threads.
+/// Nothing waits on it, because everything that a guest can wait for is ready.
 pub(super) fn enter_runtime() -> EnterGuard<'static> {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_current_thread()
@@ -197,7 +202,7 @@ pub(super) fn enter_runtime() -> EnterGuard<'static> {
     RUNTIME.enter()
 }
 
-/// Runs a guest with WASI on its own thread, because synchronous WASI cannot run where a runtime does.
+/// Runs a guest with WASI on a new thread, because synchronous WASI panics on a thread on which tokio runs.
 pub(super) fn outside_of_runtimes<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(run).join() {
         Ok(done) => done,
@@ -243,7 +248,7 @@ impl monotonic_clock::Host for Sandbox {
     }
 }
 
-/// The end of a time to wait for, which has come.
+/// A wait for a time, which ends at once.
 struct Ready;
 
 #[async_trait]
@@ -251,7 +256,7 @@ impl Pollable for Ready {
     async fn ready(&mut self) {}
 }
 
-/// Random numbers by SplitMix64.
+/// Random numbers by the algorithm SplitMix64; reproducible and not secret.
 struct Random(Arc<AtomicU64>);
 
 impl TryRng for Random {
@@ -277,12 +282,12 @@ impl TryRng for Random {
     }
 }
 
-/// Standard output or error: lines for the log.
+/// Standard output or error, whose lines go to the log.
 #[derive(Clone)]
 struct Output {
     log: SharedLog,
     level: tracing::Level,
-    /// What was written since the last end of a line.
+    /// What was written since the last line end.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -291,6 +296,7 @@ impl Output {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Logs the line and empties it.
     fn end_line(&self, line: &mut Vec<u8>) {
         let message = String::from_utf8_lossy(line).into_owned();
         line.clear();
@@ -310,7 +316,7 @@ impl StdoutStream for Output {
     }
 
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for it.
+        // Only WASI 0.3, which is not linked, uses it.
         Box::new(sink())
     }
 }
@@ -322,7 +328,7 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // Nothing interrupts the host while it splits lines, so it takes no more than it has said.
+        // Nothing interrupts the host while it splits lines, so it takes no more than `check_write` permits.
         if bytes.len() > WRITE_BYTES {
             return Err(StreamError::Trap(wasmtime::Error::new(WasiViolation::Write)));
         }
@@ -352,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_linked_has_a_meaning() {
+    fn only_interfaces_that_are_linked_have_a_meaning() {
         assert_eq!(meaning("wasi:cli/exit@0.2.12"), Some("ends the call like a trap"));
         let others = [
             "wasi:nn/tensor@0.2.0",
@@ -373,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn random_numbers_begin_anew_with_each_call() {
+    fn each_call_has_the_same_random_numbers() {
         let (mut state, _log) = state();
         let mut random = Random(state.random.clone());
         let mut two = || [random.try_next_u64().unwrap(), random.try_next_u64().unwrap()];
@@ -384,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn output_becomes_lines() {
+    fn output_is_logged_line_by_line() {
         let (mut state, log) = state();
         let write = |output: usize, text: &str| {
             state.outputs[output].p2_stream().write(text.to_owned().into()).unwrap();
@@ -396,8 +402,8 @@ mod tests {
         write(0, "x");
         state.end();
         let mut log = log.lock();
-        let said: Vec<_> =
+        let lines: Vec<_> =
             log.take_tail().into_iter().map(|line| line[..line.len().min(5)].to_owned()).collect();
-        assert_eq!(said, ["one", "two", "", "xxxxx", "x", "error"]);
+        assert_eq!(lines, ["one", "two", "", "xxxxx", "x", "error"]);
     }
 }

@@ -1,5 +1,6 @@
-//! The thread that advances the engine's epoch, by which guests are interrupted. It sleeps while no guest runs, so that an
-//! idle host costs nothing.
+//! The watchdog thread. It advances the epoch of the WebAssembly engine, a counter by which wasmtime interrupts a guest
+//! (an instance of a plug-in) whose call takes too long. It sleeps while no guest runs, so that an idle host costs
+//! nothing.
 
 use std::{
     io,
@@ -11,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-/// How precisely the time of a call is measured.
+/// The time between two ticks: how precisely the time of a call is measured.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Ticks while a guest runs, on a thread that ends with it.
+/// Ticks on its own thread while a guest runs. The thread ends when this is dropped.
 pub(super) struct Watchdog {
     state: Arc<State>,
     thread: Thread,
@@ -24,17 +25,18 @@ pub(super) struct Watchdog {
 struct State {
     /// Calls into guests that are in progress.
     calls: AtomicUsize,
+    /// Set when the watchdog is dropped.
     is_over: AtomicBool,
 }
 
 impl Watchdog {
-    /// Starts the thread, which waits for the first call.
+    /// Starts the thread, which calls `tick` while a guest runs.
     pub(super) fn start(tick: impl Fn() + Send + 'static) -> io::Result<Self> {
         let state = Arc::new(State::default());
-        let theirs = state.clone();
+        let of_thread = state.clone();
         let run = move || {
-            while !theirs.is_over.load(SeqCst) {
-                if theirs.calls.load(SeqCst) == 0 {
+            while !of_thread.is_over.load(SeqCst) {
+                if of_thread.calls.load(SeqCst) == 0 {
                     thread::park();
                 } else {
                     thread::sleep(TICK);
@@ -49,7 +51,7 @@ impl Watchdog {
     /// Begins a call, which ends when the guard is dropped.
     pub(super) fn call(&self) -> Call<'_> {
         if self.state.calls.fetch_add(1, SeqCst) == 0 {
-            // A thread that is woken before it parks does not park.
+            // If the thread has not parked yet, its next `park` returns at once.
             self.thread.unpark();
         }
         Call(&self.state.calls)
@@ -77,19 +79,20 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
-    const PLENTY: Duration = Duration::from_secs(60);
+    /// How long a test waits for what must happen.
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     #[test]
-    fn it_ticks_while_a_call_runs_and_only_then() {
+    fn it_ticks_only_while_a_call_runs() {
         let (ticked, ticks) = channel();
         let watchdog = Watchdog::start(move || ticked.send(()).unwrap_or_default()).unwrap();
         for _ in 0..3 {
             let (outer, inner) = (watchdog.call(), watchdog.call());
-            assert_eq!(ticks.recv_timeout(PLENTY), Ok(()));
+            assert_eq!(ticks.recv_timeout(TIMEOUT), Ok(()));
             drop(outer);
-            assert_eq!(ticks.recv_timeout(PLENTY), Ok(()));
+            assert_eq!(ticks.recv_timeout(TIMEOUT), Ok(()));
             drop(inner);
-            // A tick that was in progress may still come; after it there must be none for the time of the test.
+            // One tick that was in progress may still come, but no second one.
             let is_quiet = || ticks.recv_timeout(10 * TICK) == Err(RecvTimeoutError::Timeout);
             assert!(is_quiet() || is_quiet());
         }
@@ -100,6 +103,6 @@ mod tests {
         let (ticked, ticks) = channel();
         let watchdog = Watchdog::start(move || ticked.send(()).unwrap_or_default()).unwrap();
         drop(watchdog);
-        assert_eq!(ticks.recv_timeout(PLENTY), Err(RecvTimeoutError::Disconnected));
+        assert_eq!(ticks.recv_timeout(TIMEOUT), Err(RecvTimeoutError::Disconnected));
     }
 }

@@ -1,5 +1,6 @@
-// A small plug-in with all roles that behaves, unless a product's id (or a document's) is the name of a violation. Built, it is the
-// JavaScript among the fixtures in crates/plugin-host/tests/fixtures/contract-0.1.0; README.md there says how.
+// A small plug-in with all roles for the tests of crates/plugin-host. It is good unless a product's id is the name of one of the
+// `violations` below. The tests use it as built: crates/plugin-host/tests/fixtures/contract-0.1.0/javascript.wasm.zst; README.md
+// there says how to build it.
 
 export const manifest = {
   describe: () => ({

@@ -1,4 +1,5 @@
-// The probe in JavaScript, for StarlingMonkey and QuickJS: a product's id is what it is to try.
+// The probe, a plug-in that tries what WASI (the standard system interfaces of WebAssembly) lets it do, in JavaScript, for the
+// engines StarlingMonkey and QuickJS. A product's id says what to try; the product's document has the result.
 
 export const manifest = {
   describe: () => ({
@@ -22,7 +23,7 @@ export const transform = {
       removals: [],
       issues: [],
     });
-    // Only StarlingMonkey waits for promises, and only there something makes one.
+    // Only StarlingMonkey has `fetch`, which makes promises, and only StarlingMonkey waits for them.
     return found.some((value) => value instanceof Promise) ? Promise.all(found).then(made) : made(found);
   },
 };

@@ -1,4 +1,6 @@
-"""The probe in Python: a product's id is what it is to try."""
+"""The probe, a plug-in that tries what WASI (the standard system interfaces of WebAssembly) lets it do, in Python.
+
+A product's id says what to try; the product's document has the result."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-//! What tests ask and tell the stand-in itself, below `/_stand-in/`.
+//! The stand-in's own API for tests, below `/_stand-in/`, beside the one that it has from Marqo: sets faults, and
+//! returns the log of requests, the applied rules and the stored documents.
 
 use crate::app::App;
 use crate::fault::FaultRule;
@@ -7,14 +8,19 @@ use crate::reply::{Body, Reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A bare list of rules keeps the seed.
+/// The body of `PUT faults`: the rules by which faults happen, and the seed of their randomness.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Faults {
+    /// A list of rules alone; the seed stays as it is.
     Rules(Vec<FaultRule>),
-    Seeded { seed: u64, faults: Vec<FaultRule> },
+    Seeded {
+        seed: u64,
+        faults: Vec<FaultRule>,
+    },
 }
 
+/// Answers a request; `path` is what follows `/_stand-in/`.
 pub(crate) fn answer(app: &App, request: &Request, path: &str) -> Reply {
     let (what, rest) = path.split_once('/').unwrap_or((path, ""));
     let state = || app.state();
@@ -35,7 +41,7 @@ pub(crate) fn answer(app: &App, request: &Request, path: &str) -> Reply {
 fn set_faults(app: &App, body: &[u8]) -> Reply {
     let refused =
         |error: serde_json::Error| Reply::of(400, Body::Json(json!({ "detail": error.to_string() })));
-    // By the shape first: an untagged parse would not say which field is wrong.
+    // The type of the JSON decides first, because the error of an untagged enum would not say which field is wrong.
     let parsed: Result<Faults, _> = match serde_json::from_slice(body) {
         Ok(Value::Array(rules)) => serde_json::from_value(Value::Array(rules)).map(Faults::Rules),
         Ok(other) => serde_json::from_value(other),

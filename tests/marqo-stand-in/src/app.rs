@@ -1,4 +1,5 @@
-//! Handles requests: faults, logging and dispatch.
+//! Handles a request to the stand-in for Marqo: decides which faults (failures that a test asked for) it gets, logs it,
+//! and calls the operation that its method and path name.
 
 use crate::exchange::{Exchange, outcomes};
 use crate::fault::{Fault, FaultDecision, FaultInjector, FaultRule, named};
@@ -20,18 +21,21 @@ use std::time::Instant;
 /// The stand-in without its socket.
 pub(crate) struct App {
     options: Options,
+    /// The stand-in's own address.
     pub(crate) url: String,
     started: Instant,
     state: Mutex<State>,
 }
 
+/// What requests change.
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) injector: FaultInjector,
     pub(crate) log: Vec<Exchange>,
-    /// How often each rule was applied, by its name.
+    /// How often each rule of the table of Marqo's behaviour (`rules`) was applied, by its name.
     pub(crate) met: BTreeMap<String, u64>,
     random: Random,
+    /// Requests in progress.
     pub(crate) running: BTreeMap<Operation, usize>,
 }
 
@@ -56,12 +60,14 @@ impl App {
         self.state.lock().expect("no thread panics while holding the state")
     }
 
+    /// Replaces the rules for faults; the seed stays as it is if `None`.
     pub(crate) fn set_faults(&self, faults: &[FaultRule], seed: Option<u64>) {
         let mut state = self.state();
         let seed = seed.unwrap_or_else(|| state.injector.seed());
         state.injector = FaultInjector::new(seed, faults);
     }
 
+    /// Handles a request.
     pub(crate) async fn answer(&self, request: Request) -> RequestOutcome {
         let path = decoded(&request.path);
         if let Some(rest) = path.strip_prefix("/_stand-in/") {
@@ -69,18 +75,20 @@ impl App {
         }
         let call = match route(self.options.version, &request.method, &path) {
             Route::Call(call) => call,
-            Route::WrongPath => return self.turn_away(Reply::detail(404, "Not Found", path_rule(&path))),
+            Route::WrongPath => {
+                return self.refuse_unknown(Reply::detail(404, "Not Found", path_rule(&path)));
+            }
             Route::WrongMethod { allowed } => {
                 let rule = if path.ends_with("/get-batch") { &GET_BATCH_ABSENT } else { &METHOD_WRONG };
                 return self
-                    .turn_away(Reply::detail(405, "Method Not Allowed", rule).header("allow", allowed));
+                    .refuse_unknown(Reply::detail(405, "Method Not Allowed", rule).header("allow", allowed));
             }
         };
         let parsed = serde_json::from_slice(&request.body).map_err(|error| error.to_string());
         let ids = ids_of(&call, parsed.as_ref().unwrap_or(&Value::Null));
-        let (number, decision, ahead) = self.arrive(&request, &call, ids);
+        let (number, decision, early_reply) = self.arrive(&request, &call, ids);
         let known = self.state().store.indexes.get(&call.index).map(|index| index.known.clone());
-        if let Some(reply) = ahead {
+        if let Some(reply) = early_reply {
             return self.finish(number, &call, &request, reply);
         }
         let latency =
@@ -99,7 +107,8 @@ impl App {
         }
     }
 
-    /// Logs the request and decides its faults, and whether it is answered before anything else happens.
+    /// Logs the request and decides its faults. Returns the request's number in the log, the faults, and the reply if
+    /// the request is refused at once (a wrong key, too many requests in progress).
     fn arrive(
         &self,
         request: &Request,
@@ -112,11 +121,12 @@ impl App {
         *running += 1;
         let running = *running;
         let mut decision = FaultDecision::default();
-        let mut ahead = None;
+        let mut early_reply = None;
         if self.options.api_key.is_some() && self.options.api_key.as_deref() != request.header("x-api-key") {
-            ahead = Some(Reply::of(401, Body::Json(json!({ "message": "Unauthorized" }))).met(&KEY_WRONG));
+            early_reply =
+                Some(Reply::of(401, Body::Json(json!({ "message": "Unauthorized" }))).met(&KEY_WRONG));
         } else if let Some(limit) = self.concurrency_limit(call.operation).filter(|limit| running > *limit) {
-            ahead = Some(throttled(call.operation, limit).into());
+            early_reply = Some(throttled(call.operation, limit).into());
         } else {
             decision = state.injector.decide(call.operation, &ids, running);
         }
@@ -131,9 +141,11 @@ impl App {
             arrived_ms: self.started.elapsed().as_secs_f64() * 1_000.0,
             took_ms: None,
         });
-        (number, decision, ahead)
+        (number, decision, early_reply)
     }
 
+    /// How many requests of an operation may run at once: the defaults of old versions of Marqo; `None` without a
+    /// limit.
     fn concurrency_limit(&self, operation: Operation) -> Option<usize> {
         if !self.options.version.is_old() || !self.options.throttled {
             return None;
@@ -145,6 +157,7 @@ impl App {
         }
     }
 
+    /// Executes the request and returns Marqo's reply to it.
     fn apply(
         &self,
         number: u64,
@@ -168,10 +181,11 @@ impl App {
             known_at_arrival,
             started: Instant::now(),
         };
-        let reply = answered(&mut session, call, request).unwrap_or_else(Reply::from);
+        let reply = execute(&mut session, call, request).unwrap_or_else(Reply::from);
         if self.options.version.is_old() { reply } else { reply.with_root_places() }
     }
 
+    /// Fails without executing the request.
     fn fail(&self, number: u64, call: &Call, request: &Request, fault: &Fault) -> RequestOutcome {
         let reply = match fault {
             Fault::Hang | Fault::ResetBefore => {
@@ -209,6 +223,7 @@ impl App {
         self.finish(number, call, request, reply)
     }
 
+    /// Fails after the request was executed; `reply` is what it would have got.
     fn fail_after(
         &self,
         number: u64,
@@ -242,10 +257,11 @@ impl App {
         }
     }
 
+    /// Adds what Marqo adds to every reply, logs the reply and sends it.
     fn finish(&self, number: u64, call: &Call, request: &Request, mut reply: Reply) -> RequestOutcome {
-        let known = ["device", "telemetry", "expose_facets"];
+        let known_keys = ["device", "telemetry", "expose_facets"];
         let keys = request.query.split('&').filter_map(|pair| pair.split('=').next());
-        if keys.into_iter().any(|key| !key.is_empty() && !known.contains(&key)) {
+        if keys.into_iter().any(|key| !key.is_empty() && !known_keys.contains(&key)) {
             reply.met.push(&QUERY_IGNORED);
         }
         if !request.body.is_empty() && request.header("content-type").is_none() {
@@ -264,6 +280,7 @@ impl App {
         RequestOutcome::Answer(reply.into_response())
     }
 
+    /// Logs the end of a request; `status` is `None` if the client gets no answer.
     fn end(
         &self,
         number: u64,
@@ -275,7 +292,7 @@ impl App {
     ) {
         let now = self.started.elapsed().as_secs_f64() * 1_000.0;
         let mut state = self.state();
-        state.note(met);
+        state.count(met);
         if let Some(running) = state.running.get_mut(&call.operation) {
             *running -= 1;
         }
@@ -287,22 +304,24 @@ impl App {
         }
     }
 
-    /// Answers a request that is not a call of the API; it is not logged.
-    fn turn_away(&self, reply: Reply) -> RequestOutcome {
-        self.state().note(&reply.met);
+    /// Refuses a request that is not a call of Marqo's API; it is not logged.
+    fn refuse_unknown(&self, reply: Reply) -> RequestOutcome {
+        self.state().count(&reply.met);
         RequestOutcome::Answer(reply.into_response())
     }
 }
 
 impl State {
-    fn note(&mut self, met: &[&'static Rule]) {
+    /// Counts the rules that a reply applied.
+    fn count(&mut self, met: &[&'static Rule]) {
         for rule in met {
             *self.met.entry(rule.name()).or_insert(0) += 1;
         }
     }
 }
 
-fn answered(session: &mut Session, call: &Call, request: &Request) -> Result<Reply, Refusal> {
+/// Executes a request.
+fn execute(session: &mut Session, call: &Call, request: &Request) -> Result<Reply, Refusal> {
     let index = &call.index;
     match call.operation {
         Operation::Root | Operation::Other => Ok(indexes::root(session)),
@@ -323,7 +342,8 @@ fn answered(session: &mut Session, call: &Call, request: &Request) -> Result<Rep
     }
 }
 
-/// A path of too many segments below documents is an id with a slash in it.
+/// The rule by which Marqo does not know a path. One with too many segments below `documents` is an id with a slash in
+/// it.
 fn path_rule(path: &str) -> &'static Rule {
     match path.split_once("/documents/") {
         Some((_, rest)) if rest.contains('/') => &GET_SLASH,
@@ -331,6 +351,7 @@ fn path_rule(path: &str) -> &'static Rule {
     }
 }
 
+/// The refusal of a request because too many of its kind are in progress.
 fn throttled(operation: Operation, limit: usize) -> Refusal {
     let kind = match operation {
         Operation::Patch => "PARTIAL_UPDATE",
@@ -344,6 +365,7 @@ fn throttled(operation: Operation, limit: usize) -> Refusal {
     Refusal::new(&THROTTLED, message)
 }
 
+/// A page of a gateway in front of Marqo.
 fn gateway(status: u16) -> Reply {
     let title = match status {
         413 => "413 Request Entity Too Large".to_owned(),
@@ -355,7 +377,7 @@ fn gateway(status: u16) -> Reply {
     Reply::page(status, &title).met(&GATEWAY_ERROR)
 }
 
-/// The ids that a request names.
+/// The document ids that a request names.
 fn ids_of(call: &Call, body: &Value) -> Vec<String> {
     let texts = |values: &Value| {
         let values = values.as_array().into_iter().flatten();

@@ -1,18 +1,23 @@
-//! Times as the server writes them.
+//! Times as Marqo writes them in JSON.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Such as `2026-01-05T10:00:00.100000Z`.
+/// A time in ISO 8601, such as `2026-01-05T10:00:00.100000Z`.
 pub(crate) fn iso(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since_1970.as_secs() / 86_400, since_1970.as_secs() % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
+        since_1970.subsec_micros()
+    )
 }
 
-/// The date so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of its year.
+/// Year, month and day of the date so many days after 1970-01-01. In the calculation years begin in March, so that a
+/// leap day is the last day of its year, and an era is 400 years, after which the calendar repeats.
 fn date(days: u64) -> (u64, u64, u64) {
+    // Days from 0000-03-01 on; 719,468 of them are before 1970-01-01. An era has 146,097 days.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! `POST /indexes/{index}/documents/delete-batch`.
+//! Marqo's deletion of documents by their ids: `POST /indexes/{index}/documents/delete-batch`.
 
 use crate::fault::Fault;
 use crate::http::Request;
@@ -9,43 +9,44 @@ use crate::{clock, ids};
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
+/// The most ids in a request, Marqo's default.
 const LIMIT: usize = 10_000;
 
 pub(crate) fn delete(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
     let body = session.body(request)?;
-    let Some(asked) = body.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
+    let Some(values) = body.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
     let mut met = Vec::new();
-    let mut asked_ids = Vec::with_capacity(asked.len());
-    for id in asked {
+    let mut requested_ids = Vec::with_capacity(values.len());
+    for id in values {
         match id {
-            Value::String(id) => asked_ids.push(id.clone()),
+            Value::String(id) => requested_ids.push(id.clone()),
             Value::Number(number) => {
                 met.push(&DELETE_NUMBER);
-                asked_ids.push(number.to_string());
+                requested_ids.push(number.to_string());
             }
             _ => return Err(Refusal::wrong_type(&[], "str")),
         }
     }
-    if asked_ids.is_empty() {
+    if requested_ids.is_empty() {
         return Err(Refusal::new(&DELETE_EMPTY, "doc_ids can't be empty!"));
     }
-    if asked_ids.len() > LIMIT {
+    if requested_ids.len() > LIMIT {
         let message = format!(
             "The number of documentIds to delete `{}` is greater than the limit `{LIMIT}` set by the env var \
              `MARQO_MAX_DELETE_DOCS_COUNT`. ",
-            asked_ids.len()
+            requested_ids.len()
         );
         return Err(Refusal::new(&DELETE_TOO_MANY, message));
     }
-    if asked_ids.iter().any(String::is_empty) {
+    if requested_ids.iter().any(String::is_empty) {
         return Err(Refusal::new(&DELETE_ID_EMPTY, "Document ID can't be empty"));
     }
     session.store.index(name)?;
 
     let started = SystemTime::now();
     let mut deleted = 0;
-    let mut items = Vec::with_capacity(asked_ids.len());
-    for id in &asked_ids {
+    let mut items = Vec::with_capacity(requested_ids.len());
+    for id in &requested_ids {
         let reported = ids::reported(id);
         if let Some(Fault::Item { status, applied }) = session.decision.items.get(id) {
             met.push(&DELETE_ERROR);
@@ -68,7 +69,7 @@ pub(crate) fn delete(session: &mut Session, request: &Request, name: &str) -> Re
         "status": "succeeded",
         "type": "documentDeletion",
         "items": items,
-        "details": { "receivedDocumentIds": asked_ids.len(), "deletedDocuments": deleted },
+        "details": { "receivedDocumentIds": requested_ids.len(), "deletedDocuments": deleted },
         "duration": format!("PT{seconds}S"),
         "startedAt": clock::iso(started),
         "finishedAt": clock::iso(finished),

@@ -1,4 +1,4 @@
-//! A stand-in for an embedding endpoint, `POST /v1/embeddings` as OpenAI has it.
+//! A stand-in for a server that turns texts into vectors (embeddings): `POST /v1/embeddings` of OpenAI's API.
 
 use crate::http::{Connection, Request, RequestOutcome, Response};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Length of a vector.
+/// Length of a vector unless the request says otherwise.
 const LENGTH: usize = 64;
 
 /// What the endpoint does with a request.
@@ -17,34 +17,35 @@ const LENGTH: usize = 64;
 pub enum EndpointAction {
     /// It answers.
     Answer,
-    /// It answers after so long.
+    /// It answers after this time.
     AnswerAfter(Duration),
     /// It fails with this status.
     Fail(u16),
-    /// It breaks the connection.
+    /// It resets the connection.
     Reset,
 }
 
-/// A request that arrived.
+/// A request that the endpoint received.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The texts.
     pub texts: Vec<String>,
     /// The model.
     pub model: String,
-    /// The header `authorization`.
+    /// The header `authorization`, if there is one.
     pub authorization: Option<String>,
 }
 
-/// Decides the fate of a request from its number, from 0, and its content.
+/// Decides what the endpoint does with a request, by its number, from 0, and its content.
 type Decide = dyn Fn(usize, &Call) -> EndpointAction + Send + Sync;
 
+/// What the endpoint's thread and its owner share.
 struct Shared {
     calls: Mutex<Vec<Call>>,
     decide: Box<Decide>,
 }
 
-/// An endpoint on its own thread; it ends when this is dropped. Texts with words in common get vectors that are near.
+/// An endpoint on its own thread, which ends when this is dropped. Texts with words in common get similar vectors.
 pub struct Endpoint {
     url: String,
     shared: Arc<Shared>,
@@ -53,7 +54,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens at once.
+    /// Starts an endpoint on a free port of localhost.
     ///
     /// # Errors
     /// No port is free, or no thread can be started.
@@ -110,7 +111,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            // A client that goes away is its own affair.
+            // An error means that the client has closed the connection.
             let _ = Connection::new(stream).serve(|request| answer(Arc::clone(&shared), request)).await;
         });
     }
@@ -140,7 +141,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> RequestOutcome {
     let length =
         body["dimensions"].as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or(LENGTH);
     let item = |(index, text): (usize, &String)| json!({"index": index, "embedding": vector(text, length)});
-    // Not in order, which the interface does not promise either.
+    // Reversed, because the API does not promise the order of the texts: a client must use `index`.
     let data: Vec<Value> = call.texts.iter().enumerate().rev().map(item).collect();
     reply(200, &json!({"object": "list", "model": call.model, "data": data}))
 }
@@ -150,10 +151,10 @@ fn reply(status: u16, body: &Value) -> RequestOutcome {
     RequestOutcome::Answer(Response { status, headers, body: body.to_string().into_bytes() })
 }
 
-/// The words of a text, counted in as many drawers.
+/// The vector of a text: how many of its words have each hash, modulo `length`.
 pub fn vector(text: &str, length: usize) -> Vec<f32> {
     let mut vector = vec![0.01; length];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()) {
         let hash =
             word.to_lowercase().bytes().fold(5381_u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
         vector[usize::try_from(hash % length.max(1) as u64).unwrap_or(0)] += 1.0;

@@ -1,4 +1,4 @@
-//! The log of requests.
+//! The entries of the stand-in's log of requests, which tests read.
 
 use crate::fault::Fault;
 use crate::operation::Operation;
@@ -10,34 +10,34 @@ use serde_json::Value;
 pub struct Exchange {
     /// Counts requests in the order in which they arrived, from 1.
     pub number: u64,
-    /// What was asked.
+    /// What the request asks for.
     pub operation: Operation,
-    /// Of which index; empty if of none.
+    /// The index that it names; empty if it names none.
     pub index: String,
-    /// The ids of its documents as sent; documents without a text `_id` are left out.
+    /// The ids of its documents as sent; documents whose `_id` is not a text are left out.
     pub ids: Vec<String>,
-    /// Of the answer; `None` while there is no answer.
+    /// HTTP status of the answer; `None` as long as there is none.
     pub status: Option<u16>,
     /// The items of the answer, if the client got one that it can read.
     pub items: Vec<ItemOutcome>,
-    /// The fault that took the place of the answer.
+    /// The fault (a failure that a test asked for) that replaced or spoiled the answer; `None` if none did.
     pub fault: Option<Fault>,
-    /// When it arrived, since the start of the stand-in.
+    /// When it arrived, in milliseconds since the start of the stand-in.
     pub arrived_ms: f64,
-    /// How long it took; `None` until it ends.
+    /// How many milliseconds it took; `None` until it ends.
     pub took_ms: Option<f64>,
 }
 
 /// The answer about one document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ItemOutcome {
-    /// As answered; may be empty.
+    /// The document's id as answered; empty if the answer has none.
     pub id: String,
-    /// As answered.
+    /// The status of the item as answered.
     pub status: u16,
 }
 
-/// The items of an answer of add, PATCH or delete.
+/// The items of the answer to an add, a PATCH or a delete.
 pub(crate) fn outcomes(answer: &Value) -> Vec<ItemOutcome> {
     let items = answer["items"].as_array().into_iter().flatten();
     let outcome = |item: &Value| ItemOutcome {

@@ -1,4 +1,5 @@
-//! Faults on request: what can go wrong, when, and how it is decided.
+//! Faults: failures of the server that a test asks for, the rules by which they happen, and the decision for each
+//! request.
 
 use crate::operation::Operation;
 use crate::random::{Random, hash};
@@ -7,34 +8,35 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What goes wrong.
+/// What goes wrong. Marqo keeps its documents in Vespa, a search engine, whose statuses some answers repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// A document is answered with this status of Vespa inside a 200: 429 and 507 become the real server's items 429 and
-    /// 400, 500 its item 500. For other statuses, 409 among them, the real server has no item; they are answered as asked.
+    /// Vespa answers for a document with this status; the request itself succeeds with 200. As in the real server, the
+    /// document's item in the answer has 429 for 429, 400 for 507 and 500 for 500. Items with other statuses do not
+    /// occur in the real server; they are answered as they are.
     Item {
         /// Vespa's status.
         status: u16,
-        /// The write has landed all the same.
+        /// Whether the document is written all the same.
         #[serde(default)]
         applied: bool,
     },
     /// A document's media file could not be downloaded: item 400.
     Media {
-        /// Of the file.
+        /// The file's URL; `None`: that of an example.
         #[serde(default)]
         url: Option<String>,
-        /// Such as `timed out`.
+        /// Why, such as `timed out`; `None`: a timeout.
         #[serde(default)]
         reason: Option<String>,
     },
-    /// A document is written without the facets of a tensor field.
+    /// A document is written without the facets (a part of the text with its vector) of a tensor field.
     Partial {
-        /// The field; none: all of them.
+        /// The field; `None`: all tensor fields.
         #[serde(default)]
         field: Option<String>,
-        /// After so many reads with `expose_facets` they are there; none: never.
+        /// The number of reads with `expose_facets` after which the facets are there; `None`: never.
         #[serde(default)]
         reads: Option<u32>,
     },
@@ -46,55 +48,56 @@ pub enum Fault {
     SchemaNotConverged,
     /// 429 from a gateway. Nothing is written.
     TooManyRequests {
-        /// Seconds in `Retry-After`; none: no such header, as with Marqo itself.
+        /// Seconds in the header `Retry-After`; `None`: no such header, as with Marqo itself.
         #[serde(default)]
         retry_after: Option<u64>,
     },
-    /// 429 while more than so many requests of the operation run. Nothing is written.
+    /// 429 while more than a number of requests of the operation are in progress. Nothing is written.
     Throttle {
-        /// How many may run.
+        /// The number of requests that may be in progress.
         above: usize,
     },
     /// 500 with `code: null`. Nothing is written.
     Internal,
     /// 500 with the text `Internal Server Error`. Nothing is written.
     Uncaught,
-    /// HTML of a gateway with this status. Nothing is written.
+    /// An HTML page of a gateway with this status. Nothing is written.
     Gateway {
-        /// Such as 502.
+        /// The HTTP status, such as 502.
         status: u16,
     },
-    /// 200 with HTML. Nothing is written.
+    /// An HTML page with 200. Nothing is written.
     Html,
-    /// The answer comes so much later.
+    /// The answer comes later by a time.
     Slow {
         /// Milliseconds.
         ms: u64,
     },
-    /// No answer ever. Nothing is written.
+    /// There is never an answer. Nothing is written.
     Hang,
-    /// Refused as a rule of the table says, though nothing is wrong with the request or the document: for cases that the
-    /// client under test cannot bring about. Nothing is written.
+    /// The request or document is refused by a rule of the table of Marqo's behaviour, though nothing is wrong with it:
+    /// for refusals that the client under test cannot cause. Nothing is written.
     Refused {
-        /// The rule's name. One of an item refuses documents, any other the request.
+        /// The rule's name. A rule about items refuses documents, any other the whole request.
         rule: String,
-        /// What the server says.
+        /// The message of the refusal.
         message: String,
     },
     /// The connection is reset. Nothing is written.
     ResetBefore,
     /// Everything is written, then the connection is reset.
     ResetAfterApply,
-    /// Everything is written, then answered with 500 (`code: null`) or with the HTML of a gateway.
+    /// Everything is written, then answered with 500 (`code: null`) or with an HTML page of a gateway.
     ErrorAfter {
-        /// 500, or such as 504.
+        /// 500, or a gateway's status such as 504.
         status: u16,
     },
-    /// Everything is written, the JSON of the answer ends in the middle.
+    /// Everything is written, but the JSON of the answer is cut off in the middle.
     Truncated,
 }
 
 impl Fault {
+    /// Whether it concerns single documents instead of the whole request.
     fn is_of_items(&self) -> bool {
         match self {
             Self::Item { .. } | Self::Media { .. } | Self::Partial { .. } => true,
@@ -110,7 +113,7 @@ impl Fault {
     }
 }
 
-/// The rule of this name.
+/// The rule of this name in the table of Marqo's behaviour; `None` if there is none.
 pub(crate) fn named(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name() == name)
 }
@@ -121,20 +124,20 @@ pub(crate) fn named(name: &str) -> Option<&'static Rule> {
 pub struct FaultRule {
     /// What goes wrong.
     pub fault: Fault,
-    /// In which operation; none: in any.
+    /// The operation that it happens in; `None`: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// To which document, by its id; a `*` at the end matches anything. A fault of the whole request happens if one of
-    /// its documents matches.
+    /// The id of the document that it happens to, where a `*` at the end matches anything; `None`: any document. A
+    /// fault of the whole request happens if one of its documents matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
-    /// How often, from 0 to 1.
+    /// The probability with which it happens, from 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
-    /// The first so many times are spared.
+    /// The number of first times at which it does not happen.
     #[serde(default)]
     pub skip: u64,
-    /// Happens at most so often; a fault of items counts items, any other requests.
+    /// How often it happens at most; `None`: no limit. A fault of items counts items, any other requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
@@ -144,40 +147,40 @@ fn always() -> f64 {
 }
 
 impl FaultRule {
-    /// Happens always, to everything.
+    /// A fault that happens always and to everything.
     pub fn new(fault: Fault) -> Self {
         Self { fault, operation: None, document: None, probability: 1.0, skip: 0, next: None }
     }
 
-    /// Only in this operation.
+    /// Restricts it to an operation.
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
 
-    /// Only to this document, or those whose ids start with what precedes a `*`.
+    /// Restricts it to a document, or to those whose ids begin with what precedes a `*`.
     #[must_use]
     pub fn document(mut self, id: &str) -> Self {
         self.document = Some(id.to_owned());
         self
     }
 
-    /// With this probability.
+    /// Has it happen with this probability.
     #[must_use]
     pub fn probability(mut self, share: f64) -> Self {
         self.probability = share;
         self
     }
 
-    /// At most so often.
+    /// Has it happen at most so many times.
     #[must_use]
     pub fn next(mut self, times: u64) -> Self {
         self.next = Some(times);
         self
     }
 
-    /// The first so many times are spared.
+    /// Has it not happen the first so many times.
     #[must_use]
     pub fn skip(mut self, times: u64) -> Self {
         self.skip = times;
@@ -195,32 +198,34 @@ impl FaultRule {
     }
 }
 
-/// The faults of one request.
+/// The faults that one request gets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultDecision {
     pub(crate) delay: Duration,
-    /// In place of the answer; nothing is applied.
+    /// What fails in place of an answer; the request is not executed.
     pub(crate) before: Option<Fault>,
-    /// After the request was applied.
+    /// What fails after the request was executed.
     pub(crate) after: Option<Fault>,
-    /// By document id.
+    /// What happens to single documents, by their ids.
     pub(crate) items: HashMap<String, Fault>,
 }
 
-/// Decides which faults a request gets. The decision for a request follows from the seed, its ids and how often they came before, so that it is the
-/// same in every run, whatever the order in which concurrent requests arrive. (`next` and `skip` count arrivals.)
+/// Decides which faults a request gets. The decision depends only on the seed, the request's ids and how often they
+/// came before, so that it is the same in every run, whatever the order in which concurrent requests arrive. (Only
+/// `next` and `skip` count arrivals.)
 #[derive(Debug)]
 pub(crate) struct FaultInjector {
     seed: u64,
     rules: Vec<(FaultRule, RuleCounter)>,
 }
 
+/// How often a rule was considered and its fault has happened.
 #[derive(Debug, Default)]
 struct RuleCounter {
     considered: u64,
     happened: u64,
-    /// How often the same was asked, by what was asked.
-    asked: HashMap<u64, u64>,
+    /// How often it was considered for the same request or document, by a hash of that.
+    repeats: HashMap<u64, u64>,
 }
 
 impl FaultInjector {
@@ -236,7 +241,7 @@ impl FaultInjector {
         self.seed
     }
 
-    /// `running` counts the requests of this operation, this one included.
+    /// Decides for a request; `running` counts the requests of this operation that are in progress, this one included.
     pub(crate) fn decide(&mut self, operation: Operation, ids: &[String], running: usize) -> FaultDecision {
         let mut decision = FaultDecision::default();
         for (index, (rule, counter)) in self.rules.iter_mut().enumerate() {
@@ -255,14 +260,14 @@ impl FaultInjector {
                 }
                 continue;
             }
-            let concerns = rule.document.is_none() || ids.iter().any(|id| rule.matches_document(id));
+            let matches = rule.document.is_none() || ids.iter().any(|id| rule.matches_document(id));
             let is_free = match &rule.fault {
                 Fault::Slow { .. } => true,
                 Fault::Throttle { above } => decision.before.is_none() && running > *above,
                 fault if fault.is_after_applying() => decision.after.is_none(),
                 _ => decision.before.is_none(),
             };
-            if !concerns || !is_free || !counter.happens(rule, hash((seed, ids))) {
+            if !matches || !is_free || !counter.happens(rule, hash((seed, ids))) {
                 continue;
             }
             match &rule.fault {
@@ -276,8 +281,9 @@ impl FaultInjector {
 }
 
 impl RuleCounter {
+    /// Whether a fault happens now; `key` is the hash of the request or document.
     fn happens(&mut self, rule: &FaultRule, key: u64) -> bool {
-        let times = self.asked.entry(key).or_insert(0);
+        let times = self.repeats.entry(key).or_insert(0);
         *times += 1;
         let share = Random::new(hash((key, *times))).share();
         self.considered += 1;
@@ -299,7 +305,7 @@ mod tests {
     #[test]
     fn the_order_of_arrival_does_not_change_what_happens() {
         let rules = [FaultRule::new(Fault::Item { status: 429, applied: false }).probability(0.3)];
-        let fates = |order: &[usize]| {
+        let hit_ids = |order: &[usize]| {
             let mut injector = FaultInjector::new(7, &rules);
             let mut hit = Vec::new();
             for &number in order {
@@ -310,12 +316,12 @@ mod tests {
         };
         let forward: Vec<usize> = (0..200).collect();
         let backward: Vec<usize> = (0..200).rev().collect();
-        assert_eq!(fates(&forward), fates(&backward));
-        assert!((30..90).contains(&fates(&forward).len()));
+        assert_eq!(hit_ids(&forward), hit_ids(&backward));
+        assert!((30..90).contains(&hit_ids(&forward).len()));
     }
 
     #[test]
-    fn another_try_of_the_same_documents_is_decided_anew() {
+    fn a_retry_of_the_same_documents_gets_its_own_decision() {
         let mut injector = FaultInjector::new(1, &[FaultRule::new(Fault::ResetAfterApply).probability(0.5)]);
         let happened: Vec<bool> =
             (0..20).map(|_| injector.decide(Operation::Add, &ids(3), 1).after.is_some()).collect();
@@ -323,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn skip_and_next_count() {
+    fn skip_and_next_count_requests() {
         let mut injector = FaultInjector::new(0, &[FaultRule::new(Fault::Internal).skip(1).next(2)]);
         let happened: Vec<bool> =
             (0..5).map(|_| injector.decide(Operation::Add, &[], 1).before.is_some()).collect();
@@ -331,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_read_from_json_and_a_typing_error_is_told() {
+    fn a_rule_is_read_from_json_and_unknown_keys_are_refused() {
         let rule: FaultRule = serde_json::from_str(
             r#"{"operation":"add","fault":{"item":{"status":429}},"document":"a*","next":3}"#,
         )

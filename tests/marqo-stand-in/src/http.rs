@@ -1,13 +1,17 @@
-//! HTTP/1.1, as much as the clients of a Marqo server speak. A server of our own because a fault needs the socket itself:
-//! to reset it, to leave a request without an answer.
+//! An HTTP/1.1 server with as much of HTTP as clients of Marqo use. No library, because some faults (failures that a
+//! test asks for) need the socket itself: to reset it, or to leave a request without an answer.
 
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The most bytes of a request's line and headers.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The real server has no limit; this one only keeps a mistaken test from filling the memory.
+
+/// The most bytes of a request's body. Marqo has no limit; this one keeps a faulty test from filling the memory.
 const MAX_BODY_BYTES: usize = 512 * 1024 * 1024;
+
+/// The most headers of a request.
 const MAX_HEADERS: usize = 96;
 
 /// A whole request.
@@ -19,15 +23,15 @@ pub(crate) struct Request {
     pub(crate) query: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// The connection ends with the answer.
+    /// Whether the connection ends after the answer.
     closes: bool,
 }
 
 impl Request {
-    /// The first header of this name, in any spelling.
+    /// The first header of this name, in upper or lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(present, _)| present.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        let mut headers = self.headers.iter();
+        headers.find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The first query parameter of this name.
@@ -36,7 +40,7 @@ impl Request {
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(&value.replace('+', " ")))
     }
 
-    /// A query parameter that is true in the spellings FastAPI accepts.
+    /// Whether a query parameter is true, in one of the spellings that FastAPI (Marqo's web framework) accepts.
     pub(crate) fn flag(&self, name: &str) -> bool {
         let value = self.parameter(name).unwrap_or_default().to_lowercase();
         ["true", "1", "on", "yes", "t", "y"].contains(&value.as_str())
@@ -51,20 +55,20 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
-/// The outcome of a request.
+/// What the client gets for a request.
 #[derive(Debug)]
 pub(crate) enum RequestOutcome {
     Answer(Response),
-    /// No answer ever; the connection stays open until the client closes it.
+    /// Never an answer; the connection stays open until the client closes it.
     Hang,
-    /// The connection breaks: the client sees a reset, not an orderly end.
+    /// The connection is reset instead of closed in order.
     Reset,
 }
 
 /// One client's connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Read, but not yet part of a request.
+    /// Bytes that were read and are not part of a request yet.
     unread: Vec<u8>,
 }
 
@@ -73,12 +77,12 @@ impl Connection {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Answers request after request until one side ends it.
+    /// Answers request after request until one side closes the connection.
     pub(crate) async fn serve<F>(mut self, mut answer: impl FnMut(Request) -> F) -> io::Result<()>
     where
         F: Future<Output = RequestOutcome>,
     {
-        // Small answers are waited for one by one.
+        // Clients wait for each answer, which is small, so it must be sent at once.
         self.stream.set_nodelay(true)?;
         loop {
             let request = match self.next_request().await {
@@ -94,7 +98,8 @@ impl Connection {
             let closes = request.closes;
             match answer(request).await {
                 RequestOutcome::Answer(response) => self.send(&response, closes).await?,
-                RequestOutcome::Hang => return self.wait_for_the_end().await,
+                RequestOutcome::Hang => return self.wait_until_closed().await,
+                // Closing a socket that does not linger resets the connection.
                 RequestOutcome::Reset => return self.stream.set_zero_linger(),
             }
             if closes {
@@ -103,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// None when the client has closed between two requests.
+    /// The next request; `None` when the client has closed the connection.
     async fn next_request(&mut self) -> io::Result<Option<Request>> {
         let (mut request, head_length) = loop {
             if let Some(parsed) = parse_head(&self.unread)? {
@@ -134,6 +139,7 @@ impl Connection {
         Ok(Some(request))
     }
 
+    /// Reads a body with `transfer-encoding: chunked`.
     async fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
@@ -141,6 +147,7 @@ impl Connection {
             let size = line.split(';').next().unwrap_or_default().trim();
             let size = usize::from_str_radix(size, 16).map_err(|_| invalid("a chunk without size"))?;
             if size == 0 {
+                // Skips the trailers.
                 while !self.take_line().await?.is_empty() {}
                 return Ok(body);
             }
@@ -152,6 +159,7 @@ impl Connection {
         }
     }
 
+    /// Takes the next line, without its end.
     async fn take_line(&mut self) -> io::Result<String> {
         let length = loop {
             if let Some(length) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
@@ -164,6 +172,7 @@ impl Connection {
         Ok(line)
     }
 
+    /// Takes the next `length` bytes.
     async fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         if length > MAX_BODY_BYTES {
             return Err(invalid("the body is too long"));
@@ -176,6 +185,7 @@ impl Connection {
         Ok(std::mem::replace(&mut self.unread, rest))
     }
 
+    /// Reads at least one byte; an error if the connection has ended.
     async fn read_some(&mut self) -> io::Result<()> {
         match self.read_more().await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -183,6 +193,7 @@ impl Connection {
         }
     }
 
+    /// Reads some bytes; returns how many, 0 if the connection has ended.
     async fn read_more(&mut self) -> io::Result<usize> {
         if self.unread.len() == self.unread.capacity() {
             self.unread.reserve(16 * 1024);
@@ -201,7 +212,8 @@ impl Connection {
         self.stream.write_all(&bytes).await
     }
 
-    async fn wait_for_the_end(mut self) -> io::Result<()> {
+    /// Waits until the client closes the connection.
+    async fn wait_until_closed(mut self) -> io::Result<()> {
         loop {
             self.unread.clear();
             if self.read_more().await? == 0 {
@@ -211,7 +223,7 @@ impl Connection {
     }
 }
 
-/// The request without its body, and the length of its head. None when the head is not complete yet.
+/// The request without its body, and the length of its head; `None` if the head is not complete yet.
 fn parse_head(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -228,6 +240,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
         query: query.to_owned(),
         headers: Vec::with_capacity(parsed.headers.len()),
         body: Vec::new(),
+        // In HTTP/1.0 each connection has one request.
         closes: parsed.version == Some(0),
     };
     for header in parsed.headers.iter() {
@@ -242,28 +255,29 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Text without percent escapes; what is not a valid escape stays as it is.
+/// Decodes percent escapes; what is not a valid escape stays as it is.
 pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+    let mut position = 0;
+    while position < bytes.len() {
+        let escape = bytes.get(position + 1..position + 3).filter(|_| bytes[position] == b'%');
         let byte = escape.and_then(|pair| std::str::from_utf8(pair).ok());
         match byte.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
             Some(byte) => {
                 plain.push(byte);
-                at += 3;
+                position += 3;
             }
             None => {
-                plain.push(bytes[at]);
-                at += 1;
+                plain.push(bytes[position]);
+                position += 1;
             }
         }
     }
     String::from_utf8_lossy(&plain).into_owned()
 }
 
+/// The reason phrase of a status.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,4 +1,5 @@
-//! How document ids reach Vespa: they are pasted unescaped into a URL path.
+//! What becomes of document ids: Marqo inserts them unescaped into the paths of its requests to Vespa, the search
+//! engine that keeps the documents.
 
 use crate::http::decoded;
 use crate::rules::{ID_AFTER_COLONS, ID_CUT, ID_DECODED, Rule};
@@ -9,13 +10,13 @@ pub(crate) fn kept(id: &str) -> String {
     decoded(path)
 }
 
-/// The id that Vespa's answer is understood to name.
+/// The id that Marqo finds in Vespa's answer: what follows the last `::`.
 pub(crate) fn reported(id: &str) -> String {
     let kept = kept(id);
     kept.rsplit("::").next().unwrap_or_default().to_owned()
 }
 
-/// The rules that change this id.
+/// The rules of the table of Marqo's behaviour by which an id is changed.
 pub(crate) fn rules_met(id: &str) -> impl Iterator<Item = &'static Rule> + use<> {
     let is_cut = id.contains(['#', '?']);
     let kept = kept(id);
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_mangled_as_in_a_url() {
+    fn ids_with_characters_that_urls_reserve_are_changed() {
         assert_eq!((kept("h#1"), kept("h?x")), ("h".to_owned(), "h".to_owned()));
         assert_eq!(kept("a%20b"), "a b");
         assert_eq!((kept("a::b"), reported("a::b")), ("a::b".to_owned(), "b".to_owned()));

@@ -1,4 +1,4 @@
-//! One index: what it was made with, and what is in it.
+//! One index of the stand-in for Marqo: its settings, the fields that it knows, and its documents.
 
 use crate::options::Version;
 use crate::vectors::{Facet, Split, SplitMethod};
@@ -6,24 +6,32 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// An index.
 pub(crate) struct Index {
     pub(crate) name: String,
     pub(crate) version: Version,
     pub(crate) kind: Kind,
     /// As `GET …/settings` returns them.
     pub(crate) settings: Value,
+    /// Length of its vectors.
     pub(crate) dimension: usize,
+    /// Whether vectors are scaled to the length 1.
     pub(crate) normalises: bool,
+    /// How texts are split into parts, each of which gets a vector.
     pub(crate) split: Split,
+    /// The field by which search results are grouped, if there is one.
     pub(crate) collapse_field: Option<String>,
-    /// Fields that an unstructured index has come to know.
+    /// The fields that an unstructured index has seen in documents.
     pub(crate) known: Known,
-    /// By the id under which Vespa keeps them.
+    /// By the id under which Vespa (the search engine that Marqo uses) keeps them.
     pub(crate) documents: BTreeMap<String, Document>,
 }
 
+/// The two kinds of index in Marqo.
 pub(crate) enum Kind {
+    /// Takes any field.
     Unstructured,
+    /// Takes the fields of its schema only.
     Structured(Schema),
 }
 
@@ -34,14 +42,16 @@ pub(crate) struct Schema {
     pub(crate) tensor_fields: BTreeSet<String>,
 }
 
+/// A field of a structured index.
 pub(crate) struct Field {
     pub(crate) kind: FieldKind,
-    /// The name of the kind as the index was made with.
+    /// The name of the kind in the settings that the index was created with.
     pub(crate) kind_name: String,
-    /// Of the sub-fields, if it is a multimodal combination.
+    /// The weights of the fields that it combines, if it is a multimodal combination.
     pub(crate) weights: Map<String, Value>,
 }
 
+/// What a field of a structured index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldKind {
     Text,
@@ -63,6 +73,7 @@ pub(crate) enum NumberKind {
 }
 
 impl FieldKind {
+    /// The kind of this name in an index's settings; `None` if there is none.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let number = |name: &str| match name {
             "int" => Some(NumberKind::Int),
@@ -86,15 +97,17 @@ impl FieldKind {
     }
 }
 
+/// The fields that an unstructured index has seen. Marqo adds each new one to the schema that it gives Vespa.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// Counts the changes: each of them deploys the schema anew.
+    /// The number of changes, after each of which Marqo deploys the schema.
     pub(crate) generation: u64,
     pub(crate) strings: BTreeMap<String, TextField>,
     pub(crate) string_arrays: BTreeSet<String>,
     pub(crate) tensors: BTreeSet<String>,
 }
 
+/// How the text of a field is analysed, where the request said so.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TextField {
     pub(crate) language: Option<String>,
@@ -106,17 +119,20 @@ pub(crate) struct TextField {
 pub(crate) struct Document {
     /// The `_id` it was sent with.
     pub(crate) id: String,
-    /// Shared with the history.
+    /// The document as it was sent; shared with the history of writes.
     pub(crate) sent: Arc<Map<String, Value>>,
-    /// As read back, without `_id`.
+    /// Its fields as a client reads them, without `_id`.
     pub(crate) fields: Map<String, Value>,
+    /// Its facets: parts of tensor fields with their vectors.
     pub(crate) facets: Vec<Facet>,
     /// Multimodal fields with their weights.
     pub(crate) multimodal: Map<String, Value>,
+    /// Facets that a fault keeps out of sight; `None` if there are none.
     pub(crate) missing: Option<Missing>,
 }
 
 impl Document {
+    /// The facets that clients see.
     pub(crate) fn facets_present(&self) -> impl Iterator<Item = &Facet> {
         let is_missing =
             |facet: &&Facet| self.missing.as_ref().is_some_and(|missing| missing.concerns(&facet.field));
@@ -124,26 +140,29 @@ impl Document {
     }
 }
 
-/// Facets that a document should have and does not show.
+/// Facets that a document should have but does not show, because a test asked for this fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
+    /// The tensor field that they belong to; `None`: all.
     pub(crate) field: Option<String>,
-    /// Until they are there; none: never.
+    /// The number of reads after which they are there; `None`: never.
     pub(crate) reads: Option<u32>,
 }
 
 impl Missing {
+    /// Whether the facets of a field are missing.
     pub(crate) fn concerns(&self, field: &str) -> bool {
         self.field.as_deref().is_none_or(|missing| missing == field)
     }
 }
 
 impl Index {
+    /// An unstructured index with the default settings.
     pub(crate) fn unstructured(name: &str, version: Version) -> Self {
         Self::from_settings(name, version, &Map::new())
     }
 
-    /// From settings that were checked.
+    /// An index with settings that were checked before.
     pub(crate) fn from_settings(name: &str, version: Version, given: &Map<String, Value>) -> Self {
         let is_structured = given.get("type").and_then(Value::as_str) == Some("structured");
         let mut settings = defaults(is_structured);
@@ -151,7 +170,7 @@ impl Index {
             settings[key.as_str()] = value.clone();
         }
         let split = &settings["textPreprocessing"];
-        let length = |key: &str, otherwise: u64| split[key].as_u64().unwrap_or(otherwise) as usize;
+        let length = |key: &str, default: u64| split[key].as_u64().unwrap_or(default) as usize;
         Self {
             name: name.to_owned(),
             version,
@@ -175,11 +194,13 @@ impl Index {
         }
     }
 
+    /// The number of vectors that clients see.
     pub(crate) fn vectors(&self) -> usize {
         self.documents.values().map(|document| document.facets_present().count()).sum()
     }
 }
 
+/// Marqo's default settings.
 fn defaults(is_structured: bool) -> Value {
     let mut settings = json!({
         "type": if is_structured { "structured" } else { "unstructured" },
@@ -201,6 +222,7 @@ fn defaults(is_structured: bool) -> Value {
     settings
 }
 
+/// The schema in the settings of a structured index.
 fn schema(settings: &Value) -> Schema {
     let mut schema = Schema::default();
     for field in settings["allFields"].as_array().into_iter().flatten() {
@@ -216,7 +238,8 @@ fn schema(settings: &Value) -> Schema {
     schema
 }
 
-/// Of the models by their names; 768, the default model's, for those that are not known here.
+/// The length of vectors: as the settings state it, or by the name of the model; 768, the default model's, for models
+/// that are not known here.
 fn dimension(settings: &Value) -> usize {
     if let Some(stated) = settings["modelProperties"]["dimensions"].as_u64() {
         return stated as usize;
@@ -237,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_by_their_names() {
+    fn kinds_of_fields_have_names() {
         assert_eq!(FieldKind::parse("array<float>"), Some(FieldKind::Numbers(NumberKind::Float)));
         assert_eq!(FieldKind::parse("map<text, int>"), Some(FieldKind::NumberMap(NumberKind::Int)));
         assert_eq!(FieldKind::parse("text"), Some(FieldKind::Text));

@@ -1,4 +1,4 @@
-//! Calls about indexes and about the server.
+//! Marqo's calls about indexes (create, delete, list, settings, statistics) and about the server itself.
 
 use crate::add::unknown_key;
 use crate::http::Request;
@@ -9,6 +9,7 @@ use crate::rules::*;
 use crate::session::Session;
 use serde_json::{Map, Value, json};
 
+/// The settings that a new index may have.
 const KEYS: [&str; 23] = [
     "type",
     "model",
@@ -28,7 +29,7 @@ const KEYS: [&str; 23] = [
     "collapseFields",
     "allFields",
     "tensorFields",
-    // Of Marqo Cloud.
+    // Settings of Marqo Cloud, the hosted product, only.
     "inferenceType",
     "storageClass",
     "numberOfInferences",
@@ -56,12 +57,14 @@ pub(crate) fn list(session: &Session) -> Reply {
     Reply::json(json!({ "results": results }))
 }
 
+/// The list of indexes as Marqo Cloud returns it.
 pub(crate) fn list_of_cloud(session: &Session) -> Reply {
     let entry = |name| json!({ "indexName": name, "indexStatus": "READY", "marqoEndpoint": session.url });
     let results: Vec<Value> = session.store.indexes.keys().map(entry).collect();
     Reply::json(json!({ "results": results })).met(&CLOUD_INDEXES)
 }
 
+/// The status of an index as Marqo Cloud returns it.
 pub(crate) fn status_of_cloud(session: &Session, name: &str) -> Result<Reply, Refusal> {
     session.store.index(name).map(|_| Reply::json(json!({ "indexStatus": "READY" })))
 }
@@ -105,19 +108,21 @@ pub(crate) fn create(session: &mut Session, request: &Request, name: &str) -> Re
     Ok(Reply::json(json!({ "acknowledged": true, "index": name })))
 }
 
+/// Refuses settings that Marqo does not know.
 fn check_keys(settings: &Map<String, Value>) -> Result<(), Refusal> {
     let Some(key) = settings.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
     let rule = if key.contains('_') { &INDEX_KEY } else { &BODY_UNKNOWN_KEY };
     Err(unknown_key(rule, key))
 }
 
+/// Says what is wrong with the settings of an index.
 fn check_values(session: &Session, settings: &Map<String, Value>) -> Result<(), String> {
     let is_structured = match settings.get("type").and_then(Value::as_str) {
         Some("structured") => true,
         None | Some("unstructured") => false,
         Some(other) => return Err(format!("Invalid index type: {other}")),
     };
-    let foreign: &[&str] = if is_structured {
+    let settings_of_other_kind: &[&str] = if is_structured {
         &[
             "treatUrlsAndPointersAsImages",
             "treatUrlsAndPointersAsMedia",
@@ -128,8 +133,9 @@ fn check_values(session: &Session, settings: &Map<String, Value>) -> Result<(), 
         &["allFields", "tensorFields"]
     };
     let kind = if is_structured { "structured" } else { "unstructured" };
-    if let Some(key) =
-        settings.iter().find(|(key, value)| foreign.contains(&key.as_str()) && !value.is_null())
+    if let Some(key) = settings
+        .iter()
+        .find(|(key, value)| settings_of_other_kind.contains(&key.as_str()) && !value.is_null())
     {
         return Err(format!("{} cannot be specified for a {kind} index", key.0));
     }
@@ -139,6 +145,7 @@ fn check_values(session: &Session, settings: &Map<String, Value>) -> Result<(), 
     if is_structured { check_fields(settings) } else { Ok(()) }
 }
 
+/// Says what is wrong with the fields of a structured index.
 fn check_fields(settings: &Map<String, Value>) -> Result<(), String> {
     let list = |key: &str| settings.get(key).and_then(Value::as_array).ok_or(format!("{key} must be a list"));
     let (fields, tensor_fields) = (list("allFields")?, list("tensorFields")?);

@@ -1,4 +1,5 @@
-//! Answers exactly as a Marqo server does, odd cases included, and fails on request.
+//! A stand-in for a Marqo server, for tests: it answers exactly as Marqo does, odd cases included, and fails when a
+//! test asks for it (a fault).
 //!
 //! ```
 //! use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
@@ -11,7 +12,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`RULES`] lists every case that is known. Nothing waits here but what was asked to: latency, slow answers, hanging.
+//! [`RULES`] is the table of Marqo's behaviour: every known case and how Marqo answers it. The stand-in answers at
+//! once, unless a test asks for latency, slow answers or none.
 
 mod add;
 mod admin;

@@ -1,4 +1,4 @@
-//! The stand-in as a program.
+//! The stand-in for a Marqo server as a program, with its options as arguments.
 
 use clap::Parser;
 use marqo_stand_in::{FaultRule, Options, StandIn, Version};
@@ -25,7 +25,8 @@ struct Arguments {
     /// Make an index when it is first written to. The real server does NOT do so: it answers 404.
     #[arg(long)]
     auto_create: bool,
-    /// What x-api-key must hold; without one, every request is answered. Others get 401 {"message": "Unauthorized"}, as from a gateway.
+    /// What x-api-key must hold; without one, every request is answered. Others get 401 {"message": "Unauthorized"}, as
+    /// from a gateway.
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
     /// Do not refuse more than 8 adds at once, as 2.13 without Redis.
@@ -86,6 +87,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Err("the server ended".to_owned())
 }
 
+/// The rules for faults, from JSON text or from a file.
 fn read_faults(given: &str) -> Result<Vec<FaultRule>, String> {
     let json = if given.trim_start().starts_with('[') {
         given.to_owned()

@@ -1,18 +1,22 @@
-//! Names of fields and of indexes.
+//! Checks the names of fields and of indexes as Marqo does.
 
 use crate::rules::*;
 
 const FIELD_PATTERN: &str = "[a-zA-Z_][a-zA-Z0-9_]*";
 const INDEX_PATTERN: &str = "[a-zA-Z_-][a-zA-Z0-9_-]*";
 const RESERVED_PREFIX: &str = "marqo__";
+/// Field names that Marqo uses itself.
 const PROTECTED: [&str; 5] = ["_id", "_tensor_facets", "_highlights", "_score", "_found"];
+/// How names of fields of structured indexes must not begin.
 const STRUCTURED_STARTS: [&str; 2] = ["__vector_", "__chunks"];
+/// Names that fields of structured indexes must not have.
 const STRUCTURED_NAMES: [&str; 3] = ["__field_name", "__field_content", "_embedding"];
 
-/// The rule that a name breaks, and what is said about it.
+/// The rule that a name breaks, and Marqo's message.
 pub(crate) type Violation = (&'static Rule, String);
 
-/// `::` is forbidden too, but no name that matches the pattern has it.
+/// Checks the name of a field of an unstructured index. Marqo forbids `::` too, but a name with it does not match the
+/// pattern.
 pub(crate) fn check_unstructured(name: &str) -> Result<(), Violation> {
     if !matches(name, "_") {
         let message = format!(
@@ -33,6 +37,7 @@ pub(crate) fn check_unstructured(name: &str) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Checks the name of a field of a structured index.
 pub(crate) fn check_structured(name: &str) -> Result<(), Violation> {
     if let Some(start) = STRUCTURED_STARTS.iter().find(|start| name.starts_with(**start)) {
         let message = format!(
@@ -47,7 +52,7 @@ pub(crate) fn check_structured(name: &str) -> Result<(), Violation> {
     check_unstructured(name)
 }
 
-/// What is wrong with the name of an index.
+/// Checks the name of an index; the error is Marqo's message.
 pub(crate) fn check_index(name: &str) -> Result<(), String> {
     if !matches(name, "_-") {
         return Err(format!(
@@ -61,9 +66,10 @@ pub(crate) fn check_index(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn matches(name: &str, also: &str) -> bool {
-    let is_fine = |character: char| character.is_ascii_alphanumeric() || also.contains(character);
-    name.chars().all(is_fine) && name.starts_with(|first: char| !first.is_ascii_digit())
+/// Whether a name consists of ASCII letters, digits and the characters in `others`, and does not begin with a digit.
+fn matches(name: &str, others: &str) -> bool {
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || others.contains(character);
+    name.chars().all(is_allowed) && name.starts_with(|first: char| !first.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -71,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_as_the_patterns_say() {
+    fn names_must_match_the_patterns_and_not_be_reserved() {
         assert!(check_unstructured("_x").is_ok());
         for bad in ["", "1a", "a-b", "a.b", "a b", "ü", "a::b", "marqo__a", "_score"] {
             assert!(check_unstructured(bad).is_err(), "{bad}");

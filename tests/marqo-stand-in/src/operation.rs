@@ -1,4 +1,4 @@
-//! Which call a request is.
+//! Finds the operation of Marqo's API that a request calls, by its method and path.
 
 use crate::options::Version;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub enum Operation {
     CloudList,
     /// `GET /api/v2/indexes/{index}/status`
     CloudStatus,
-    /// No call of the API.
+    /// Not a call of the API.
     Other,
 }
 
@@ -52,7 +52,10 @@ impl fmt::Display for Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Call(Call),
-    WrongMethod { allowed: &'static str },
+    /// The path is right, the method is not; `allowed` is the method that the answer names.
+    WrongMethod {
+        allowed: &'static str,
+    },
     WrongPath,
 }
 
@@ -60,11 +63,14 @@ pub(crate) enum Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
+    /// The name of an index; empty if the path has none.
     pub(crate) index: String,
+    /// The id of a document; empty if the path has none.
     pub(crate) id: String,
 }
 
-/// `path` is percent-decoded: as in the real server, an escaped slash parts segments.
+/// Finds the operation. `path` is percent-decoded before it is split: as in the real server, an escaped slash separates
+/// segments.
 pub(crate) fn route(version: Version, method: &str, path: &str) -> Route {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if segments.iter().any(|segment| segment.is_empty()) && path != "/" {
@@ -99,7 +105,7 @@ pub(crate) fn route(version: Version, method: &str, path: &str) -> Route {
         return Route::WrongMethod { allowed: methods[0].0 };
     };
     let names = segments.strip_prefix(["api", "v2"].as_slice()).unwrap_or(&segments);
-    let name_at = |place: usize| names.get(place).map_or_else(String::new, |name| (*name).to_owned());
+    let name_at = |position: usize| names.get(position).map_or_else(String::new, |name| (*name).to_owned());
     Route::Call(Call { operation: *operation, index: name_at(1), id: name_at(3) })
 }
 
@@ -115,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_apart() {
+    fn operations_are_found_by_method_and_path() {
         let call = |operation, index: &str, id: &str| Some((operation, index.to_owned(), id.to_owned()));
         assert_eq!(called("GET", "/"), call(Operation::Root, "", ""));
         assert_eq!(called("POST", "/indexes/shop/documents"), call(Operation::Add, "shop", ""));
@@ -126,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn get_batch_came_after_2_13() {
+    fn version_2_13_has_no_get_batch() {
         let path = "/indexes/shop/documents/get-batch";
         assert!(called("POST", path).is_some());
         assert_eq!(route(Version::V2_13, "POST", path), Route::WrongMethod { allowed: "GET" });

@@ -1,4 +1,4 @@
-//! How a stand-in is set up.
+//! The options of a stand-in for a Marqo server.
 
 use crate::fault::FaultRule;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The server that is imitated.
+/// The version of Marqo that is imitated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
-    /// The version of October 2024, and indexes made by it.
+    /// 2.13, the version of October 2024, and indexes that were created by it.
     V2_13,
-    /// The current one.
+    /// 2.25, the current one.
     #[default]
     V2_25,
 }
@@ -40,28 +40,28 @@ impl FromStr for Version {
     }
 }
 
-/// How a stand-in is set up; the default is a server of the current version without an index.
+/// The options of a stand-in; the default is a server of the current version without an index.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The server that is imitated.
+    /// The version of Marqo that is imitated.
     pub version: Version,
     /// Unstructured indexes that exist from the start.
     pub indexes: Vec<String>,
-    /// Makes an index when it is first written to. A convenience: the real server answers 404.
+    /// Whether an index is created when it is first written to. The real server answers 404.
     pub auto_create: bool,
-    /// What `x-api-key` must hold. None: as open-source Marqo, every request is answered.
+    /// What the header `x-api-key` must hold; `None`: every request is answered, as by open-source Marqo.
     pub api_key: Option<String>,
-    /// Refuses requests beyond 8 adds, 100 PATCHes, 8 searches at once, as 2.13 does. False: as 2.13 without Redis.
+    /// Whether 2.13 refuses more than 8 adds, 100 PATCHes or 8 searches at once. False: as 2.13 without Redis does.
     pub throttled: bool,
     /// Faults from the start.
     pub faults: Vec<FaultRule>,
-    /// All that is random follows from it.
+    /// The seed of all that is random.
     pub seed: u64,
-    /// How long each add takes, in place of embedding.
+    /// How long each add takes, as embedding does in the real server.
     pub latency: Duration,
-    /// The field whose value the history keeps as the version of a document.
+    /// The field whose value the history of writes keeps as the version of a document.
     pub version_field: String,
 }
 

@@ -1,4 +1,5 @@
-//! `PATCH /indexes/{index}/documents`: partial update. Never creates, never embeds again.
+//! Marqo's partial update of documents: `PATCH /indexes/{index}/documents`. It never creates a document and never makes
+//! a new vector.
 
 use crate::add::{BATCH_LIMIT, check_id, map_entry, missing, structured_value, unknown_key};
 use crate::fault::Fault;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 
 /// Why an item is not updated.
 enum PatchRefusal {
-    /// Found out before Vespa is asked: `error` without `message`.
+    /// Marqo refuses it without a request to Vespa, the search engine that keeps the documents. The item has an `error`
+    /// and no `message`.
     Marqo(&'static Rule, String),
+    /// Vespa refuses it. The item has an `error` and a `message`.
     Vespa(&'static Rule, String),
 }
 
@@ -58,6 +61,7 @@ pub(crate) fn patch(session: &mut Session, request: &Request, name: &str) -> Res
     Ok(reply)
 }
 
+/// The documents in a request's body.
 fn documents(body: &Value) -> Result<&[Value], Refusal> {
     let Some(body) = body.as_object() else { return Err(Refusal::wrong_type(&[], "dict")) };
     if let Some(key) = body.keys().find(|key| *key != "documents") {
@@ -82,6 +86,7 @@ fn documents(body: &Value) -> Result<&[Value], Refusal> {
     Ok(documents)
 }
 
+/// The last document of each id, and those without an id.
 fn without_superseded(documents: &[Value]) -> Vec<&Value> {
     let mut seen = HashSet::new();
     let is_latest = |document: &&Value| document["_id"].is_null() || seen.insert(document["_id"].to_string());
@@ -90,6 +95,7 @@ fn without_superseded(documents: &[Value]) -> Vec<&Value> {
     latest
 }
 
+/// Updates a document; returns its item in the answer.
 fn update(
     session: &mut Session,
     name: &str,
@@ -134,6 +140,7 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
+/// The item in the answer for a document that Vespa refused or failed on.
 fn vespa_item(id: &str, status: u16, message: &str) -> Value {
     let text = Value::from(message);
     object([
@@ -144,10 +151,12 @@ fn vespa_item(id: &str, status: u16, message: &str) -> Value {
     ])
 }
 
+/// Vespa refuses the update, because the stored document does not fulfil its condition.
 fn refused() -> PatchRefusal {
     PatchRefusal::Vespa(&PATCH_REFUSED, vespa::NOT_UPDATED.to_owned())
 }
 
+/// The updated document in a structured index, whose schema says which fields may change.
 fn patch_structured(
     schema: &Schema,
     stored: Option<&Document>,
@@ -185,6 +194,7 @@ fn patch_structured(
     Ok(document)
 }
 
+/// The updated document in an unstructured index, where `known` are the fields that it has seen.
 fn patch_unstructured(
     known: &Known,
     index: &Index,
@@ -216,6 +226,7 @@ fn patch_unstructured(
     Ok(document)
 }
 
+/// Checks that an unstructured index can take a new value for a field.
 fn check_value(known: &Known, index: &Index, name: &str, value: &Value) -> Result<(), PatchRefusal> {
     crate::names::check_unstructured(name)
         .map_err(|(_, message)| PatchRefusal::Marqo(&PATCH_VALUE, message))?;
@@ -248,11 +259,13 @@ fn check_value(known: &Known, index: &Index, name: &str, value: &Value) -> Resul
     }
 }
 
+/// Whether a field is an entry of a map, which is kept as one field `MAP.KEY` for each entry.
 fn is_entry_of(present: &str, map: &str) -> bool {
     present.strip_prefix(map).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What the stored document has under this name; the condition of an update guards it.
+/// The Python type of what the stored document has under this name, or `tensor`; `None` if it has nothing. An update
+/// must not change it: Marqo makes it a condition of the update.
 fn kind_of(document: &Document, name: &str) -> Option<&'static str> {
     let has_vector = document.facets.iter().any(|facet| facet.field == name);
     let is_sub_field =

@@ -1,4 +1,5 @@
-//! How Python sees JSON values: the server measures and quotes documents with its means.
+//! JSON values as Python represents them: Marqo is written in Python, and measures documents and quotes values in
+//! messages by Python's functions.
 
 use serde_json::{Map, Value};
 
@@ -15,12 +16,12 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// `isinstance(value, (int, float))`: a bool is an int.
+/// `isinstance(value, (int, float))`, which is true for a bool.
 pub(crate) fn is_number(value: &Value) -> bool {
     value.is_number() || value.is_boolean()
 }
 
-/// `str(value)`: text stays bare, everything else is as in `repr`.
+/// `str(value)`: a text without quotes, everything else as in `repr`.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| repr(value), str::to_owned)
 }
@@ -41,7 +42,7 @@ pub(crate) fn repr(value: &Value) -> String {
     }
 }
 
-/// `json.dumps(value)` with its blanks and its escapes.
+/// `json.dumps(value)`, with its spaces and escapes.
 pub(crate) fn dumps(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) => value.to_string(),
@@ -52,7 +53,7 @@ pub(crate) fn dumps(value: &Value) -> String {
     }
 }
 
-/// The length of [`dumps`], without making it.
+/// The length of [`dumps`] in bytes, without making the text.
 pub(crate) fn dumped_length(value: &Value) -> usize {
     let members = |count: usize, sum: usize| 2 + sum + 2 * count.saturating_sub(1);
     match value {
@@ -68,6 +69,7 @@ pub(crate) fn dumped_length(value: &Value) -> usize {
     }
 }
 
+/// The length of [`dumped_text`] in bytes.
 fn dumped_text_length(text: &str) -> usize {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
@@ -86,6 +88,7 @@ fn dumped_object(members: &Map<String, Value>) -> String {
     format!("{{{}}}", joined(pairs))
 }
 
+/// A text in JSON as `json.dumps` writes it: everything outside printable ASCII is escaped.
 fn dumped_text(text: &str) -> String {
     let mut dumped = String::with_capacity(text.len() + 2);
     dumped.push('"');
@@ -111,6 +114,7 @@ fn dumped_text(text: &str) -> String {
     dumped
 }
 
+/// A text as `repr` quotes it.
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
     match (text.contains('\''), text.contains('"')) {
@@ -120,7 +124,8 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Exponents as Python writes them: from 1e+16 on and below 1e-04, with a sign and two digits.
+/// A number as Python writes it: with an exponent from 1e+16 on and below 1e-04, which has a sign and two digits at
+/// least.
 fn number_text(number: &serde_json::Number) -> String {
     let Some(value) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
     let magnitude = value.abs();
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_has_blanks_and_escapes_all_that_is_not_ascii() {
+    fn a_dump_has_spaces_and_escapes_all_that_is_not_printable_ascii() {
         assert_eq!(
             dumps(&json!({"a": [1, 2.0], "é": "\u{7f}😀\n"})),
             r#"{"a": [1, 2.0], "\u00e9": "\u007f\ud83d\ude00\n"}"#
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_that_of_the_dump() {
+    fn the_computed_length_is_that_of_the_dump() {
         for value in [
             json!({"a": [1, 2.0, 1e-7, null, true, false], "é": "\u{7f}😀\n\"\\\u{8}\u{1}", "b": {}, "c": []}),
             json!({}),

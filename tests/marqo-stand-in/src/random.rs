@@ -1,8 +1,8 @@
-//! Numbers that look random and follow from a seed.
+//! Pseudo-random numbers from a seed, so that every run of a test has the same ones.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// SplitMix64.
+/// A generator by the algorithm SplitMix64.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
     state: u64,
@@ -21,7 +21,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to below 1.
+    /// A number from 0 to below 1.
     pub(crate) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -40,9 +40,9 @@ impl Random {
     }
 }
 
-/// The same number for the same thing, in every run of the same program.
-pub(crate) fn hash(thing: impl Hash) -> u64 {
+/// A hash that is the same in every run of the same program.
+pub(crate) fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }

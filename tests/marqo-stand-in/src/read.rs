@@ -1,4 +1,4 @@
-//! Reading documents by their ids.
+//! Marqo's reading of documents by their ids.
 
 use crate::add::{check_id, missing};
 use crate::fault::Fault;
@@ -10,8 +10,10 @@ use crate::session::Session;
 use crate::{ids, vespa};
 use serde_json::{Map, Value, json};
 
+/// The most ids in a request, Marqo's default.
 const LIMIT: usize = 10_000;
 
+/// `GET /indexes/{index}/documents/{id}`.
 pub(crate) fn one(session: &mut Session, request: &Request, name: &str, id: &str) -> Result<Reply, Refusal> {
     session.store.index(name)?;
     check_vespa(session, id)?;
@@ -23,22 +25,23 @@ pub(crate) fn one(session: &mut Session, request: &Request, name: &str, id: &str
     Ok(reply)
 }
 
+/// `GET /indexes/{index}/documents` with a list of ids, and `POST …/get-batch` with an object.
 pub(crate) fn many(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
     let body = session.body(request)?;
-    let asked = if request.method == "POST" { ids_of_batch(&body)? } else { ids_of_list(&body)? };
+    let ids = if request.method == "POST" { ids_of_batch(&body)? } else { ids_of_list(&body)? };
     session.store.index(name)?;
-    if asked.len() > LIMIT {
+    if ids.len() > LIMIT {
         let message = format!(
             "{} documents were requested, which is more than the allowed limit of [{LIMIT}], set by the environment \
              variable `MARQO_MAX_RETRIEVABLE_DOCS`",
-            asked.len()
+            ids.len()
         );
         return Err(Refusal::new(&GET_TOO_MANY, message));
     }
     let exposes_facets = request.flag("expose_facets");
     let mut met = Vec::new();
-    let mut results = Vec::with_capacity(asked.len());
-    for id in asked {
+    let mut results = Vec::with_capacity(ids.len());
+    for id in ids {
         let id = match check_id(id) {
             Ok(id) => id,
             Err((_, message)) => {
@@ -66,24 +69,26 @@ pub(crate) fn many(session: &mut Session, request: &Request, name: &str) -> Resu
     Ok(reply)
 }
 
+/// The ids in a body that is a list.
 fn ids_of_list(body: &Value) -> Result<&[Value], Refusal> {
-    let Some(asked) = body.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
-    if asked.is_empty() {
+    let Some(ids) = body.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
+    if ids.is_empty() {
         return Err(Refusal::new(&GET_EMPTY, "Can't get empty collection of IDs!"));
     }
-    Ok(asked)
+    Ok(ids)
 }
 
+/// The ids in a body `{"documentIds": [...]}`.
 fn ids_of_batch(body: &Value) -> Result<&[Value], Refusal> {
     let Some(members) = body.as_object() else { return Err(Refusal::wrong_type(&[], "dict")) };
     if let Some(key) = members.keys().find(|key| *key != "documentIds") {
         return Err(crate::add::unknown_key(&BODY_UNKNOWN_KEY, key));
     }
-    let Some(asked) = members.get("documentIds") else { return Err(missing("documentIds")) };
-    let Some(asked) = asked.as_array().filter(|asked| asked.iter().all(Value::is_string)) else {
+    let Some(ids) = members.get("documentIds") else { return Err(missing("documentIds")) };
+    let Some(ids) = ids.as_array().filter(|ids| ids.iter().all(Value::is_string)) else {
         return Err(Refusal::wrong_type(&["documentIds"], "list"));
     };
-    if asked.is_empty() {
+    if ids.is_empty() {
         let message = "ensure this value has at least 1 items";
         return Err(Refusal::shape(
             &GET_BATCH_EMPTY,
@@ -92,10 +97,10 @@ fn ids_of_batch(body: &Value) -> Result<&[Value], Refusal> {
             "value_error.list.min_items",
         ));
     }
-    Ok(asked)
+    Ok(ids)
 }
 
-/// If Vespa fails for one id, it fails for all that are asked with it.
+/// Refuses the whole request if a fault has Vespa (the search engine that keeps the documents) fail for this id.
 fn check_vespa(session: &Session, id: &str) -> Result<(), Refusal> {
     match session.decision.items.get(id) {
         Some(Fault::Item { status, .. }) => {
@@ -105,6 +110,8 @@ fn check_vespa(session: &Session, id: &str) -> Result<(), Refusal> {
     }
 }
 
+/// The document as a client reads it, with facets (parts of tensor fields with their vectors) if it asks for them;
+/// `None` if there is no such document.
 fn show(
     session: &mut Session,
     name: &str,
@@ -119,7 +126,7 @@ fn show(
     shown.insert("_id".to_owned(), Value::String(document.id.clone()));
     if exposes_facets {
         met.push(&FACETS);
-        heal(document);
+        count_read(document);
         if !document.multimodal.is_empty() {
             shown.insert("multimodal_params".to_owned(), Value::Object(document.multimodal.clone()));
         }
@@ -128,8 +135,8 @@ fn show(
     Some(shown)
 }
 
-/// Counts the read towards the end of a partial document.
-fn heal(document: &mut Document) {
+/// Counts a read of a document with missing facets, which are there after a number of reads.
+fn count_read(document: &mut Document) {
     match &mut document.missing {
         Some(Missing { reads: Some(0), .. }) => document.missing = None,
         Some(Missing { reads: Some(reads), .. }) => *reads -= 1,
@@ -137,6 +144,7 @@ fn heal(document: &mut Document) {
     }
 }
 
+/// The facets as a client reads them.
 fn facets(document: &Document, dimension: usize) -> Value {
     let shown = document.facets_present();
     shown.map(|facet| json!({ &facet.field: facet.chunk, "_embedding": facet.vector(dimension) })).collect()

@@ -1,28 +1,31 @@
-//! What is answered, before it becomes bytes.
+//! Answers of the stand-in for Marqo before they become bytes, and the refusals of whole requests.
 
 use crate::http::Response;
 use crate::rules::{Answer, BODY_WRONG_TYPE, Rule};
 use serde_json::{Map, Value, json};
 
-/// An answer, and the rules that made it so.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Body,
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// The rules of the table of Marqo's behaviour that were applied.
     pub(crate) met: Vec<&'static Rule>,
 }
 
+/// The body of an answer.
 #[derive(Debug)]
 pub(crate) enum Body {
     Json(Value),
     Html(String),
     Text(String),
-    /// JSON that ends in the middle.
+    /// JSON that is cut off in the middle.
     Cut(Value),
 }
 
 impl Reply {
+    /// An answer 200 with JSON.
     pub(crate) fn json(body: Value) -> Self {
         Self::of(200, Body::Json(body))
     }
@@ -31,6 +34,7 @@ impl Reply {
         Self { status, body, headers: Vec::new(), met: Vec::new() }
     }
 
+    /// Adds a rule that was applied.
     pub(crate) fn met(mut self, rule: &'static Rule) -> Self {
         self.met.push(rule);
         self
@@ -41,7 +45,8 @@ impl Reply {
         self
     }
 
-    /// Newer servers call the place of a wrong form `__root__`, where 2.13 says `body`.
+    /// Says `__root__` for the place of what is malformed in the request, as versions after 2.13 do, in place of
+    /// `body`.
     pub(crate) fn with_root_places(mut self) -> Self {
         if let (422, Body::Json(body)) = (self.status, &mut self.body) {
             body["detail"][0]["loc"][0] = json!("__root__");
@@ -49,7 +54,7 @@ impl Reply {
         self
     }
 
-    /// The page that a proxy shows in place of an answer.
+    /// An HTML page that a proxy in front of Marqo returns in place of an answer.
     pub(crate) fn page(status: u16, title: &str) -> Self {
         let page = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -57,13 +62,13 @@ impl Reply {
         Self::of(status, Body::Html(page))
     }
 
-    /// FastAPI's own shape.
+    /// An answer in the form of FastAPI, Marqo's web framework.
     pub(crate) fn detail(status: u16, detail: &str, rule: &'static Rule) -> Self {
         Self::of(status, Body::Json(json!({ "detail": detail }))).met(rule)
     }
 
-    /// The whole request refused as the rule says. A wrong form is reported as pydantic reports it: `message` is then the key
-    /// that is wrong, if there is one.
+    /// The refusal of the whole request by a rule. If the rule is about malformed requests, `message` is the wrong key,
+    /// if there is one, and the answer has the form of pydantic, the library by which Marqo validates requests.
     pub(crate) fn refused(rule: &'static Rule, message: &str) -> Self {
         match rule.answer {
             Answer::Framework(status) => Self::detail(status, message, rule),
@@ -96,7 +101,7 @@ impl Reply {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     rule: &'static Rule,
-    /// In the body's `message`, or the `detail` of a wrong form.
+    /// The answer's `message`, or its `detail` if the request is malformed.
     message: Value,
 }
 
@@ -105,13 +110,13 @@ impl Refusal {
         Self { rule, message: Value::String(message.into()) }
     }
 
-    /// A body of the wrong form, as pydantic reports it.
+    /// The refusal of a malformed body in the form of pydantic; `place` are the keys that lead to what is wrong.
     pub(crate) fn shape(rule: &'static Rule, place: &[&str], message: &str, kind: &str) -> Self {
         let place: Vec<&str> = std::iter::once("body").chain(place.iter().copied()).collect();
         Self { rule, message: json!([{ "loc": place, "msg": message, "type": kind }]) }
     }
 
-    /// A value of the wrong type.
+    /// The refusal of a value of the wrong type.
     pub(crate) fn wrong_type(place: &[&str], expected: &str) -> Self {
         let kind = format!("type_error.{expected}");
         Self::shape(&BODY_WRONG_TYPE, place, &format!("value is not a valid {expected}"), &kind)
@@ -138,7 +143,7 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// Status and code of an item's refusal, as the table has them.
+/// Status and code with which a rule refuses an item.
 pub(crate) fn item_answer(rule: &'static Rule) -> (u16, Option<&'static str>) {
     match rule.answer {
         Answer::Item { status, code, .. } => (status, code),
@@ -146,7 +151,8 @@ pub(crate) fn item_answer(rule: &'static Rule) -> (u16, Option<&'static str>) {
     }
 }
 
-/// The `x-count-*` headers, from the statuses of the items. An item of get-many without a status was found.
+/// Adds the headers `x-count-*`, which count the statuses of the items. An item without a status is a document that was
+/// read.
 pub(crate) fn counted(reply: Reply, items: &[Value]) -> Reply {
     let [mut success, mut failure, mut error] = [0_usize; 3];
     for item in items {

@@ -1,4 +1,5 @@
-//! `POST /indexes/{index}/search`, as far as it takes to list documents: no ranking, and filters of equalities only.
+//! Marqo's search, `POST /indexes/{index}/search`, with as much as tests need to list documents: no ranking, and
+//! filters by equality only.
 
 use crate::add::{missing, unknown_key};
 use crate::http::Request;
@@ -8,8 +9,13 @@ use crate::rules::*;
 use crate::session::Session;
 use serde_json::{Map, Value, json};
 
+/// The most hits of a search, Marqo's default.
 const LIMIT: u64 = 1_000;
+
+/// The most that `limit` and `offset` add up to, Marqo's default.
 const WINDOW: u64 = 10_000;
+
+/// The keys that a request may have.
 const KEYS: [&str; 24] = [
     "q",
     "searchableAttributes",
@@ -75,9 +81,10 @@ pub(crate) fn search(session: &mut Session, request: &Request, name: &str) -> Re
     Ok(if wanted.is_some() { reply.met(&SEARCH_ATTRIBUTES) } else { reply })
 }
 
-fn whole_number(body: &Map<String, Value>, key: &str, otherwise: u64) -> Result<u64, Refusal> {
+/// A whole number in the body.
+fn whole_number(body: &Map<String, Value>, key: &str, default: u64) -> Result<u64, Refusal> {
     match body.get(key) {
-        None => Ok(otherwise),
+        None => Ok(default),
         Some(value) => value.as_u64().ok_or_else(|| Refusal::wrong_type(&[key], "integer")),
     }
 }
@@ -100,12 +107,13 @@ fn check_page(limit: u64, offset: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether a field is one of `attributesToRetrieve`, or an entry of a map that is.
 fn is_wanted(wanted: &Value, name: &str) -> bool {
     let Some(wanted) = wanted.as_str() else { return false };
     name == wanted || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// `*` finds everything; other texts, the documents with one of their words.
+/// Whether a query finds a document: `*` finds all, another text those that contain one of its words.
 fn is_found(document: &Map<String, Value>, query: &str) -> bool {
     if query == "*" {
         return true;
@@ -114,12 +122,13 @@ fn is_found(document: &Map<String, Value>, query: &str) -> bool {
     query.to_lowercase().split_whitespace().any(|word| texts.iter().any(|text| text.contains(word)))
 }
 
-/// Field and value of each `field:value` or `field:(value)`.
+/// Field and value of each condition `field:value` or `field:(value)` of a filter.
 fn terms(filter: &str) -> Vec<(String, String)> {
     let parts = filter.split(" AND ").filter_map(|part| part.trim().split_once(':'));
     parts.map(|(field, value)| (field.to_owned(), value.trim_matches(['(', ')']).to_owned())).collect()
 }
 
+/// Whether a document fulfils all conditions of a filter.
 fn passes(document: &Map<String, Value>, terms: &[(String, String)]) -> bool {
     terms.iter().all(|(field, wanted)| match document.get(field) {
         Some(Value::String(text)) => text == wanted,

@@ -1,4 +1,4 @@
-//! The running stand-in.
+//! The running stand-in for a Marqo server, as tests use it.
 
 use crate::app::App;
 use crate::exchange::Exchange;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// A server on its own thread; it ends when this is dropped, with all its connections. Any number of them can run in
-/// one process.
+/// A server on its own thread. It ends, with all its connections, when this is dropped. Any number of servers can run
+/// in one process.
 pub struct StandIn {
     app: Arc<App>,
     /// Dropping it ends the thread.
@@ -23,7 +23,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Listens at once: a client may connect as soon as this returns.
+    /// Starts a server; a client may connect as soon as this returns.
     ///
     /// # Errors
     /// The address cannot be listened on, or no thread can be started.
@@ -51,17 +51,17 @@ impl StandIn {
         &self.app.url
     }
 
-    /// Puts other faults in place of the present ones. Their counters start anew, the seed stays.
+    /// Replaces the faults. All counters start at zero, the seed stays.
     pub fn set_faults(&self, faults: &[FaultRule]) {
         self.app.set_faults(faults, None);
     }
 
-    /// The documents of an index, by the ids under which Vespa keeps them.
+    /// The documents of an index, by the ids under which Vespa (the search engine that Marqo uses) keeps them.
     pub fn documents(&self, index: &str) -> BTreeMap<String, StoredDocument> {
         self.app.state().store.documents(index)
     }
 
-    /// All writes that were applied to the documents of an index, in order, those of deleted documents too.
+    /// All writes that were applied to the documents of an index, by id and in order; also those of deleted documents.
     pub fn history(&self, index: &str) -> BTreeMap<String, Vec<Write>> {
         self.app.state().store.history(index)
     }
@@ -71,7 +71,7 @@ impl StandIn {
         self.app.state().log.clone()
     }
 
-    /// How many requests are being served right now.
+    /// The number of requests in progress.
     pub fn running(&self) -> usize {
         self.app.state().running.values().sum()
     }
@@ -105,13 +105,13 @@ async fn accept(listener: TcpListener, app: Arc<App>) {
     };
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors: others have to end first.
+            // There are no more file descriptors: other connections have to end first.
             tokio::task::yield_now().await;
             continue;
         };
         let app = Arc::clone(&app);
         tokio::spawn(async move {
-            // A client that goes away is its own affair.
+            // An error means that the client has closed the connection.
             let _ = Connection::new(stream).serve(|request| app.answer(request)).await;
         });
     }

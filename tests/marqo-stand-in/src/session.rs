@@ -1,4 +1,5 @@
-//! What the code that answers one request works with.
+//! Everything that the code for one request works with: the stored data, the options, the request's body and its
+//! faults.
 
 use crate::fault::FaultDecision;
 use crate::http::Request;
@@ -11,23 +12,27 @@ use crate::store::{Origin, Store};
 use serde_json::Value;
 use std::time::Instant;
 
+/// The context of one request.
 pub(crate) struct Session<'a> {
     pub(crate) version: Version,
     pub(crate) store: &'a mut Store,
     pub(crate) random: &'a mut Random,
+    /// The faults (failures that a test asked for) that the request gets.
     pub(crate) decision: &'a FaultDecision,
     pub(crate) origin: Origin,
+    /// The stand-in's own address.
     pub(crate) url: &'a str,
-    /// The body, or why it is no JSON.
+    /// The body, or why it is not JSON.
     pub(crate) parsed: Result<Value, String>,
+    /// Whether an index is created when it is first written to.
     pub(crate) auto_create: bool,
-    /// The fields that the index knew before the request waited for anything.
+    /// The fields that the index had seen when the request arrived; `None` if there was no such index.
     pub(crate) known_at_arrival: Option<Known>,
     pub(crate) started: Instant,
 }
 
 impl Session<'_> {
-    /// The body as JSON, as FastAPI reads it; it can be taken once.
+    /// The body as JSON, by the rules of FastAPI, Marqo's web framework. It can be taken once.
     pub(crate) fn body(&mut self, request: &Request) -> Result<Value, Refusal> {
         let content_type = request.header("content-type").unwrap_or("application/json");
         let is_json = content_type.split(';').next().is_some_and(|kind| kind.trim().ends_with("json"));
@@ -42,6 +47,7 @@ impl Session<'_> {
         parsed.map_err(|error| Refusal::shape(&BODY_NOT_JSON, &[], error, "value_error.jsondecode"))
     }
 
+    /// Checks the query parameter `device`.
     pub(crate) fn check_device(&self, request: &Request) -> Result<(), Refusal> {
         let Some(device) = request.parameter("device") else { return Ok(()) };
         let number = device.strip_prefix("cuda").map(|rest| rest.trim_start_matches(':'));
@@ -59,13 +65,14 @@ impl Session<'_> {
         }
     }
 
-    /// Makes the index if the stand-in was asked to.
-    pub(crate) fn create_if_convenient(&mut self, name: &str) {
+    /// Creates an index that does not exist, if the option `auto_create` says so.
+    pub(crate) fn auto_create_index(&mut self, name: &str) {
         if self.auto_create && !self.store.indexes.contains_key(name) {
             self.store.indexes.insert(name.to_owned(), Index::unstructured(name, self.version));
         }
     }
 
+    /// Milliseconds since the request was begun.
     pub(crate) fn milliseconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64() * 1_000.0
     }

@@ -1,4 +1,5 @@
-//! Embeddings in place of a model's: the same for the same text, as long as the index wants, of length 1.
+//! Splits texts into chunks and makes vectors of them in place of a model's embeddings: the same vector for the same
+//! text, with as many numbers as the index has, scaled to the length 1.
 
 use crate::random::{Random, hash};
 use serde_json::Value;
@@ -8,11 +9,12 @@ use serde_json::Value;
 pub(crate) struct Facet {
     pub(crate) field: String,
     pub(crate) chunk: String,
-    /// Of the caller; none: made from the chunk when asked for.
+    /// The vector that the client sent; `None`: it is made from the chunk when it is read.
     pub(crate) given: Option<Vec<f32>>,
 }
 
 impl Facet {
+    /// The vector as JSON.
     pub(crate) fn vector(&self, dimension: usize) -> Value {
         let made;
         let vector = match &self.given {
@@ -26,13 +28,14 @@ impl Facet {
     }
 }
 
+/// A vector that depends on nothing but the text.
 fn embed(text: &str, dimension: usize) -> Vec<f32> {
     let mut random = Random::new(hash(text));
     let numbers: Vec<f64> = (0..dimension).map(|_| random.share() * 2.0 - 1.0).collect();
     normalised(&numbers).unwrap_or_else(|| vec![0.0; dimension])
 }
 
-/// At length 1, in 32 bits. None for a vector of zeros.
+/// The vector scaled to the length 1, with 32-bit numbers; `None` for a vector of zeros.
 pub(crate) fn normalised(numbers: &[f64]) -> Option<Vec<f32>> {
     let length = numbers.iter().map(|number| number * number).sum::<f64>().sqrt();
     (length > 0.0).then(|| numbers.iter().map(|number| (number / length) as f32).collect())
@@ -42,7 +45,9 @@ pub(crate) fn normalised(numbers: &[f64]) -> Option<Vec<f32>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) method: SplitMethod,
+    /// Parts (sentences, words, characters or passages) in a chunk.
     pub(crate) length: usize,
+    /// Parts that a chunk has in common with the next one.
     pub(crate) overlap: usize,
 }
 
@@ -55,8 +60,9 @@ pub(crate) enum SplitMethod {
 }
 
 impl Split {
+    /// The chunks of a text.
     pub(crate) fn chunks(self, text: &str) -> Vec<String> {
-        let (parts, glue): (Vec<String>, &str) = match self.method {
+        let (parts, separator): (Vec<String>, &str) = match self.method {
             SplitMethod::Sentence => (sentences(text), " "),
             SplitMethod::Word => (text.split(' ').map(str::to_owned).collect(), " "),
             SplitMethod::Character => (text.chars().map(String::from).collect(), ""),
@@ -67,10 +73,11 @@ impl Split {
         }
         let step = self.length.saturating_sub(self.overlap).max(1);
         let starts = (0..parts.len()).step_by(step);
-        starts.map(|start| parts[start..(start + self.length).min(parts.len())].join(glue)).collect()
+        starts.map(|start| parts[start..(start + self.length).min(parts.len())].join(separator)).collect()
     }
 }
 
+/// The sentences of a text: each ends with `.`, `!` or `?` before white space.
 fn sentences(text: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut start = 0;
@@ -92,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_has_one_vector_of_length_one() {
+    fn a_text_always_has_the_same_vector_and_its_length_is_one() {
         let vector = embed("a mug", 32);
         assert_eq!(vector, embed("a mug", 32));
         assert_ne!(vector, embed("a cup", 32));
@@ -101,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sentences_are_a_chunk() {
+    fn texts_are_split_by_sentences_and_by_words() {
         let split = Split { method: SplitMethod::Sentence, length: 2, overlap: 0 };
         assert_eq!(split.chunks("One. Two! Three? Four"), ["One. Two!", "Three? Four"]);
         assert_eq!(split.chunks("No end"), ["No end"]);

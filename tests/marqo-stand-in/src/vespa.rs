@@ -1,13 +1,15 @@
-//! What the server makes of Vespa's answers about single documents.
+//! How Marqo translates the answers that Vespa, the search engine that keeps its documents, gives for single documents.
 
 use crate::options::Version;
 use crate::rules::*;
 
+/// Marqo's message about a document that does not exist.
 pub(crate) const MISSING: &str = "Document does not exist in the index";
+/// Marqo's message about a document whose update Vespa refused.
 pub(crate) const NOT_UPDATED: &str = "Marqo vector store couldn't update the document. Please see: \
                                       https://docs.marqo.ai/latest/reference/api/documents/update-documents/#response for more details";
 
-/// The item that a failed answer of Vespa becomes: rule, status, message.
+/// Rule, status and message of the item that a failed answer of Vespa becomes.
 pub(crate) fn translated(version: Version, status: u16) -> (&'static Rule, u16, String) {
     let [receive, return_] =
         if version.is_old() { ["receives", "returns"] } else { ["received", "returned"] };

@@ -1,4 +1,5 @@
-//! The compiler as a separate program, for tests and for programs that do not run themselves as one.
+//! The compiler of plug-ins as a separate program: for tests, and for programs that cannot start themselves as the
+//! compiler.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Plug-ins that were built for a released contract keep loading, and keep giving the same answers.
+//! That plug-ins that were built for a released version of the contract (the WIT package in `wit/`) keep loading and
+//! keep giving the same answers.
 
 use crate::{
     guests::fixture,
@@ -10,13 +11,14 @@ use insta::assert_snapshot;
 use serde_json::{Map, json};
 use std::path::Path;
 
+/// Loads a plug-in file that is kept with the tests.
 fn load(name: &str) -> Plugin {
     loader(limits()).load_bytes(Path::new(name), &fixture(name), &Configs::new()).unwrap()
 }
 
 /// What a plug-in answers in each of its roles.
 async fn answers(plugin: Plugin) -> String {
-    let mut said = vec![plugin.plugin_ref().name];
+    let mut answers = vec![plugin.plugin_ref().name];
     let runner = Runner::new(plugin, pool(1));
     let has = |role| runner.plugin().roles().contains(&role);
     if has(Role::Transform) {
@@ -24,19 +26,19 @@ async fn answers(plugin: Plugin) -> String {
             "id": "mug-1", "title": "Mug", "price": "9.90", "tags": ["new"], "updated_at": "2024-01-01T00:00:00Z"
         });
         let (_, outcome) = runner.transform(vec![product(&line.to_string())]).await.unwrap().swap_remove(0);
-        said.push(format!("{:?} {:?}", outcome.documents, outcome.issues));
+        answers.push(format!("{:?} {:?}", outcome.documents, outcome.issues));
     }
     if has(Role::Validate) {
         let verdicts = runner.validate(vec![document("bad", r#"{"title":""}"#)]).await.unwrap();
-        said.push(format!("{:?}", verdicts[0].refused));
+        answers.push(format!("{:?}", verdicts[0].refused));
     }
     if has(Role::Version) {
         let version =
             |day: u8| Map::from_iter([("updated_at".to_owned(), json!(format!("2024-01-0{day}T00:00:00Z")))]);
         let pairs = [(2, 1), (1, 1), (1, 2)].map(|(incoming, stored)| (version(incoming), version(stored)));
-        said.push(format!("{:?}", runner.compare(pairs.to_vec()).await.unwrap()));
+        answers.push(format!("{:?}", runner.compare(pairs.to_vec()).await.unwrap()));
     }
-    said.join("\n")
+    answers.join("\n")
 }
 
 #[tokio::test]

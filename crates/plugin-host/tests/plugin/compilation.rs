@@ -1,4 +1,4 @@
-//! The compiler as a child process, and components that are made to cost it time or memory.
+//! The compiler of plug-ins as a child process, and components that are made to cost it time or memory.
 
 use crate::{
     guests::{EVIL, evil_bytes},
@@ -22,20 +22,21 @@ fn loader(limits: Limits, cache: Option<Cache>, compiler: Compiler) -> Loader {
     Loader::new(engine, limits, cache).with_compiler(compiler)
 }
 
-/// What is said of a component, whether there is a cache or not.
-fn said(limits: &Limits, wasm: &[u8]) -> String {
+/// The error of loading a component, which must be the same with and without a cache.
+fn load_error(limits: &Limits, wasm: &[u8]) -> String {
     let dir = TempDir::new().unwrap();
     let cache = Cache::new(dir.path().join("cache"));
-    let say = |cache: Option<Cache>| {
+    let load = |cache: Option<Cache>| {
         let loader = loader(limits.clone(), cache, child());
         loader.load_bytes(Path::new("x.wasm"), wasm, &Configs::new()).unwrap_err().to_string()
     };
-    let first = say(Some(cache.clone()));
-    assert_eq!((say(Some(cache.clone())), say(None)), (first.clone(), first.clone()));
+    let first = load(Some(cache.clone()));
+    assert_eq!((load(Some(cache.clone())), load(None)), (first.clone(), first.clone()));
     assert_eq!(entries(&cache), Vec::<PathBuf>::new(), "no file is left");
     first
 }
 
+/// The files in a cache.
 fn entries(cache: &Cache) -> Vec<PathBuf> {
     fs::read_dir(cache.directory()).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
@@ -46,49 +47,49 @@ async fn a_plug_in_that_a_child_compiled_runs_with_and_without_a_cache() {
     let cache = Cache::new(dir.path().join("cache"));
     for cache in [None, Some(cache.clone()), Some(cache.clone())] {
         let plugin = loader(limits(), cache, child()).load(&EVIL, &crate::rig::configs("good")).unwrap();
-        let made = Runner::new(plugin, pool(1)).transform(vec![good_product(0)]).await.unwrap();
-        assert_eq!(made[0].1.documents.len(), 1);
+        let outcomes = Runner::new(plugin, pool(1)).transform(vec![good_product(0)]).await.unwrap();
+        assert_eq!(outcomes[0].1.documents.len(), 1);
     }
     assert_eq!(entries(&cache).len(), 1);
     assert!(
         loader(limits(), Some(cache), Compiler::InProcess).is_cached(&evil_bytes()),
-        "both compile the same"
+        "this process and a child compile to the same code"
     );
 }
 
 #[test]
-fn both_profiles_are_compiled_by_a_child() {
+fn a_child_compiles_for_the_deterministic_engine_too() {
     let engine = Engine::new(EngineProfile::Deterministic, &limits(), 1).unwrap();
     Loader::new(engine, limits(), None).with_compiler(child()).load(&EVIL, &Configs::new()).unwrap();
 }
 
 #[test]
 fn instances_that_double_at_each_level() {
-    assert_snapshot!(said(&limits(), &doubling(25)), @"the plug-in x.wasm has 128 core instances, more than the 100 that plugin.limits.core_instances allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&limits(), &doubling(25)), @"the plug-in x.wasm has 128 core instances, more than the 100 that plugin.limits.core_instances allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
-fn components_nested_without_end() {
-    assert_snapshot!(said(&limits(), &nested(100_000)), @"the plug-in x.wasm has 17 levels of nested components, more than the 16 that plugin.limits.component_nesting allows; make it smaller, or raise the limit if you trust it");
+fn components_nested_100_000_levels_deep() {
+    assert_snapshot!(load_error(&limits(), &nested(100_000)), @"the plug-in x.wasm has 17 levels of nested components, more than the 16 that plugin.limits.component_nesting allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
 fn a_function_of_seven_megabytes() {
-    assert_snapshot!(said(&limits(), &with_function_of(7 << 20)), @"the plug-in x.wasm has 7340034 bytes in one function, more than the 1048576 that plugin.limits.function_bytes allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&limits(), &with_function_of(7 << 20)), @"the plug-in x.wasm has 7340034 bytes in one function, more than the 1048576 that plugin.limits.function_bytes allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
 fn a_function_that_takes_too_long_to_compile() {
     let allowed = Limits { function_bytes: 64 << 20, compile_ms: 500, ..limits() };
     let started = Instant::now();
-    assert_snapshot!(said(&allowed, &with_function_of(7 << 20)), @"the plug-in x.wasm takes longer to compile than the 500 ms that plugin.limits.compile_ms allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&allowed, &with_function_of(7 << 20)), @"the plug-in x.wasm takes longer to compile than the 500 ms that plugin.limits.compile_ms allows; make it smaller, or raise the limit if you trust it");
     assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
 fn a_component_that_takes_too_much_memory_to_compile() {
     let allowed = Limits { function_bytes: 64 << 20, compile_memory_bytes: 300 << 20, ..limits() };
-    assert_snapshot!(said(&allowed, &with_function_of(7 << 20)), @"the plug-in x.wasm takes more memory to compile than the 300 MiB that plugin.limits.compile_memory_bytes allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&allowed, &with_function_of(7 << 20)), @"the plug-in x.wasm takes more memory to compile than the 300 MiB that plugin.limits.compile_memory_bytes allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
@@ -99,13 +100,13 @@ fn a_compiler_that_hardly_has_memory_to_start() {
 }
 
 #[test]
-fn a_component_that_compiles_to_too_much() {
-    // The data at both ends becomes an image of the memory between them.
+fn a_component_that_compiles_to_too_much_code() {
+    // The data at both ends makes the compiler write an image of all the memory between them.
     let bomb = plugin(
         r#"(memory 256) (data (i32.const 0) "x") (data (i32.const 16777200) "y") (func (export "d"))"#,
     );
     let allowed = Limits { code_bytes: 8 << 20, ..limits() };
-    assert_snapshot!(said(&allowed, &bomb), @"the plug-in x.wasm compiles to more machine code than the 8 MiB that plugin.limits.code_bytes allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&allowed, &bomb), @"the plug-in x.wasm compiles to more machine code than the 8 MiB that plugin.limits.code_bytes allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
@@ -118,17 +119,17 @@ fn globals_in_many_instances() {
         (core instance $i (instantiate $m))
         (func $d (canon lift (core func $i "d")))"#
     ));
-    assert_snapshot!(said(&limits(), &component), @"the plug-in x.wasm has 510000 globals, functions and other items in its instances, more than the 500000 that plugin.limits.instance_items allows; make it smaller, or raise the limit if you trust it");
+    assert_snapshot!(load_error(&limits(), &component), @"the plug-in x.wasm has 510000 globals, functions and other items in its instances, more than the 500000 that plugin.limits.instance_items allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
 fn a_component_that_is_not_valid() {
     let wasm = plugin(r#"(func (result i32)) (func (export "d"))"#);
-    assert_snapshot!(said(&limits(), &wasm), @"the plug-in x.wasm does not compile: failed to compile: wasm[0]::function[0]: WebAssembly translation error: Invalid input WebAssembly code at offset 45: type mismatch: expected i32 but nothing on stack; build it again with a current toolchain");
+    assert_snapshot!(load_error(&limits(), &wasm), @"the plug-in x.wasm does not compile: failed to compile: wasm[0]::function[0]: WebAssembly translation error: Invalid input WebAssembly code at offset 45: type mismatch: expected i32 but nothing on stack; build it again with a current toolchain");
 }
 
-/// What is said when some shell command is the compiler.
-fn said_by(script: &str, limits: Limits) -> LoadError {
+/// The error of loading a plug-in with a shell script as the compiler.
+fn error_with_compiler(script: &str, limits: Limits) -> LoadError {
     let compiler = Compiler::Child { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
     loader(limits, None, compiler).load(&EVIL, &Configs::new()).unwrap_err()
 }
@@ -138,7 +139,7 @@ fn a_compiler_that_hangs_is_killed() {
     let short = Limits { compile_ms: 200, ..limits() };
     for script in ["exec sleep 1000", "while :; do echo flood >&2; done"] {
         let started = Instant::now();
-        let error = said_by(script, short.clone());
+        let error = error_with_compiler(script, short.clone());
         assert!(matches!(error, LoadError::Limit { limit: "compile_ms", .. }), "{script}: {error}");
         assert!(started.elapsed() < Duration::from_secs(60));
     }
@@ -146,25 +147,25 @@ fn a_compiler_that_hangs_is_killed() {
 
 #[test]
 fn a_compiler_that_crashes_is_an_error_of_the_plug_in() {
-    let error = said_by("kill -SEGV $$", limits());
+    let error = error_with_compiler("kill -SEGV $$", limits());
     assert!(matches!(&error, LoadError::Invalid { cause, .. } if cause.contains("crashed")), "{error}");
 }
 
 #[test]
-fn a_compiler_that_writes_nonsense_is_not_believed() {
-    let error = said_by("echo nonsense", limits());
+fn a_compiler_that_writes_something_else_is_an_error() {
+    let error = error_with_compiler("echo nonsense", limits());
     assert!(matches!(&error, LoadError::Invalid { cause, .. } if cause.contains("damaged")), "{error}");
 }
 
 #[test]
-fn a_full_disk_is_named_once() {
+fn a_full_disk_is_logged_once_and_named_in_each_error() {
     let dir = TempDir::new().unwrap();
     let compiler = Compiler::Child {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), "echo No space left on device >&2; exit 4".into()],
     };
     let loader = loader(limits(), Some(Cache::new(dir.path().join("cache"))), compiler);
-    let said = logged(|| {
+    let log = logged(|| {
         for _ in 0..2 {
             let error = loader.load(&EVIL, &Configs::new()).unwrap_err();
             assert!(matches!(error, LoadError::Compiler { .. }), "{error}");
@@ -174,10 +175,11 @@ fn a_full_disk_is_named_once() {
             assert!(error.contains("No space left on device"), "{error}");
         }
     });
-    assert_eq!(said.matches("compiled plug-ins are not kept in").count(), 1, "{said}");
+    assert_eq!(log.matches("compiled plug-ins are not kept in").count(), 1, "{log}");
 }
 
-/// A request to the compiler for a component that takes long.
+/// The file with the request to the compiler (a line of JSON and the component) for a component that takes long to
+/// compile.
 fn slow_request(dir: &Path) -> PathBuf {
     let request = dir.join("request");
     let script = format!("cat > '{}'; exit 3", request.display());
@@ -206,43 +208,44 @@ fn the_compiler_ends_with_its_parent() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let id = said.next().unwrap();
+    // The shell starts the compiler when it gets a line, so that its process id can be written into the request before.
+    let mut output = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let id = output.next().unwrap();
     let text = fs::read(&request).unwrap();
     let line_end = text.iter().position(|byte| *byte == b'\n').unwrap();
     let mut line: serde_json::Value = serde_json::from_slice(&text[..line_end]).unwrap();
     line["parent"] = id.parse::<u32>().unwrap().into();
     fs::write(&request, [line.to_string().as_bytes(), &text[line_end..]].concat()).unwrap();
     parent.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
-    let compiler = said.next().unwrap();
+    let compiler = output.next().unwrap();
     let runs = || {
-        // One that has ended stays a zombie where process 1 does not reap.
+        // A compiler that has ended remains as a zombie (state Z) where process 1 does not reap it.
         let stat = fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();
         !stat.is_empty() && !stat.contains(") Z ")
     };
     std::thread::sleep(Duration::from_secs(1));
-    assert!(runs(), "it runs while its parent does");
+    assert!(runs(), "the compiler runs while its parent does");
     parent.kill().unwrap();
     parent.wait().unwrap();
     let started = Instant::now();
     while runs() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it runs on without its parent");
+        assert!(started.elapsed() < Duration::from_secs(60), "the compiler still runs without its parent");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(fs::metadata(code).unwrap().len(), 0, "it has not ended because it had compiled everything");
+    assert_eq!(fs::metadata(code).unwrap().len(), 0, "the compiler had finished before its parent ended");
 }
 
 #[test]
-fn a_compiler_that_is_not_there() {
+fn a_compiler_that_does_not_exist() {
     let compiler = Compiler::Child { program: "/no/such/compiler".into(), args: Vec::new() };
     let error = loader(limits(), None, compiler).load(&EVIL, &Configs::new()).unwrap_err();
     assert!(matches!(error, LoadError::Compiler { .. }), "{error}");
 }
 
 #[test]
-fn the_compiler_sees_nothing_of_the_environment() {
+fn the_compiler_does_not_inherit_the_environment() {
     // Cargo sets many variables for its tests.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-    let error = said_by("set >&2; exit 3", limits()).to_string();
+    let error = error_with_compiler("set >&2; exit 3", limits()).to_string();
     assert!(error.contains("RAYON_NUM_THREADS") && !error.contains("CARGO"), "{error}");
 }

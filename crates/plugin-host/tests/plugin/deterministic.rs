@@ -1,4 +1,5 @@
-//! The engine for golden files: the same instructions on every machine, and answers that do not depend on the batch.
+//! The deterministic engine, which plug-in authors' golden files (expected results) are checked with: equal numbers of
+//! instructions on every machine, and answers that do not depend on how products are split into batches.
 
 use crate::{
     guests::{EVIL, TRANSFORM},
@@ -16,10 +17,11 @@ fn runner(path: &Path, configs: &Configs, limits: Limits) -> Runner {
     Runner::new(Loader::new(engine, limits, Some(cache())).load(path, configs).unwrap(), pool(1))
 }
 
+/// 39 products in the format of Shopify's export.
 fn shop() -> Vec<Product> {
-    let line = |n: usize| {
+    let line = |number: usize| {
         product(&format!(
-            r#"{{"id":"gid://shopify/Product/{n}","title":"Product {n}","handle":"p{n}","status":"ACTIVE","updatedAt":"2024-01-01T00:00:00Z","price":{n}.5}}"#
+            r#"{{"id":"gid://shopify/Product/{number}","title":"Product {number}","handle":"p{number}","status":"ACTIVE","updatedAt":"2024-01-01T00:00:00Z","price":{number}.5}}"#
         ))
     };
     (1..40).map(line).collect()
@@ -30,9 +32,9 @@ async fn two_runs_execute_the_same_instructions() {
     let measure = async || {
         let runner = runner(&TRANSFORM, &Configs::new(), limits());
         let (first, cost) = runner.transform_at_cost(shop()).await.unwrap();
-        let (second, more) = runner.transform_at_cost(shop()).await.unwrap();
+        let (second, cost_of_second) = runner.transform_at_cost(shop()).await.unwrap();
         assert_eq!(first, second);
-        (first, cost.instructions.unwrap(), more.instructions.unwrap())
+        (first, cost.instructions.unwrap(), cost_of_second.instructions.unwrap())
     };
     let (first, second) = (measure().await, measure().await);
     assert_eq!(first, second);
@@ -40,7 +42,7 @@ async fn two_runs_execute_the_same_instructions() {
 }
 
 #[tokio::test]
-async fn the_split_into_batches_does_not_show() {
+async fn the_split_into_batches_does_not_change_the_documents() {
     let runner = runner(&TRANSFORM, &Configs::new(), limits());
     let whole = runner.transform(shop()).await.unwrap();
     for size in [1, 7] {
@@ -62,7 +64,7 @@ async fn the_production_engine_gives_the_same_documents() {
 }
 
 #[tokio::test]
-async fn a_loop_ends_after_its_instructions() {
+async fn an_endless_loop_ends_after_the_allowed_instructions() {
     let runner = runner(&EVIL, &configs("loop"), Limits { fuel: 10_000_000, ..limits() });
     let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
     let refused = outcome.refused.unwrap();
@@ -76,7 +78,7 @@ async fn a_loop_ends_after_its_instructions() {
 
 /// Instructions do not bound what the host does: a guest that has it copy megabytes again and again executes few.
 #[tokio::test]
-async fn what_executes_few_instructions_ends_after_a_time() {
+async fn a_call_ends_after_six_times_call_ms_however_few_its_instructions() {
     let short = Limits { fuel: u64::MAX, call_ms: 50, ..limits() };
     let runner = runner(&EVIL, &configs("loop"), short.clone());
     let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
@@ -89,7 +91,7 @@ async fn what_executes_few_instructions_ends_after_a_time() {
     assert_snapshot!(error.unwrap_err(), @"the plug-in x.wasm cannot be started: it took longer than the 300 ms that a call may take");
 }
 
-/// The plug-in's own golden files, through the component.
+/// The golden files of the bundled Shopify plug-in, whose own tests run it as native code.
 #[tokio::test]
 async fn golden_files_pass_with_equal_instruction_counts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/shopify/tests/golden");
@@ -107,10 +109,10 @@ async fn golden_files_pass_with_equal_instruction_counts() {
         let configs = Configs::from([("shopify".to_owned(), config.as_object().unwrap().clone())]);
         let mut counts = Vec::new();
         for _ in 0..2 {
-            // A fresh engine and instance each time: only then are two counts of the same thing.
+            // A new engine and instance each time, so that both counts are those of a first call.
             let runner = runner(&TRANSFORM, &configs, limits());
-            let (made, cost) = runner.transform_at_cost(vec![product(lines.trim_end())]).await.unwrap();
-            let documents: serde_json::Map<String, serde_json::Value> = made[0]
+            let (outcomes, cost) = runner.transform_at_cost(vec![product(lines.trim_end())]).await.unwrap();
+            let documents: serde_json::Map<String, serde_json::Value> = outcomes[0]
                 .1
                 .documents
                 .iter()

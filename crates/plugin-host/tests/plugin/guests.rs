@@ -1,4 +1,4 @@
-//! Builds the guests that the tests load, once a test run.
+//! Builds the guests (plug-ins written for the tests) that the tests load, once a test run.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,17 +6,17 @@ use std::{
     sync::LazyLock,
 };
 
-/// The guest that misbehaves as its configuration says.
+/// `tests/guests/evil`, which misbehaves in the way that its configuration names.
 pub(crate) static EVIL: LazyLock<PathBuf> = LazyLock::new(|| build("guest-evil", "wasm32-unknown-unknown"));
 
-/// The guest for Shopify's exports.
+/// `plugins/shopify`, the bundled plug-in for Shopify's exports.
 pub(crate) static TRANSFORM: LazyLock<PathBuf> =
     LazyLock::new(|| build("shopify-plugin", "wasm32-unknown-unknown"));
 
-/// The guest that tries what WASI has, by the standard library.
+/// `tests/guests/probe`, which uses WASI through Rust's standard library: the clock, random numbers, files and more.
 pub(crate) static PROBE: LazyLock<PathBuf> = LazyLock::new(|| build("guest-probe", "wasm32-wasip2"));
 
-/// A guest that was built for the first release of the contract; the folder's README says how.
+/// A plug-in that was built for version 0.1.0 of the contract (the WIT package in `wit/`) and is kept as a file.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/contract-0.1.0").join(name);
     let bytes = std::fs::read(path).unwrap();
@@ -35,7 +35,7 @@ fn build(package: &str, target: &str) -> PathBuf {
         .args(["build", "--quiet", "--package", package, "--profile", "guest"])
         .args(["--target", target, "--target-dir"])
         .arg(&target_dir)
-        // Flags for the host's processor and for coverage are not the guest's.
+        // Flags for the host's processor and for coverage would break the build of the guest.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()

@@ -1,4 +1,5 @@
-//! One test a misbehaviour. Each shows the message, that other plug-ins are unaffected, and that the host continues.
+//! One test for each way in which the guest `tests/guests/evil` can misbehave; the argument of `Rig::new` names it.
+//! Each test shows the message, and that another plug-in on the same thread still works.
 
 use crate::rig::{Rig, document, evil, good_product, limits, pool, product, render};
 use host_core::plugin::{Transform, Validate, Verdict, Version};
@@ -8,12 +9,12 @@ use serde_json::Map;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn good() {
+async fn a_good_plug_in() {
     assert_snapshot!(Rig::new("good").transform(1000).await, @"1000 of 1000 went well");
 }
 
 #[tokio::test]
-async fn a_loop() {
+async fn an_endless_loop() {
     let rig = Rig::with_limits("loop", limits().with_call_time(Duration::from_millis(100)));
     let started = Instant::now();
     assert_snapshot!(rig.transform(2).await, @r"
@@ -25,14 +26,14 @@ async fn a_loop() {
 }
 
 #[tokio::test]
-async fn a_loop_for_every_product_of_a_large_batch() {
+async fn an_endless_loop_for_every_product_of_a_large_batch() {
     let limits =
         limits().with_call_time(Duration::from_millis(50)).with_isolation_time(Duration::from_millis(300));
     assert_snapshot!(Rig::with_limits("loop", limits).transform(1000).await, @"plug-in evil@0.1.0 failed on a whole batch: it repeatedly took longer than the 50 ms that a call may take; the search for the failing items was given up after 300 ms (plugin.limits.isolation_ms) (plugin-timeout)");
 }
 
 #[tokio::test]
-async fn all_memory() {
+async fn all_the_memory_it_can_get() {
     assert_snapshot!(Rig::new("memory").transform(2).await, @r"
     0 of 2 went well
     0: plugin-memory: with this product alone, plug-in evil@0.1.0 needed more than the 64 MiB that it may have
@@ -83,21 +84,22 @@ async fn a_trap_on_one_product_of_a_thousand() {
 #[tokio::test]
 async fn several_traps_in_a_batch() {
     let rig = Rig::new("trap-one");
-    let product_or_bomb =
-        |n: usize| if n.is_multiple_of(3) { product(r#"{"id":"bomb"}"#) } else { good_product(n) };
+    let product_or_bomb = |index: usize| {
+        if index.is_multiple_of(3) { product(r#"{"id":"bomb"}"#) } else { good_product(index) }
+    };
     let outcomes = rig.evil.transform((0..100).map(product_or_bomb).collect()).await.unwrap();
-    for (n, (product, outcome)) in outcomes.iter().enumerate() {
-        assert_eq!(product.text, product_or_bomb(n).text);
-        assert_eq!(outcome.refused.is_some(), n % 3 == 0);
+    for (index, (product, outcome)) in outcomes.iter().enumerate() {
+        assert_eq!(product.text, product_or_bomb(index).text);
+        assert_eq!(outcome.refused.is_some(), index % 3 == 0);
     }
 }
 
 #[tokio::test]
 async fn a_panic_with_a_message() {
-    let said = Rig::new("panic").transform(1).await;
-    // Without the line number.
-    let said = said.replace(|c: char| c.is_ascii_digit(), "#");
-    assert_snapshot!(said, @r#"
+    let result = Rig::new("panic").transform(1).await;
+    // The line number of the panic may change.
+    let result = result.replace(|character: char| character.is_ascii_digit(), "#");
+    assert_snapshot!(result, @r#"
     # of # went well
     #: plugin-trap: with this product alone, plug-in evil@#.#.# trapped (wasm `unreachable` instruction executed)
        log "panicked at tests/guests/evil/src/attacks.rs:###:#: the plug-in fell over"
@@ -189,7 +191,7 @@ async fn fields_with_line_breaks_are_put_on_one_line() {
 }
 
 #[tokio::test]
-async fn an_issue_for_an_item_that_is_not_there() {
+async fn an_issue_for_an_item_that_does_not_exist() {
     assert_snapshot!(Rig::new("issue-out-of-range").transform(2).await, @r"
     0 of 2 went well
     0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: an issue names item 1, but the items end at 0
@@ -198,7 +200,7 @@ async fn an_issue_for_an_item_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_removal_for_an_item_that_is_not_there() {
+async fn a_removal_for_an_item_that_does_not_exist() {
     assert_snapshot!(Rig::new("removal-out-of-range").transform(2).await, @r"
     0 of 2 went well
     0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: a removal names item 1, but the items end at 0
@@ -208,9 +210,9 @@ async fn a_removal_for_an_item_that_is_not_there() {
 
 #[tokio::test]
 async fn a_million_issues() {
-    let all = Limits { call_ms: 30_000, ..limits() };
-    let all = all.with_output_bytes(512 << 20).with_memory_bytes(256 << 20);
-    let rig = Rig::with_limits("issue-flood", all);
+    let enough = Limits { call_ms: 30_000, ..limits() };
+    let enough = enough.with_output_bytes(512 << 20).with_memory_bytes(256 << 20);
+    let rig = Rig::with_limits("issue-flood", enough);
     let (_, outcome) = rig.evil.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
     assert_eq!(outcome.refused.unwrap().message, "Issue 0.");
     assert_eq!(outcome.issues.len(), Limits::default().issues_per_item);
@@ -221,20 +223,20 @@ async fn a_million_issues() {
 }
 
 #[tokio::test]
-async fn a_failure() {
+async fn a_failure_of_the_whole_batch() {
     assert_snapshot!(Rig::new("failure").transform(2).await, @"plug-in evil@0.1.0 failed on a whole batch: The plug-in does not feel like it. (evil)");
 }
 
 #[tokio::test]
-async fn a_failure_that_steers_the_terminal() {
-    let said = Rig::new("failure-long").transform(2).await;
-    assert!(!said.contains(char::is_control) && said.len() < 2000, "{said:?}");
-    assert_snapshot!(said.chars().take(120).collect::<String>(), @"plug-in evil@0.1.0 failed on a whole batch:  ]0;title      2J ]0;title      2J ]0;title      2J ]0;title      2J ]0;titl");
+async fn a_failure_with_control_characters_for_terminals() {
+    let result = Rig::new("failure-long").transform(2).await;
+    assert!(!result.contains(char::is_control) && result.len() < 2000, "{result:?}");
+    assert_snapshot!(result.chars().take(120).collect::<String>(), @"plug-in evil@0.1.0 failed on a whole batch:  ]0;title      2J ]0;title      2J ]0;title      2J ]0;title      2J ]0;titl");
 }
 
 #[tokio::test]
-async fn the_same_id_again() {
-    // Over several products it is the chunk writer's business.
+async fn the_same_document_id_for_two_products() {
+    // Accepted here: the code that cuts documents into chunks handles it.
     assert_snapshot!(Rig::new("duplicate-ids").transform(2).await, @"2 of 2 went well");
 }
 
@@ -249,10 +251,11 @@ async fn a_hundred_thousand_documents_for_a_product() {
 }
 
 #[tokio::test]
-async fn a_memory_of_past_calls() {
+async fn a_plug_in_that_remembers_past_calls() {
     assert_snapshot!(Rig::new("impure").transform(2).await, @"2 of 2 went well");
 }
 
+/// How many documents were accepted, and the refusals of the others.
 fn refused(verdicts: &[Verdict]) -> String {
     let good = verdicts.iter().filter(|verdict| verdict.refused.is_none()).count();
     let refusals = verdicts.iter().filter_map(|verdict| verdict.refused.as_ref());
@@ -263,7 +266,7 @@ fn refused(verdicts: &[Verdict]) -> String {
 #[tokio::test]
 async fn a_trap_while_validating() {
     let rig = Rig::new("validate-trap-one");
-    let mut documents: Vec<_> = (0..100).map(|n| document(&format!("d{n}"), "{}")).collect();
+    let mut documents: Vec<_> = (0..100).map(|number| document(&format!("d{number}"), "{}")).collect();
     documents[42].fields = r#"{"title":"bomb"}"#.to_owned();
     assert_snapshot!(refused(&rig.evil.validate(documents).await.unwrap()), @r"
     99 of 100 went well
@@ -273,7 +276,7 @@ async fn a_trap_while_validating() {
 }
 
 #[tokio::test]
-async fn a_verdict_on_a_document_that_is_not_there() {
+async fn a_verdict_on_a_document_that_does_not_exist() {
     let rig = Rig::new("validate-out-of-range");
     assert_snapshot!(refused(&rig.evil.validate(vec![document("d", "{}")]).await.unwrap()), @r"
     0 of 1 went well
@@ -282,8 +285,9 @@ async fn a_verdict_on_a_document_that_is_not_there() {
     rig.still_works().await;
 }
 
-async fn compared(doing: &str) -> String {
-    let rig = Rig::new(doing);
+/// The orderings of two pairs of versions, or their refusals, one a line.
+async fn compared(misbehaviour: &str) -> String {
+    let rig = Rig::new(misbehaviour);
     let answers = rig.evil.compare(vec![(Map::new(), Map::new()); 2]).await.unwrap();
     rig.still_works().await;
     let line = |answer: &Result<_, host_core::plugin::Refusal>| match answer {
@@ -312,13 +316,13 @@ async fn a_trap_while_comparing() {
 #[tokio::test]
 async fn many_plug_ins_misbehave_at_once() {
     let pool = pool(2);
-    let doings = ["trap-one", "wrong-counts", "recursion", "good", "illegal-ids"];
-    let runs = doings.map(|doing| {
-        let runner = Runner::new(evil(limits(), doing), pool.clone());
+    let misbehaviours = ["trap-one", "wrong-counts", "recursion", "good", "illegal-ids"];
+    let runs = misbehaviours.map(|misbehaviour| {
+        let runner = Runner::new(evil(limits(), misbehaviour), pool.clone());
         async move { render(runner.transform(vec![product(r#"{"id":"bomb"}"#); 2]).await) }
     });
-    let said = futures::future::join_all(runs).await;
-    let first_lines: Vec<_> = said.iter().map(|said| said.lines().next().unwrap()).collect();
+    let results = futures::future::join_all(runs).await;
+    let first_lines: Vec<_> = results.iter().map(|result| result.lines().next().unwrap()).collect();
     assert_eq!(
         first_lines,
         ["0 of 2 went well", "0 of 2 went well", "0 of 2 went well", "2 of 2 went well", "0 of 2 went well"]

@@ -1,5 +1,6 @@
-//! Plug-ins that do not come back, or that do what they may not, before they are asked anything. The engine's own tests have the
-//! kinds of code that are interrupted; here is what is said of them, on a first start and on one from the cache.
+//! Plug-ins that never return, or that exceed a limit, while they are started, before any function of theirs is called.
+//! The tests of `src/engine.rs` cover the kinds of code that are interrupted; these cover the error messages, which
+//! must be the same on a first start and on one with a cache.
 
 use crate::{
     rig::{child, limits, logged, within_minutes},
@@ -10,8 +11,9 @@ use insta::assert_snapshot;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// What is said of a component when it is loaded with a cache, once more, and without a cache.
-fn said(wasm: Vec<u8>) -> String {
+/// The error of loading a component, which must be the same with a cache, once more with the same cache, and without
+/// one.
+fn load_error(wasm: Vec<u8>) -> String {
     let limits = Limits { call_ms: 1_000, memory_bytes: 256 << 20, ..limits() };
     within_minutes(move || {
         let dir = TempDir::new().unwrap();
@@ -19,29 +21,31 @@ fn said(wasm: Vec<u8>) -> String {
         let without = Loader::new(engine.clone(), limits.clone(), None).with_compiler(child());
         let with =
             Loader::new(engine, limits, Some(Cache::new(dir.path().join("cache")))).with_compiler(child());
-        let say = |loader: &Loader| {
+        let load = |loader: &Loader| {
             loader.load_bytes(Path::new("x.wasm"), &wasm, &Configs::new()).unwrap_err().to_string()
         };
-        let first = say(&with);
-        assert!(!with.is_cached(&wasm), "what is refused is not kept: {first}");
-        assert_eq!((say(&with), say(&without)), (first.clone(), first.clone()));
+        let first = load(&with);
+        assert!(!with.is_cached(&wasm), "a component that is refused is not kept: {first}");
+        assert_eq!((load(&with), load(&without)), (first.clone(), first.clone()));
         first
     })
 }
 
 #[test]
-fn a_start_that_takes_too_long_says_so() {
-    assert_snapshot!(said(starting("", "(loop (br 0))")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+fn an_endless_loop_at_the_start() {
+    assert_snapshot!(load_error(starting("", "(loop (br 0))")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]
-fn fills_in_a_straight_line() {
-    // Less memory than the limit, because the tests share a process whose peak they look at.
+fn memory_fills_without_a_loop() {
+    // Less memory than the limit, because other tests in this process check the peak of its memory.
     let fills = "(memory.fill (i32.const 0) (i32.const 7) (i32.const 65000000))".repeat(8_000);
-    assert_snapshot!(said(starting("(memory 1000)", &fills)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+    assert_snapshot!(load_error(starting("(memory 1000)", &fills)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
-/// One component passes a list to another, and the engine's adapter copies it.
+/// A plug-in made of two components, of which one passes a value of type `ty` to the other at its start, so that an
+/// adapter that wasmtime generates copies it. The instructions `pairs` fill the caller's memory; `encoding` is that of
+/// the callee's strings.
 fn fused(ty: &str, encoding: &str, pairs: &str) -> Vec<u8> {
     exporting(&format!(
         r#"(component $callee
@@ -76,7 +80,8 @@ fn fused(ty: &str, encoding: &str, pairs: &str) -> Vec<u8> {
     ))
 }
 
-/// Pairs of an address and a length, `count` of them from address 0 on.
+/// Instructions that fill the memory from address 0 with `count` copies of one list or string (its address and its
+/// length) and pass the list of them.
 fn pairs(count: u32, address: u32, length: u32) -> String {
     format!(
         "(loop $l
@@ -92,7 +97,7 @@ fn pairs(count: u32, address: u32, length: u32) -> String {
 #[test]
 fn lists_in_an_adapter() {
     let lists = pairs(1_000_000, 0, 1_000_000);
-    assert_snapshot!(said(fused("(list (list (list u16)))", "utf8", &lists)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+    assert_snapshot!(load_error(fused("(list (list (list u16)))", "utf8", &lists)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]
@@ -101,27 +106,27 @@ fn strings_in_an_adapter() {
         "(memory.fill (i32.const 800000) (i32.const 65) (i32.const 4000000)) {}",
         pairs(100_000, 800_000, 4_000_000)
     );
-    assert_snapshot!(said(fused("(list string)", "utf16", &strings)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+    assert_snapshot!(load_error(fused("(list string)", "utf16", &strings)), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]
 fn a_memory_that_is_read_far_beyond_its_end() {
     let read = "(drop (i32.load (i32.const 0x10000000)))";
-    assert_snapshot!(said(starting("(memory 1)", read)), @"the plug-in x.wasm cannot be started: it trapped (out of bounds memory access)");
+    assert_snapshot!(load_error(starting("(memory 1)", read)), @"the plug-in x.wasm cannot be started: it trapped (out of bounds memory access)");
 }
 
 #[test]
 fn a_memory_that_is_too_large() {
-    assert_snapshot!(said(plugin(r#"(memory 4097) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 256 MiB that it may have");
+    assert_snapshot!(load_error(plugin(r#"(memory 4097) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 256 MiB that it may have");
 }
 
 #[test]
 fn a_table_that_is_too_large() {
-    assert_snapshot!(said(plugin(r#"(table 100001 funcref) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 100,000 elements of tables that plugin.limits.table_elements allows");
+    assert_snapshot!(load_error(plugin(r#"(table 100001 funcref) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 100,000 elements of tables that plugin.limits.table_elements allows");
 }
 
 #[test]
-fn megabytes_of_lines_in_one_write() {
+fn megabytes_of_line_ends_in_one_write() {
     let component = exporting(
         r#"(import "wasi:io/error@0.2.0" (instance $e (export "error" (type (sub resource)))))
         (alias export $e "error" (type $error))
@@ -156,10 +161,10 @@ fn megabytes_of_lines_in_one_write() {
             (export "memory" (memory $libc "memory")) (export "write" (func $write)) (export "get" (func $get))))))
         (func $d (canon lift (core func $i "d")))"#,
     );
-    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it trapped (it wrote more to a stream at once than the 4096 bytes that the stream had permitted)");
+    assert_snapshot!(load_error(component), @"the plug-in x.wasm cannot be started: it trapped (it wrote more to a stream at once than the 4096 bytes that the stream had permitted)");
 }
 
-/// A plug-in that logs empty lines at its start for as long as a condition holds.
+/// A plug-in that logs empty lines at its start as long as the condition `again` holds; `$n` counts the lines.
 fn logging(again: &str) -> Vec<u8> {
     exporting(&format!(
         r#"(import "product-indexer:plugin/log@0.1.0" (instance $log
@@ -185,18 +190,19 @@ fn logging(again: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_start_logs_is_cut() {
+fn the_log_of_a_start_is_limited() {
     let loader = crate::rig::loader(limits());
     let component = logging("(i32.lt_u (local.get $n) (i32.const 1000))");
-    let said = logged(|| {
+    let log = logged(|| {
         loader.load_bytes(Path::new("x.wasm"), &component, &Configs::new()).unwrap_err();
     });
-    assert!(said.contains("345 more lines with 0 bytes were cut: a call may log 65536 bytes"), "{said}");
+    // 65,536 bytes are room for 655 empty lines, each of which counts 100 bytes.
+    assert!(log.contains("345 more lines with 0 bytes were cut: a call may log 65536 bytes"), "{log}");
 }
 
 #[test]
 fn empty_lines_without_end() {
-    assert_snapshot!(said(logging("(i32.const 1)")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+    assert_snapshot!(load_error(logging("(i32.const 1)")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]
@@ -207,7 +213,7 @@ fn an_interface_that_wasi_does_not_have() {
         (core instance $i (instantiate $m))
         (func $d (canon lift (core func $i "d")))"#,
     );
-    assert_snapshot!(said(component), @"the plug-in x.wasm imports wasi:cli/frobnicate@0.2.99, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
+    assert_snapshot!(load_error(component), @"the plug-in x.wasm imports wasi:cli/frobnicate@0.2.99, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
 }
 
 #[test]
@@ -218,12 +224,12 @@ fn a_function_that_wasi_does_not_have() {
         (core instance $i (instantiate $m))
         (func $d (canon lift (core func $i "d")))"#,
     );
-    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be linked: component imports instance `wasi:cli/environment@0.2.99`, but a matching implementation was not found in the linker: instance export `launch-missiles` has the wrong type: function implementation is missing; build it against product-indexer:plugin@0.1.0 and WASI 0.2.12 or earlier");
+    assert_snapshot!(load_error(component), @"the plug-in x.wasm cannot be linked: component imports instance `wasi:cli/environment@0.2.99`, but a matching implementation was not found in the linker: instance export `launch-missiles` has the wrong type: function implementation is missing; build it against product-indexer:plugin@0.1.0 and WASI 0.2.12 or earlier");
 }
 
 #[test]
 fn a_function_of_another_type() {
-    assert_snapshot!(said(plugin(r#"(func (export "d"))"#)), @"the plug-in x.wasm cannot be started: its function manifest.describe has another type than the contract's: failed to convert function to given type: type mismatch with results: expected 1-tuple, found 0-tuple");
+    assert_snapshot!(load_error(plugin(r#"(func (export "d"))"#)), @"the plug-in x.wasm cannot be started: its function manifest.describe has another type than the contract's: failed to convert function to given type: type mismatch with results: expected 1-tuple, found 0-tuple");
 }
 
 #[test]
@@ -234,5 +240,5 @@ fn a_function_of_a_later_contract() {
         (core instance $i (instantiate $m))
         (func $d (canon lift (core func $i "d")))"#,
     );
-    assert_snapshot!(said(component), @"the plug-in x.wasm was built for version 0.1.5 of the contract and this host speaks 0.1.0: component imports instance `product-indexer:plugin/log@0.1.5`, but a matching implementation was not found in the linker: instance export `trace` has the wrong type: function implementation is missing; use a newer host, or build the plug-in against 0.1.0");
+    assert_snapshot!(load_error(component), @"the plug-in x.wasm was built for version 0.1.5 of the contract and this host speaks 0.1.0: component imports instance `product-indexer:plugin/log@0.1.5`, but a matching implementation was not found in the linker: instance export `trace` has the wrong type: function implementation is missing; use a newer host, or build the plug-in against 0.1.0");
 }

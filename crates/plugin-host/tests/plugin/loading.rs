@@ -1,4 +1,5 @@
-//! Files that are not plug-ins, plug-ins of other versions, and the cache of compiled ones.
+//! Loading: files that are not plug-ins, plug-ins that were built for other versions of the contract (the WIT package
+//! in `wit/`), and the cache of compiled plug-ins.
 
 use crate::{
     guests::{EVIL, evil_bytes},
@@ -17,31 +18,33 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A file with some bytes, and what loading it says; the directory's name is left out.
-fn said_of(bytes: &[u8]) -> String {
+/// The error of loading a file with these bytes.
+fn load_error(bytes: &[u8]) -> String {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("x.wasm");
     fs::write(&path, bytes).unwrap();
-    said_of_path(&path, dir.path(), &Configs::new())
+    load_error_of_path(&path, dir.path(), &Configs::new())
 }
 
-fn said_of_path(path: &Path, dir: &Path, configs: &Configs) -> String {
+/// The error of loading a file; the name of its directory is left out.
+fn load_error_of_path(path: &Path, dir: &Path, configs: &Configs) -> String {
     let limits = limits().with_call_time(Duration::from_millis(500));
     let error =
         Loader::new(loader(limits.clone()).engine().clone(), limits, None).load(path, configs).unwrap_err();
     error.to_string().replace(&format!("{}/", dir.display()), "")
 }
 
-/// The evil guest with each `from` in its bytes replaced by a `to` of the same length, names and all.
+/// The plug-in `tests/guests/evil` with each first text in its bytes replaced by a second one of the same length.
 fn patched(patches: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = evil_bytes();
     for (from, to) in patches {
         assert_eq!(from.len(), to.len());
-        let places: Vec<usize> =
-            (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
-        assert!(!places.is_empty(), "{from} is nowhere");
-        for at in places {
-            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let positions: Vec<usize> = (0..bytes.len() - from.len())
+            .filter(|position| bytes[*position..].starts_with(from.as_bytes()))
+            .collect();
+        assert!(!positions.is_empty(), "{from} does not occur");
+        for position in positions {
+            bytes[position..position + to.len()].copy_from_slice(to.as_bytes());
         }
     }
     bytes
@@ -49,7 +52,7 @@ fn patched(patches: &[(&str, &str)]) -> Vec<u8> {
 
 #[test]
 fn no_file() {
-    assert_snapshot!(said_of_path(Path::new("no/such.wasm"), Path::new("-"), &Configs::new()), @"there is no plug-in no/such.wasm; check the path given to --plugin");
+    assert_snapshot!(load_error_of_path(Path::new("no/such.wasm"), Path::new("-"), &Configs::new()), @"there is no plug-in no/such.wasm; check the path given to --plugin");
 }
 
 #[test]
@@ -57,18 +60,18 @@ fn a_directory() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("x.wasm");
     fs::create_dir(&path).unwrap();
-    assert_snapshot!(said_of_path(&path, dir.path(), &Configs::new()), @"the plug-in x.wasm is not a file; name the .wasm file itself");
+    assert_snapshot!(load_error_of_path(&path, dir.path(), &Configs::new()), @"the plug-in x.wasm is not a file; name the .wasm file itself");
 }
 
 #[test]
 fn an_empty_file() {
-    assert_snapshot!(said_of(b""), @"the plug-in x.wasm is empty; build it again");
+    assert_snapshot!(load_error(b""), @"the plug-in x.wasm is empty; build it again");
 }
 
 #[test]
-fn something_else() {
-    assert_snapshot!(said_of(b"(component)"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
-    assert_snapshot!(said_of(b"\0asm"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
+fn a_file_that_is_not_webassembly() {
+    assert_snapshot!(load_error(b"(component)"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
+    assert_snapshot!(load_error(b"\0asm"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
 }
 
 #[test]
@@ -84,57 +87,57 @@ fn a_large_file() {
 
 #[test]
 fn a_core_module() {
-    assert_snapshot!(said_of(b"\0asm\x01\0\0\0"), @"the plug-in x.wasm is a core module, not a component; link it with wasm-component-ld or run `wasm-tools component new` on it");
+    assert_snapshot!(load_error(b"\0asm\x01\0\0\0"), @"the plug-in x.wasm is a core module, not a component; link it with wasm-component-ld or run `wasm-tools component new` on it");
 }
 
 #[test]
 fn machine_code() {
     let code = wasmtime::Engine::default().precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
-    assert_snapshot!(said_of(&code), @"the plug-in x.wasm is precompiled machine code (.cwasm), which is never run; name the .wasm file that it was made from");
+    assert_snapshot!(load_error(&code), @"the plug-in x.wasm is precompiled machine code (.cwasm), which is never run; name the .wasm file that it was made from");
 }
 
 #[test]
 fn a_damaged_file() {
     let bytes = evil_bytes();
-    let said = said_of(&bytes[..bytes.len() / 2]);
-    assert_snapshot!(said.split(" (at offset").next().unwrap(), @"the plug-in x.wasm does not compile: unexpected end-of-file");
+    let error = load_error(&bytes[..bytes.len() / 2]);
+    assert_snapshot!(error.split(" (at offset").next().unwrap(), @"the plug-in x.wasm does not compile: unexpected end-of-file");
 }
 
 #[test]
 fn a_component_for_something_else() {
-    assert_snapshot!(said_of(b"\0asm\x0d\0\x01\0"), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: none); build it against a world of this package");
-    assert_snapshot!(said_of(&patched(&[("product-indexer:plugin/", "product-catalog:plugin/")])), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: product-catalog:plugin/manifest@0.1.0, product-catalog:plugin/transform@0.1.0, product-catalog:plugin/validate@0.1.0, product-catalog:plugin/version@0.1.0); build it against a world of this package");
+    assert_snapshot!(load_error(b"\0asm\x0d\0\x01\0"), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: none); build it against a world of this package");
+    assert_snapshot!(load_error(&patched(&[("product-indexer:plugin/", "product-catalog:plugin/")])), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: product-catalog:plugin/manifest@0.1.0, product-catalog:plugin/transform@0.1.0, product-catalog:plugin/validate@0.1.0, product-catalog:plugin/version@0.1.0); build it against a world of this package");
 }
 
 #[test]
-fn a_plug_in_of_another_time() {
-    assert_snapshot!(said_of(&patched(&[("@0.1.0", "@0.2.0")])), @"the plug-in x.wasm was built for version 0.2.0 of the contract and this host speaks 0.1.0; rebuild the plug-in or use a host of its time");
+fn a_plug_in_for_an_incompatible_contract() {
+    assert_snapshot!(load_error(&patched(&[("@0.1.0", "@0.2.0")])), @"the plug-in x.wasm was built for version 0.2.0 of the contract and this host speaks 0.1.0; rebuild the plug-in or use a host of its time");
 }
 
 #[test]
-fn a_plug_in_of_a_later_minor_version() {
+fn a_plug_in_for_a_later_minor_version_of_the_contract() {
     let later = patched(&[("@0.1.0", "@0.1.9")]);
     loader(limits()).load_bytes(Path::new("x.wasm"), &later, &configs("good")).unwrap();
     // Another interface of the contract's package, under a name of the same length.
     let metrics = ("product-indexer:plugin/log@0.1.0", "product-indexer:plugin/web@0.1.2");
-    assert_snapshot!(said_of(&patched(&[metrics])), @"the plug-in x.wasm was built for version 0.1.2 of the contract and this host speaks 0.1.0: it imports product-indexer:plugin/web@0.1.2; use a newer host, or build the plug-in against 0.1.0");
+    assert_snapshot!(load_error(&patched(&[metrics])), @"the plug-in x.wasm was built for version 0.1.2 of the contract and this host speaks 0.1.0: it imports product-indexer:plugin/web@0.1.2; use a newer host, or build the plug-in against 0.1.0");
 }
 
 #[test]
-fn a_plug_in_that_wants_the_network() {
+fn a_plug_in_that_imports_the_network() {
     let http = ("product-indexer:plugin/log@0.1.0", "wasi:http/outgoing-handler@0.2.1");
-    assert_snapshot!(said_of(&patched(&[http])), @"the plug-in x.wasm imports wasi:http/outgoing-handler@0.2.1, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
+    assert_snapshot!(load_error(&patched(&[http])), @"the plug-in x.wasm imports wasi:http/outgoing-handler@0.2.1, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
 }
 
 #[test]
-fn a_plug_in_that_wants_more() {
+fn a_plug_in_that_imports_a_later_wasi() {
     let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.3.100");
-    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
+    assert_snapshot!(load_error(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
 }
 
 #[test]
 fn a_plug_in_without_a_manifest() {
-    assert_snapshot!(said_of(&patched(&[("plugin/manifest@", "plugin/manifold@")])), @"the plug-in x.wasm does not export the interface manifest; build it against a world of the contract");
+    assert_snapshot!(load_error(&patched(&[("plugin/manifest@", "plugin/manifold@")])), @"the plug-in x.wasm does not export the interface manifest; build it against a world of the contract");
 }
 
 #[test]
@@ -144,28 +147,28 @@ fn a_plug_in_without_a_role() {
         ("plugin/validate@", "plugin/valitate@"),
         ("plugin/version@", "plugin/verbion@"),
     ];
-    assert_snapshot!(said_of(&patched(&roles)), @"the plug-in x.wasm exports none of the roles transform, validate and version; build it against one of the worlds transformer, validator and plugin");
+    assert_snapshot!(load_error(&patched(&roles)), @"the plug-in x.wasm exports none of the roles transform, validate and version; build it against one of the worlds transformer, validator and plugin");
 }
 
 #[test]
-fn a_plug_in_with_other_functions() {
-    assert_snapshot!(said_of(&patched(&[("describe", "descrybe")])), @"the plug-in x.wasm does not export the function manifest.describe of the contract; build it against a world of the contract");
-    assert_snapshot!(said_of(&patched(&[("compare", "compore")])), @"the plug-in x.wasm does not export the function version.compare of the contract; build it against a world of the contract");
+fn a_plug_in_without_a_function_of_the_contract() {
+    assert_snapshot!(load_error(&patched(&[("describe", "descrybe")])), @"the plug-in x.wasm does not export the function manifest.describe of the contract; build it against a world of the contract");
+    assert_snapshot!(load_error(&patched(&[("compare", "compore")])), @"the plug-in x.wasm does not export the function version.compare of the contract; build it against a world of the contract");
 }
 
 #[test]
 fn a_configuration_that_the_plug_in_refuses() {
-    let said = |doing| said_of_path(&EVIL, EVIL.parent().unwrap(), &configs(doing));
+    let error = |misbehaviour| load_error_of_path(&EVIL, EVIL.parent().unwrap(), &configs(misbehaviour));
     assert!(
-        said("repent").starts_with(
+        error("repent").starts_with(
             "plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: unknown variant `repent`"
         )
     );
-    assert_snapshot!(said("loop-configure"), @"plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: it took longer than the 500 ms that a call may take when it was configured (plugin-timeout)");
+    assert_snapshot!(error("loop-configure"), @"plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: it took longer than the 500 ms that a call may take when it was configured (plugin-timeout)");
 }
 
 #[test]
-fn a_configuration_for_a_plug_in_that_is_not_there() {
+fn a_configuration_for_a_plug_in_that_is_not_loaded() {
     let settings = Settings { cache: Some(cache()), limits: limits(), ..Settings::default() };
     let configs = Configs::from([("shopware".to_owned(), serde_json::Map::new())]);
     let Err(error @ OpenError::UnknownConfig { .. }) =
@@ -193,13 +196,14 @@ fn a_later_plug_in_wins_a_role() {
 }
 
 #[test]
-fn an_inspection_tells_everything() {
+fn an_inspection_has_the_manifest_the_imports_and_the_times() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     let cache = Cache::new(dir.path().join("cache"));
     let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache), &Compiler::InProcess).unwrap();
     assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
-    let said = Inspection {
+    // Without the values that differ at each build or run.
+    let stable = Inspection {
         bytes: 0,
         digest: host_core::model::Digest::of(b""),
         cold_load_ms: 0.0,
@@ -207,7 +211,7 @@ fn an_inspection_tells_everything() {
         config_schema: serde_json::Value::Null,
         ..inspection
     };
-    insta::assert_json_snapshot!(said, @r#"
+    insta::assert_json_snapshot!(stable, @r#"
     {
       "name": "evil",
       "version": "0.1.0",
@@ -242,7 +246,7 @@ fn an_inspection_tells_everything() {
     "#);
 }
 
-/// A separate cache with the evil guest in it.
+/// A separate cache with one entry: the compiled plug-in `tests/guests/evil`.
 struct CacheDir {
     dir: TempDir,
     loader: Loader,
@@ -261,6 +265,7 @@ impl CacheDir {
         self.dir.path().join("a/plugins")
     }
 
+    /// The file of the one entry.
     fn entry(&self) -> PathBuf {
         let entries: Vec<_> =
             fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -268,15 +273,16 @@ impl CacheDir {
         entries[0].clone()
     }
 
-    /// Whether the loader uses the entry.
+    /// Whether the loader would use the entry.
     fn is_used(&self) -> bool {
         self.loader.is_cached(&evil_bytes())
     }
 }
 
-/// The evil guest with a custom section, which changes nothing but its digest.
-fn variant(n: u8) -> Vec<u8> {
-    [evil_bytes(), vec![0, 3, 1, b'n', n]].concat()
+/// The plug-in `tests/guests/evil` with a custom section, which changes nothing but its digest.
+fn variant(number: u8) -> Vec<u8> {
+    // Id 0 of custom sections, the length of the section, the length of its name, its name, its content.
+    [evil_bytes(), vec![0, 3, 1, b'n', number]].concat()
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -330,16 +336,13 @@ fn an_entry_that_others_can_write_is_not_run() {
 }
 
 #[test]
-fn an_entry_that_is_a_link_is_named() {
+fn an_entry_that_is_a_link_is_named_in_the_log() {
     let cache_dir = CacheDir::new();
     let entry = cache_dir.entry();
     fs::rename(&entry, cache_dir.dir.path().join("elsewhere")).unwrap();
     symlink(cache_dir.dir.path().join("elsewhere"), &entry).unwrap();
-    let said = logged(|| assert!(!cache_dir.is_used()));
-    assert!(
-        said.contains(&format!("{} is not a directory or not a regular file", entry.display())),
-        "{said}"
-    );
+    let log = logged(|| assert!(!cache_dir.is_used()));
+    assert!(log.contains(&format!("{} is not a directory or not a regular file", entry.display())), "{log}");
 }
 
 #[test]
@@ -379,12 +382,13 @@ fn a_plug_in_that_is_refused_evicts_no_other() {
         let refused = crate::small::plugin(r#"(func (export "d"))"#);
         loader.load_bytes(Path::new("x.wasm"), &refused, &Configs::new()).unwrap_err();
         assert!(cache_dir.is_used());
+        // It is still the only entry.
         cache_dir.entry();
     }
 }
 
 #[test]
-fn what_dead_processes_were_writing_is_removed() {
+fn old_drafts_of_dead_processes_are_removed() {
     let cache_dir = CacheDir::new();
     let draft = |name: &str, age| {
         let path = cache_dir.directory().join(name);
@@ -406,11 +410,11 @@ fn entries_that_were_used_least_recently_are_evicted() {
     let components = [1, 2, 3, 4].map(variant);
     let loader =
         |bytes| Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)));
-    let compile = |loader: &Loader, n: usize| {
-        loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap();
+    let compile = |loader: &Loader, index: usize| {
+        loader.load_bytes(Path::new("x.wasm"), &components[index], &Configs::new()).unwrap();
     };
     let cached = || -> Vec<bool> {
-        // Looking is using, so look at a copy.
+        // `is_cached` counts as a use, so it must look at a copy.
         let copy = TempDir::new().unwrap();
         let copied = copy.path().join("plugins");
         fs::create_dir(&copied).unwrap();
@@ -419,8 +423,8 @@ fn entries_that_were_used_least_recently_are_evicted() {
             let entry = entry.unwrap();
             fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
         }
-        let there = Loader::new(engine.clone(), limits(), Some(Cache::new(&copied)));
-        components.iter().map(|component| there.is_cached(component)).collect()
+        let loader_of_copy = Loader::new(engine.clone(), limits(), Some(Cache::new(&copied)));
+        components.iter().map(|component| loader_of_copy.is_cached(component)).collect()
     };
     compile(&loader(u64::MAX), 0);
     let size = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap().len();
@@ -430,13 +434,13 @@ fn entries_that_were_used_least_recently_are_evicted() {
     assert!(bounded.is_cached(&components[0]));
     compile(&bounded, 3);
     assert_eq!(cached(), [true, false, true, true]);
-    // The newest stays, however little there may be.
+    // The newest entry stays, even if it alone is larger than the limit.
     compile(&loader(1), 1);
     assert_eq!(cached(), [false, true, false, false]);
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_no_hindrance() {
+fn a_plug_in_loads_without_a_writable_cache() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -446,7 +450,7 @@ fn a_cache_that_cannot_be_written_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn more_instances_than_the_pool_has_room_for() {
+async fn more_instances_than_the_engine_was_made_for() {
     use host_core::plugin::Transform;
     use host_plugin_host::Runner;
     let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
@@ -461,7 +465,7 @@ async fn more_instances_than_the_pool_has_room_for() {
 }
 
 #[test]
-fn errors_are_plain_data() {
+fn errors_can_be_sent_between_threads() {
     fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
     is_error::<LoadError>();
     is_error::<OpenError>();

@@ -1,4 +1,5 @@
-//! The plug-in engine against malicious guests, files that are not plug-ins, and its own guarantees.
+//! Tests of the whole crate with compiled plug-ins: malicious ones, files that are not plug-ins, and the guarantees for
+//! good ones.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod compatibility;

@@ -1,4 +1,4 @@
-//! The roles over the whole engine, and how long instances live.
+//! The roles of a plug-in (transform, validate, version) through the whole engine, and how long instances live.
 
 use crate::rig::{document, evil, good_product, limits, pool, product};
 use host_core::plugin::{Transform, Validate, Version, VersionOrdering};
@@ -6,11 +6,12 @@ use host_plugin_host::{Limits, Plugins, Runner, Settings};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
+/// The title of a product's first document.
 fn title(outcome: &host_core::plugin::ProductOutcome) -> String {
     serde_json::from_str::<Value>(&outcome.documents[0].fields).unwrap()["title"].as_str().unwrap().to_owned()
 }
 
-/// How many calls the instance of the impure plug-in has seen before each of six calls.
+/// Six calls of a plug-in that remembers its calls: how many its instance has had before each of them.
 async fn calls_seen(limits: Limits) -> Vec<String> {
     let runner = Runner::new(evil(limits, "impure"), pool(1));
     let mut seen = Vec::new();
@@ -22,9 +23,9 @@ async fn calls_seen(limits: Limits) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_instance_stays_warm_until_it_is_old_or_large() {
+async fn an_instance_is_kept_until_it_is_old_or_large() {
     assert_eq!(calls_seen(limits()).await, ["call 0", "call 1", "call 2", "call 3", "call 4", "call 5"]);
-    // The first call of an instance configures it.
+    // `configure` is the first call of each instance.
     let old = Limits { calls_per_instance: 3, ..limits() };
     assert_eq!(calls_seen(old).await, ["call 0", "call 1", "call 0", "call 1", "call 0", "call 1"]);
     let large = Limits { retire_memory_bytes: 1, ..limits() };
@@ -52,10 +53,10 @@ async fn an_issue_refuses_its_product_only() {
 }
 
 #[tokio::test]
-async fn many_batches_at_once_keep_their_products() {
+async fn batches_on_several_threads_keep_their_products() {
     let runner = Runner::new(evil(limits(), "good"), pool(2));
-    let batch = async |n: usize| {
-        let products: Vec<_> = (n * 10..n * 10 + 10).map(good_product).collect();
+    let batch = async |number: usize| {
+        let products: Vec<_> = (number * 10..number * 10 + 10).map(good_product).collect();
         let outcomes = runner.transform(products.clone()).await.unwrap();
         for ((given, outcome), product) in outcomes.iter().zip(&products) {
             assert_eq!(given, product);
@@ -92,6 +93,7 @@ async fn abandoned_work_does_not_hold_the_thread() {
     let good = Runner::new(evil(limits(), "good"), pool);
     let started = Instant::now();
     assert!(good.transform(vec![good_product(0)]).await.is_ok());
-    // The first of the fifty had begun; the others had not.
+    // The first of the fifty had begun and ends after its 500 ms; the others are skipped. Together they would take 25
+    // s.
     assert!(started.elapsed() < Duration::from_secs(10));
 }

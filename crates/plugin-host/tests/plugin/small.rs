@@ -1,7 +1,7 @@
-//! Small components, written or generated here, each of which is hostile in one way.
+//! Builds small components in the WebAssembly text format, each of which is hostile in one way.
 
-/// A component that exports what a plug-in has, around a core module with the function `d`. Its functions have other types than the
-/// contract's, which shows after its start function has run.
+/// A component that exports the interfaces of a plug-in, around a core module with the function `d`. Its functions have
+/// other types than the contract's, which the host finds out after the module's start function has run.
 pub(crate) fn plugin(module: &str) -> Vec<u8> {
     let body = format!(
         r#"(core module $m {module})
@@ -11,7 +11,7 @@ pub(crate) fn plugin(module: &str) -> Vec<u8> {
     exporting(&body)
 }
 
-/// A component with the function `$d` as each function of the contract.
+/// A component that exports its function `$d` as each function of the contract.
 pub(crate) fn exporting(body: &str) -> Vec<u8> {
     let text = format!(
         r#"(component {body}
@@ -23,17 +23,18 @@ pub(crate) fn exporting(body: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A plug-in whose start function has some instructions, one after the other.
+/// A plug-in whose start function consists of the given instructions.
 pub(crate) fn starting(definitions: &str, instructions: &str) -> Vec<u8> {
     plugin(&format!(r#"{definitions} (func $s {instructions}) (start $s) (func (export "d"))"#))
 }
 
-/// A plug-in that instantiates a component which instantiates another one twice, and so on.
+/// A plug-in that instantiates a component that instantiates a second one twice, which instantiates a third one twice,
+/// and so on: 2^levels instances of the innermost one.
 pub(crate) fn doubling(levels: usize) -> Vec<u8> {
-    let level = |k: usize| {
+    let level = |level: usize| {
         format!(
-            "(component $c{k} (alias outer 1 $c{} (component $p)) (instance (instantiate $p)) (instance (instantiate $p)))",
-            k - 1
+            "(component $c{level} (alias outer 1 $c{} (component $p)) (instance (instantiate $p)) (instance (instantiate $p)))",
+            level - 1
         )
     };
     let levels_text: String = (1..=levels).map(level).collect();
@@ -47,13 +48,14 @@ pub(crate) fn doubling(levels: usize) -> Vec<u8> {
     ))
 }
 
-/// A component within a component, and so on.
+/// Components nested inside each other, `levels` deep.
 pub(crate) fn nested(levels: usize) -> Vec<u8> {
     const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
-    // Built from the inside, with the bytes in reverse, so that it takes time in proportion to its size.
+    // Built from the inside to the outside with its bytes reversed, because prepending to a vector would be slow.
     let mut reversed: Vec<u8> = HEADER.iter().rev().copied().collect();
     for _ in 0..levels {
         let mut section = HEADER.to_vec();
+        // The id of a section with a nested component; its size in LEB128 follows.
         section.push(4);
         let mut size = reversed.len();
         while size >= 0x80 {
@@ -67,9 +69,11 @@ pub(crate) fn nested(levels: usize) -> Vec<u8> {
     reversed
 }
 
-/// A plug-in with one function of about this many bytes.
+/// A plug-in with one function of about `bytes` bytes, which is never called.
 pub(crate) fn with_function_of(bytes: usize) -> Vec<u8> {
+    /// Adds 1 to the parameter.
     const STEP: &str = "local.get 0 i32.const 1 i32.add local.set 0 ";
+    /// Bytes of `STEP` in the binary format.
     const STEP_BYTES: usize = 7;
     let instructions = STEP.repeat(bytes / STEP_BYTES);
     plugin(&format!(r#"(func (param i32) {instructions}) (func (export "d"))"#))

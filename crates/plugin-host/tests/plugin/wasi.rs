@@ -1,4 +1,5 @@
-//! The inert WASI, as Rust's standard library meets it on wasm32-wasip2, and guests that want too much of it.
+//! The inert WASI (the standard system interfaces of WebAssembly, without any access), used by the guest
+//! `tests/guests/probe` through Rust's standard library on wasm32-wasip2, and guests that ask too much of it.
 
 use crate::{
     guests::PROBE,
@@ -9,6 +10,7 @@ use host_plugin_host::{Configs, Limits, Wasi};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+/// The guest `tests/guests/probe`. The id of a product tells it what to try.
 fn probe(limits: Limits) -> Rig {
     Rig::of(loader(limits).load(&PROBE, &Configs::new()).unwrap())
 }
@@ -17,20 +19,20 @@ fn attempt(what: &str) -> host_core::model::Product {
     product(&json!({ "id": what }).to_string())
 }
 
-/// What came of an attempt.
+/// What the guest found out by an attempt: the fields of its document.
 async fn found(rig: &Rig, what: &str) -> Value {
     let (_, outcome) = rig.evil.transform(vec![attempt(what)]).await.unwrap().swap_remove(0);
     assert_eq!(outcome.refused, None);
     serde_json::from_str(&outcome.documents[0].fields).unwrap()
 }
 
-/// What is said of an attempt that fails.
-async fn said(rig: &Rig, what: &str) -> String {
+/// The result of an attempt that may make the guest fail.
+async fn result(rig: &Rig, what: &str) -> String {
     rig.transform_these(vec![attempt(what)]).await
 }
 
 #[tokio::test]
-async fn clocks_stand_still() {
+async fn clocks_are_stopped() {
     let rig = probe(limits());
     assert_eq!(found(&rig, "clocks").await, json!({ "clock": [0, 0], "ticks": 0 }));
     assert_eq!(found(&rig, "sleep").await, json!({ "slept": 0 }));
@@ -67,11 +69,12 @@ async fn files_and_sockets_fail_inside_of_the_guest() {
 #[tokio::test]
 async fn output_goes_to_the_log() {
     let rig = probe(limits());
-    let mut said = said(&rig, "panic").await.replace(|c: char| c.is_ascii_digit(), "#");
-    while said.contains("##") {
-        said = said.replace("##", "#");
+    // Numbers of lines and threads may change.
+    let mut text = result(&rig, "panic").await.replace(|character: char| character.is_ascii_digit(), "#");
+    while text.contains("##") {
+        text = text.replace("##", "#");
     }
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(text, @r#"
     # of # went well
     #: plugin-trap: with this product alone, plug-in probe@#.#.# trapped (wasm `unreachable` instruction executed)
        log ""
@@ -83,25 +86,25 @@ async fn output_goes_to_the_log() {
 
 #[tokio::test]
 async fn a_flood_of_output() {
-    assert_snapshot!(said(&probe(limits()), "flood").await, @"1 of 1 went well");
+    assert_snapshot!(result(&probe(limits()), "flood").await, @"1 of 1 went well");
 }
 
 #[tokio::test]
 async fn an_exit() {
-    assert_snapshot!(said(&probe(limits()), "exit").await, @"
+    assert_snapshot!(result(&probe(limits()), "exit").await, @"
     0 of 1 went well
     0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it called exit)
     ");
 }
 
 #[tokio::test]
-async fn handles_without_end() {
-    assert_snapshot!(said(&probe(limits()), "handles").await, @"
+async fn too_many_handles() {
+    assert_snapshot!(result(&probe(limits()), "handles").await, @"
     0 of 1 went well
     0: plugin-trap: with this product alone, plug-in probe@0.1.0 held more than the 1,000 handles of WASI that plugin.limits.wasi_handles allows
     ");
     let few = probe(Limits { wasi_handles: 2, ..limits() });
-    assert_snapshot!(said(&few, "handles").await, @"
+    assert_snapshot!(result(&few, "handles").await, @"
     0 of 1 went well
     0: plugin-trap: with this product alone, plug-in probe@0.1.0 held more than the 2 handles of WASI that plugin.limits.wasi_handles allows
     ");
@@ -117,23 +120,23 @@ async fn dropped_handles_do_not_count() {
 }
 
 #[tokio::test]
-async fn randomness_without_end() {
-    assert_snapshot!(said(&probe(limits()), "randomness").await, @"
+async fn too_many_random_bytes_at_once() {
+    assert_snapshot!(result(&probe(limits()), "randomness").await, @"
     0 of 1 went well
     0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it asked for more random bytes at once than the 65536 that it may have)
     ");
 }
 
 #[tokio::test]
-async fn waiting_for_nothing() {
-    assert_snapshot!(said(&probe(limits()), "forever").await, @"
+async fn a_poll_of_an_empty_list() {
+    assert_snapshot!(result(&probe(limits()), "forever").await, @"
     0 of 1 went well
     0: plugin-contract: with this product alone, plug-in probe@0.1.0 broke the contract: empty poll list
     ");
 }
 
 #[test]
-fn no_wasi_is_a_setting() {
+fn a_plug_in_with_wasi_is_refused_if_the_setting_says_so() {
     let none = Limits { wasi: Wasi::None, ..limits() };
     let error = loader(none).load(&PROBE, &Configs::new()).unwrap_err().to_string();
     assert_snapshot!(error.replace(&PROBE.display().to_string(), "x.wasm"), @"the plug-in x.wasm imports WASI (wasi:io/poll@0.2.6, wasi:clocks/monotonic-clock@0.2.6, wasi:io/error@0.2.6, wasi:io/streams@0.2.6, wasi:cli/environment@0.2.6, wasi:cli/exit@0.2.6, wasi:cli/stdin@0.2.6, wasi:cli/stdout@0.2.6 and 18 more), which --wasi none refuses; build it for a target without WASI, such as wasm32-unknown-unknown, or let it have the inert one");

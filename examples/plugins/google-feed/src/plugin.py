@@ -1,4 +1,4 @@
-"""Items of a Google Merchant feed as JSON lines, one document an item.
+"""Transforms items of a Google Merchant feed in JSON lines into documents, one an item.
 
 Names are those of the product data specification, in snake_case as in feeds or in camelCase as in its APIs.
 """
@@ -31,7 +31,7 @@ TEXTS = {
     "google_product_category": "category",
     "item_group_id": "group_id",
 }
-# Where several names mean the same, the item has one of them.
+# Fields that are lists, and their new names. An item has only one of several names for the same field.
 LISTS = {
     "additional_image_link": "images",
     "additional_image_links": "images",
@@ -50,7 +50,7 @@ class Manifest(exports.Manifest):
             platform="google-feed",
             grouping=Grouping_WholeLines(),
             config_schema=json.dumps({"type": "object", "additionalProperties": False}),
-            # A feed has no times: what comes later is newer.
+            # The items of a feed have no times, so that each one is newer than the stored document.
             version_fields=[],
         )
 

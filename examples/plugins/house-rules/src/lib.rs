@@ -1,4 +1,5 @@
-//! A merchant's own rules, laid over whatever makes the documents: titles that read well, images that load, real prices.
+//! A merchant's own rules for documents, whichever plug-in makes them: titles that read well, images that load, real
+//! prices.
 
 wit_bindgen::generate!({ path: "wit", world: "project", generate_all });
 
@@ -34,12 +35,12 @@ impl validate::Guest for Rules {
     }
 }
 
-/// A missing field breaks no rule: an update has only some.
+/// The issues of one document. A missing field breaks no rule, because an update has only some of the fields.
 fn check(item: u32, fields: &str) -> Vec<Issue> {
     let fields: Value = serde_json::from_str(fields).unwrap_or_default();
     let title = fields["title"].as_str().unwrap_or_default();
     let image = fields["image"].as_str().unwrap_or("https://");
-    let capitals = title.chars().filter(|c| c.is_uppercase()).count();
+    let capitals = title.chars().filter(|character| character.is_uppercase()).count();
     let shouts = capitals > 12 && !title.chars().any(char::is_lowercase);
     let is_long = title.chars().count() > 60;
     let is_insecure = !image.starts_with("https://");

@@ -1,5 +1,5 @@
 // @ts-check
-// WooCommerce products and variations, as its REST API v3 returns them: one JSON object a line, in any order.
+// Transforms WooCommerce products and variations, as its REST API v3 returns them: one JSON object a line, in any order.
 
 const schema = {
   type: "object",
@@ -56,7 +56,8 @@ export const transform = {
 };
 
 /**
- * @param {number} item
+ * Adds the document, removal or issues of a product.
+ * @param {number} item The product's position in the batch.
  * @param {any[]} records The product, each time the export has it, and its variations.
  * @param {import("./types").Transformed} made
  */

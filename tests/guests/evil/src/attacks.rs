@@ -1,4 +1,4 @@
-//! One function per attack.
+//! The attacks of this plug-in on the host, one function each.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ struct Product {
     updated_at: Option<String>,
 }
 
-/// What a good plug-in answers; a line that cannot be read is an issue.
+/// The answer of a good plug-in: a document for each product, an issue for each line that cannot be read.
 pub(crate) fn good(products: &[String]) -> Transformed {
     let mut answer =
         Transformed { documents: Vec::new(), counts: Vec::new(), removals: Vec::new(), issues: Vec::new() };
@@ -40,12 +40,12 @@ pub(crate) fn good(products: &[String]) -> Transformed {
     answer
 }
 
-/// No documents.
+/// An answer without documents.
 pub(crate) fn nothing(products: usize) -> Transformed {
     Transformed { counts: vec![0; products], ..good(&[]) }
 }
 
-/// The line's fields as a document, unseen; or a removal.
+/// The fields of each line as a document, unchecked; or as a removal if `removed` is among them.
 pub(crate) fn verbatim(products: &[String]) -> Transformed {
     let mut answer = good(&[]);
     for (item, line) in (0..).zip(products) {
@@ -72,7 +72,7 @@ fn issue(item: u32, message: String) -> Issue {
     Issue { item, severity: Severity::Error, code: "evil".to_owned(), message, path: None }
 }
 
-/// Never returns, and is never found to be without effect by the optimiser.
+/// Never returns. `black_box` keeps the optimiser from removing the loop.
 pub(crate) fn run_forever() -> ! {
     let mut turns = 0_u64;
     loop {
@@ -80,12 +80,12 @@ pub(crate) fn run_forever() -> ! {
     }
 }
 
-/// Ends the call the hard way.
+/// Traps: aborts the call.
 pub(crate) fn trap() -> ! {
     std::process::abort()
 }
 
-/// Takes and touches memory until it is refused.
+/// Allocates and fills memory until it is refused, then traps.
 pub(crate) fn take_all_memory() -> ! {
     let mut taken: Vec<Vec<u8>> = Vec::new();
     loop {
@@ -98,7 +98,7 @@ pub(crate) fn take_all_memory() -> ! {
     }
 }
 
-/// A thousand documents of a megabyte, or as many as fit into memory.
+/// 1,024 documents of a megabyte for the first product, or as many as fit into memory.
 pub(crate) fn big_output(products: &[String]) -> Transformed {
     let mut answer = good(&[]);
     for number in 0..1024 {
@@ -146,14 +146,14 @@ pub(crate) fn flood_log() {
     }
 }
 
-/// Counts one document more than there is.
+/// Makes the counts add up to one document more than there are.
 pub(crate) fn wrong_counts(answer: &mut Transformed) {
     if let Some(count) = answer.counts.last_mut() {
         *count += 1;
     }
 }
 
-/// Ids that no URL bears, in turns.
+/// Four ids that the contract forbids, in turns.
 pub(crate) fn illegal_ids(answer: &mut Transformed) {
     let ids = ["a/b".to_owned(), "h#1".to_owned(), String::new(), "x".repeat(300)];
     for (document, id) in answer.documents.iter_mut().zip(ids.iter().cycle()) {
@@ -168,7 +168,7 @@ pub(crate) fn all_fields(answer: &mut Transformed, fields: &str) {
     }
 }
 
-/// NUL in the id, raw, and in the title, escaped.
+/// A NUL character in the id, raw, and one in the title, escaped.
 pub(crate) fn nul_bytes(answer: &mut Transformed) {
     for document in &mut answer.documents {
         document.id.push('\0');
@@ -176,7 +176,7 @@ pub(crate) fn nul_bytes(answer: &mut Transformed) {
     all_fields(answer, r#"{"title":"a\u0000b"}"#);
 }
 
-/// The right fields, with line breaks of both kinds between all tokens.
+/// The right fields with line breaks, LF and CR LF, between tokens.
 pub(crate) fn newline_in_fields(answer: &mut Transformed) {
     for document in &mut answer.documents {
         document.fields = document
@@ -204,16 +204,16 @@ pub(crate) fn issue_flood() -> Vec<Issue> {
 
 /// A megabyte of control characters and terminal escapes.
 pub(crate) fn failure_long() -> Failure {
-    let nasty = "\u{1b}[31m\u{1b}]0;title\u{7}\r\n\0\u{202e}\u{9b}2J";
-    failure("evil\n\u{1b}[2J", &nasty.repeat(MEGABYTE / nasty.len()))
+    let escapes = "\u{1b}[31m\u{1b}]0;title\u{7}\r\n\0\u{202e}\u{9b}2J";
+    failure("evil\n\u{1b}[2J", &escapes.repeat(MEGABYTE / escapes.len()))
 }
 
-/// 10,000 arrays in each other.
+/// Fields with 10,000 arrays nested inside each other.
 pub(crate) fn deep_json() -> String {
     format!("{{\"title\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000))
 }
 
-/// The id of the first document for all.
+/// Gives all documents the id of the first.
 pub(crate) fn duplicate_ids(answer: &mut Transformed) {
     if let Some(id) = answer.documents.first().map(|document| document.id.clone()) {
         for document in &mut answer.documents {
@@ -238,12 +238,12 @@ pub(crate) fn many_documents(products: &[String]) -> Transformed {
 }
 
 /// Panics with a message.
-#[expect(clippy::panic, reason = "the point of it")]
-pub(crate) fn fall_over() -> ! {
+#[expect(clippy::panic, reason = "the attack is a panic")]
+pub(crate) fn panic_with_message() -> ! {
     panic!("the plug-in fell over")
 }
 
-/// Writes into each document how many calls the instance has seen.
+/// Writes into each document how many calls the instance has had before.
 pub(crate) fn count_calls(answer: &mut Transformed) {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let calls = CALLS.fetch_add(1, Ordering::Relaxed);

@@ -1,16 +1,16 @@
-//! The misbehaviours by name.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component behaves in any way"))]
+//! The misbehaviours of this plug-in, by the names in its configuration.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses the behaviours"))]
 
 use serde::Deserialize;
 
-/// What the plug-in is to do, as in its configuration.
+/// How the plug-in behaves; in the configuration by its name in kebab-case.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Behaviour {
-    /// What is asked for.
+    /// It does what the contract demands.
     #[default]
     Good,
-    /// No documents for any product: what is left is the cost of a call.
+    /// No documents for any product, so that the bare cost of a call can be measured.
     Nothing,
     /// `transform.run` never returns.
     Loop,
@@ -22,7 +22,7 @@ pub(crate) enum Behaviour {
     BigOutput,
     /// `transform.run` calls itself until the stack is used up.
     Recursion,
-    /// `transform.run` traps if a product of the batch contains `bomb`.
+    /// `transform.run` traps (aborts) if a product of the batch contains `bomb`.
     TrapOne,
     /// `transform.run` logs a million short lines, then a thousand lines of a megabyte.
     LogFlood,
@@ -68,10 +68,10 @@ pub(crate) enum Behaviour {
     CompareTrap,
     /// `transform.run` panics, with a message in the log.
     Panic,
-    /// A line is a document with the fields that it has, whatever they are, or with `"removed": true` the removal of one:
-    /// documents that no server takes.
+    /// Each line becomes a document with the fields that it has, or a removal if it has `"removed": true`. Nothing is
+    /// checked, so that tests can send documents that index servers refuse.
     Verbatim,
-    /// The documents depend on how many calls the instance has seen.
+    /// The documents depend on how many calls the instance has had before.
     Impure,
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum Behaviour {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// What to do.
+    /// How to behave.
     #[serde(rename = "do", default)]
     pub(crate) behaviour: Behaviour,
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_configured_is_good() {
+    fn the_default_is_good_and_unknown_names_are_refused() {
         let config: Config = serde_json::from_str("{}").unwrap();
         assert_eq!(config.behaviour, Behaviour::Good);
         assert!(serde_json::from_str::<Config>(r#"{"do":"repent"}"#).is_err());

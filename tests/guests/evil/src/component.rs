@@ -1,4 +1,4 @@
-//! The plug-in as a WebAssembly component: finds the attack for each call.
+//! The exports of this plug-in's WebAssembly component: each call runs the attack that the configuration names.
 
 use std::sync::OnceLock;
 
@@ -86,7 +86,7 @@ impl transform::Guest for Component {
             Behaviour::DeepJson => attacks::all_fields(&mut answer, &attacks::deep_json()),
             Behaviour::DuplicateIds => attacks::duplicate_ids(&mut answer),
             Behaviour::ManyDocuments => answer = attacks::many_documents(&products),
-            Behaviour::Panic => attacks::fall_over(),
+            Behaviour::Panic => attacks::panic_with_message(),
             Behaviour::Verbatim => answer = attacks::verbatim(&products),
             Behaviour::Impure => attacks::count_calls(&mut answer),
             Behaviour::Good

@@ -1,4 +1,4 @@
-//! The plug-in as a component.
+//! The exports of this plug-in's WebAssembly component, and its attempts through Rust's standard library.
 
 use crate::greed;
 use serde_json::{Value, json};
@@ -55,7 +55,8 @@ impl transform::Guest for Component {
     }
 }
 
-#[expect(clippy::panic, reason = "the point of it")]
+/// Tries what a product's id names; returns the result as the fields of the product's document.
+#[expect(clippy::panic, reason = "one attempt is a panic")]
 fn attempt(what: &str) -> Value {
     match what {
         "clocks" => json!({ "clock": [now(), now()], "ticks": ticks() }),
@@ -100,19 +101,23 @@ fn attempt(what: &str) -> Value {
     }
 }
 
+/// Nanoseconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(u64::MAX, |time| time.as_nanos() as u64)
 }
 
+/// Nanoseconds between two looks at the monotonic clock.
 fn ticks() -> u64 {
     let before = Instant::now();
     before.elapsed().as_nanos() as u64
 }
 
+/// A text that differs whenever the random seed of a `HashMap` does.
 fn random() -> String {
     RandomState::new().hash_one(1).to_string()
 }
 
+/// The kind of error, or that there was none.
 fn error<T>(result: io::Result<T>) -> String {
     result.err().map_or_else(|| "it worked".to_owned(), |error| error.kind().to_string())
 }

@@ -1,4 +1,5 @@
-//! What the standard library does not do, but a plug-in may: calls of WASI itself, without measure.
+//! Attempts that exceed the host's limits on WASI (the standard system interfaces of WebAssembly), by direct calls of
+//! WASI, which Rust's standard library would not make.
 
 use serde_json::{Value, json};
 
@@ -44,24 +45,24 @@ use wasi_calls::wasi::clocks::monotonic_clock::subscribe_duration;
 use wasi_calls::wasi::io::poll::poll;
 use wasi_calls::wasi::random::random::get_random_bytes;
 
-/// Never drops a handle.
+/// Takes handles (resources that the host keeps) without end and never drops one.
 pub(crate) fn hold_handles() -> Value {
     let mut held = Vec::new();
     loop {
         held.push(subscribe_duration(1));
-        // All that it holds are ready at once.
+        // Each handle is a wait that the host ends at once, so all are ready.
         if poll(&held.iter().collect::<Vec<_>>()).len() != held.len() {
             return json!({ "held": held.len() });
         }
     }
 }
 
-/// More than any memory holds.
+/// Asks for more random bytes than any memory holds.
 pub(crate) fn ask_for_random_bytes() -> Value {
     json!({ "bytes": get_random_bytes(u64::MAX).len() })
 }
 
-/// Nothing ends this.
+/// Waits for the first event of an empty list, which never comes.
 pub(crate) fn wait_for_nothing() -> Value {
     json!({ "ready": poll(&[]) })
 }

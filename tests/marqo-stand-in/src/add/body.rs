@@ -1,13 +1,14 @@
-//! The body of an add request, checked as pydantic checks it.
+//! The body of a request to add documents, checked as pydantic does, the library by which Marqo validates requests.
 
 use crate::options::Version;
 use crate::reply::Refusal;
 use crate::rules::*;
 use serde_json::{Map, Value};
 
-/// The most documents of one request.
+/// The most documents in a request, Marqo's default.
 pub(crate) const BATCH_LIMIT: usize = 128;
 
+/// The keys that a body may have in all versions.
 const KEYS: [&str; 9] = [
     "documents",
     "tensorFields",
@@ -19,15 +20,22 @@ const KEYS: [&str; 9] = [
     "mediaDownloadThreadCount",
     "textChunkPrefix",
 ];
+
+/// Marqo's default for the number of threads that download media files.
 const DEFAULT_THREADS: u64 = 20;
 
+/// The parts of the body that the stand-in uses.
 pub(crate) struct AddBody {
     pub(crate) documents: Vec<Value>,
+    /// The fields that get vectors; `None` if the request does not say.
     pub(crate) tensor_fields: Option<Vec<String>>,
+    /// Whether vectors of unchanged content are kept instead of made again.
     pub(crate) reuses_tensors: bool,
+    /// Settings of some fields, by their names.
     pub(crate) mappings: Map<String, Value>,
 }
 
+/// Checks the body.
 pub(crate) fn parse(version: Version, body: Value) -> Result<AddBody, Refusal> {
     let Value::Object(mut body) = body else { return Err(Refusal::wrong_type(&[], "dict")) };
     check_keys(version, &body)?;
@@ -65,6 +73,7 @@ pub(crate) fn parse(version: Version, body: Value) -> Result<AddBody, Refusal> {
     Ok(AddBody { documents, tensor_fields, reuses_tensors, mappings })
 }
 
+/// Refuses keys that the version of Marqo does not know.
 fn check_keys(version: Version, body: &Map<String, Value>) -> Result<(), Refusal> {
     for key in body.keys().filter(|key| !KEYS.contains(&key.as_str())) {
         let rule = match (key.as_str(), version.is_old()) {
@@ -80,6 +89,7 @@ fn check_keys(version: Version, body: &Map<String, Value>) -> Result<(), Refusal
     }
 }
 
+/// Checks the options for the download of media files.
 fn check_media_options(body: &Map<String, Value>) -> Result<(), Refusal> {
     for key in ["imageDownloadHeaders", "mediaDownloadHeaders"] {
         if body.get(key).is_some_and(|headers| !headers.is_object() && !headers.is_null()) {
@@ -108,6 +118,7 @@ fn check_media_options(body: &Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Checks the credentials for the store of models, S3 or Hugging Face.
 fn check_model_auth(auth: Option<&Value>) -> Result<(), Refusal> {
     let Some(auth) = auth else { return Ok(()) };
     let Some(auth) = auth.as_object() else { return Err(Refusal::wrong_type(&["modelAuth"], "dict")) };
@@ -126,6 +137,7 @@ fn check_model_auth(auth: Option<&Value>) -> Result<(), Refusal> {
     Err(Refusal::new(&MODEL_AUTH_BAD, "ModelAuth requires exactly one of s3 or hf auth to be provided."))
 }
 
+/// Checks the number of documents.
 fn check_count(count: usize) -> Result<(), Refusal> {
     if count == 0 {
         return Err(Refusal::new(&ADD_EMPTY, "Received empty add documents request"));
@@ -140,10 +152,12 @@ fn check_count(count: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The refusal of a body without a required key.
 pub(crate) fn missing(key: &str) -> Refusal {
     Refusal::shape(&BODY_WRONG_TYPE, &[key], "field required", "value_error.missing")
 }
 
+/// The refusal of a body with an unknown key.
 pub(crate) fn unknown_key(rule: &'static Rule, key: &str) -> Refusal {
     Refusal::shape(rule, &[key], "extra fields not permitted", "value_error.extra")
 }

@@ -1,4 +1,5 @@
-//! Collects the outcome of each document of a batch, with the real server's order and treatment of duplicates.
+//! Collects the outcome of each document of a request to add documents, in the real server's order and with its
+//! treatment of duplicates.
 
 use super::Prepared;
 use crate::python;
@@ -7,35 +8,40 @@ use crate::rules::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// The most characters of a document as `json.dumps` of Python writes it, Marqo's default.
 const SIZE_LIMIT: usize = 100_000;
 
-/// Documents come in reverse order, so that the last of several with one id is met first.
+/// The outcomes so far. Documents are handled in reverse order, so that of several with one id the last comes first. A
+/// document's place is its position counted from the end of the request, from 0.
 #[derive(Default)]
 pub(crate) struct Collector {
-    /// Counted from the end of the batch.
+    /// The places of the kept documents, by id.
     places: HashMap<String, usize>,
-    /// Ids in the request, and whether their documents are still good.
+    /// The ids of the documents handled so far, and whether they were kept.
     visited: HashMap<String, bool>,
-    /// In the order in which they came.
+    /// The kept documents, in the order in which they were handled.
     prepared: Vec<Prepared>,
+    /// The items of the answer with their places.
     items: Vec<(usize, Value)>,
     has_errors: bool,
+    /// The rules of the table of Marqo's behaviour that were applied.
     pub(crate) met: Vec<&'static Rule>,
 }
 
-/// Why a document is not taken before its fields are looked at.
+/// Why a document is not taken, as found out before its fields are checked.
 pub(crate) enum NotTaken {
     Invalid(&'static Rule, String),
-    /// Another one with the same id follows it.
+    /// A later document of the request has the same id.
     Superseded,
 }
 
 impl Collector {
+    /// Notes that a rule was applied.
     pub(crate) fn note(&mut self, rule: &'static Rule) {
         self.met.push(rule);
     }
 
-    /// What is looked at before the `_id` is believed: a refusal here has `_id: ""`.
+    /// The checks that Marqo makes before it uses the `_id`, so that a refusal has `_id: ""`.
     pub(crate) fn check(&mut self, document: &Value) -> Result<(), NotTaken> {
         let Some(members) = document.as_object() else {
             return Err(NotTaken::Invalid(&DOCUMENT_NOT_OBJECT_ITEM, "Docs must be dicts".to_owned()));
@@ -60,6 +66,7 @@ impl Collector {
         Ok(())
     }
 
+    /// Keeps a document, which may still be refused later.
     pub(crate) fn keep(&mut self, place: usize, prepared: Prepared) {
         let id = &prepared.document.id;
         self.places.insert(id.clone(), place);
@@ -69,7 +76,7 @@ impl Collector {
         self.prepared.push(prepared);
     }
 
-    /// Refuses a document that was not kept; `id` if it had a believable one.
+    /// Refuses a document that was not kept; `id` is `None` if it has no valid id.
     pub(crate) fn refuse(&mut self, place: usize, id: Option<&str>, rule: &'static Rule, message: &str) {
         if let Some(id) = id {
             self.visited.insert(id.to_owned(), false);
@@ -77,14 +84,15 @@ impl Collector {
         self.push_error(place, id.unwrap_or_default(), rule, item_answer(rule).0, message);
     }
 
-    /// The documents that are still good, in the order of the request.
+    /// The kept documents, in the order of the request.
     pub(crate) fn take_prepared(&mut self) -> Vec<Prepared> {
         let mut prepared = std::mem::take(&mut self.prepared);
         prepared.reverse();
         prepared
     }
 
-    /// Refuses a document that was kept, before Vespa is asked: its id is as in the request, `""` if the server made it.
+    /// Refuses a kept document before it is sent to Vespa. The item's id is that of the request; `""` if the server
+    /// made it.
     pub(crate) fn refuse_kept(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
         let id = &prepared.document.id;
         let place = self.places.get(id).copied().unwrap_or(0);
@@ -92,8 +100,8 @@ impl Collector {
         self.push_error(place, shown, rule, item_answer(rule).0, message);
     }
 
-    /// Vespa's answer about a document, by the id that it is understood to name. One that is not of this batch has no
-    /// place, and sinks to the end.
+    /// Adds the item for Vespa's answer about a document; `refused` is `None` if it was written. Marqo finds the
+    /// document by the id in Vespa's answer. If that id is not in the request, the item has no place and comes last.
     pub(crate) fn answer(&mut self, prepared: &Prepared, refused: Option<(&'static Rule, u16, &str)>) {
         let id = &prepared.document.id;
         let reported = crate::ids::reported(id);
@@ -102,18 +110,18 @@ impl Collector {
         match refused {
             None => self.items.push((place, json!({ "status": 200, "_id": reported }))),
             Some((rule, status, message)) => {
-                let is_hidden = !prepared.has_given_id && reported == *id;
-                self.push_error(place, if is_hidden { "" } else { &reported }, rule, status, message);
+                let is_made_by_server = !prepared.has_given_id && reported == *id;
+                self.push_error(place, if is_made_by_server { "" } else { &reported }, rule, status, message);
             }
         }
     }
 
-    /// The refusal of a document that was kept, wholly as the rule has it.
+    /// Refuses a kept document with the status, code and id that the rule says.
     pub(crate) fn answer_as(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
         let id = &prepared.document.id;
         let place = self.places.get(id).copied().unwrap_or(0);
-        let is_nameless = matches!(rule.answer, Answer::Item { id: ItemId::Empty, .. });
-        self.push_error(place, if is_nameless { "" } else { id }, rule, item_answer(rule).0, message);
+        let is_without_id = matches!(rule.answer, Answer::Item { id: ItemId::Empty, .. });
+        self.push_error(place, if is_without_id { "" } else { id }, rule, item_answer(rule).0, message);
     }
 
     fn push_error(&mut self, place: usize, id: &str, rule: &'static Rule, status: u16, message: &str) {
@@ -124,14 +132,14 @@ impl Collector {
         self.items.push((place, item));
     }
 
-    /// Whether there are errors, and the items in the order of the answer.
+    /// Whether there are errors, the items in the order of the answer, and the applied rules.
     pub(crate) fn finish(mut self) -> (bool, Vec<Value>, Vec<&'static Rule>) {
         self.items.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
         (self.has_errors, self.items.into_iter().map(|(_, item)| item).collect(), self.met)
     }
 }
 
-/// The id, if it is text and not empty.
+/// The id, if it is a text and not empty.
 pub(crate) fn check_id(id: &Value) -> Result<&str, (&'static Rule, String)> {
     match id.as_str() {
         Some("") => Err((&ID_EMPTY, "Document ID can't be empty".to_owned())),

@@ -1,4 +1,4 @@
-//! Values of fields: their vectors, and how they are kept.
+//! The values of a document's fields: which are refused, which get vectors, and how they are kept.
 
 use super::collector::Collector;
 use super::mappings::Plan;
@@ -10,9 +10,11 @@ use crate::rules::*;
 use crate::vectors::{Facet, normalised};
 use serde_json::{Map, Value, json};
 
+/// The largest number of the type `int`.
 const LARGEST_INT: i64 = 2_147_483_647;
 
-/// The content of a custom vector; its vector becomes a facet.
+/// Takes a custom vector (a vector that the client sends): makes a facet of it, and returns its content, the text that
+/// it stands for.
 pub(super) fn take_custom_vector(
     index: &Index,
     plan: &Plan,
@@ -42,7 +44,7 @@ pub(super) fn take_custom_vector(
     Ok(chunk)
 }
 
-/// A vector that is not as it should be fails the batch, with a message that does not name the document.
+/// Checks a custom vector. An invalid one fails the whole request, with a message that does not name the document.
 fn check_custom_vector(index: &Index, value: &Value) -> Result<Vec<f64>, Refusal> {
     let refused = |reason: String| {
         let message = format!("Invalid custom_vector field format. Reason: \n{reason}");
@@ -74,7 +76,8 @@ fn check_custom_vector(index: &Index, value: &Value) -> Result<Vec<f64>, Refusal
     Ok(numbers)
 }
 
-/// Makes facets of the chunks of a tensor field. A sub-field of a multimodal field must be text as well.
+/// Makes facets (chunks of a text with their vectors) of a tensor field. Its value must be text, and so must that of a
+/// sub-field of a multimodal field, which combines several fields into one vector.
 pub(super) fn take_text_vector(
     index: &Index,
     plan: &Plan,
@@ -117,7 +120,7 @@ pub(super) fn combine(plan: &Plan, sent: &Map<String, Value>, document: &mut Doc
     }
 }
 
-/// An entry of a map: Vespa keeps bools as numbers.
+/// The value of an entry of a map as Vespa (the search engine that keeps the documents) keeps it: bools are numbers.
 pub(crate) fn map_entry(value: &Value) -> Value {
     value.as_bool().map_or_else(|| value.clone(), |flag| Value::from(i64::from(flag)))
 }
@@ -152,7 +155,7 @@ pub(crate) fn structured_value(
     }
 }
 
-/// None if it is not a number of this kind.
+/// A number as a field of this kind keeps it; `None` if the value is not a number of this kind.
 fn number_value(
     name: &str,
     kind: NumberKind,
@@ -166,7 +169,7 @@ fn number_value(
         ))
     };
     match kind {
-        // A bool of Python is an int.
+        // In Python a bool is an int.
         NumberKind::Int | NumberKind::Long if value.is_boolean() => Some(Ok(map_entry(value))),
         NumberKind::Int | NumberKind::Long => {
             let is_whole = value.is_i64() || value.is_u64();
@@ -183,12 +186,12 @@ fn number_value(
     }
 }
 
-/// Printed with the fewest digits that identify it among numbers of 32 bits.
+/// The number with the fewest digits that identify it among 32-bit numbers.
 fn shortest(number: f32) -> Value {
     Value::from(number.to_string().parse().unwrap_or(f64::from(number)))
 }
 
-/// The first character that Vespa does not take, and its field.
+/// The first field with a character that Vespa refuses, and the character; `None` if there is none.
 pub(super) fn forbidden_character(document: &Map<String, Value>) -> Option<(&str, char)> {
     let fields = document.iter().filter(|(name, _)| *name != "_id");
     fields
@@ -198,7 +201,7 @@ pub(super) fn forbidden_character(document: &Map<String, Value>) -> Option<(&str
 
 fn forbidden_in(value: &Value) -> Option<char> {
     match value {
-        // Most texts are plain, which is found out fast.
+        // Most texts are printable ASCII; this check without an early exit is the fastest.
         Value::String(text) if text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) => None,
         Value::String(text) => text.chars().find(|&character| is_forbidden(character)),
         Value::Array(members) => members.iter().find_map(forbidden_in),
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn vespa_does_not_take_control_characters() {
+    fn control_characters_other_than_white_space_are_forbidden() {
         for character in ['\0', '\u{8}', '\u{b}', '\u{c}', '\u{1f}', '\u{fffe}', '\u{ffff}', '\u{1ffff}'] {
             assert!(is_forbidden(character), "{character:?}");
         }

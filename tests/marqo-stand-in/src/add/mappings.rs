@@ -1,4 +1,4 @@
-//! `mappings` and `tensorFields` of an add request.
+//! The keys `mappings` and `tensorFields` of a request to add documents: which fields get which kind of vector.
 
 use super::body::AddBody;
 use crate::index::{Index, Kind, TextField};
@@ -12,23 +12,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the request, or the schema of a structured index, says about the vectors of documents.
 #[derive(Default)]
 pub(crate) struct Plan {
+    /// Fields that get vectors.
     pub(crate) tensor_fields: BTreeSet<String>,
+    /// Fields whose vectors the client sends.
     pub(crate) custom_vectors: BTreeSet<String>,
-    /// Multimodal fields and the weights of their sub-fields.
+    /// Multimodal fields, each of which combines other fields (its sub-fields) into one vector, and the weights of
+    /// these.
     pub(crate) multimodal: BTreeMap<String, Map<String, Value>>,
+    /// How the texts of some fields are analysed.
     pub(crate) text_fields: BTreeMap<String, TextField>,
 }
 
 impl Plan {
+    /// Whether a field is a sub-field of a multimodal field.
     pub(crate) fn has_sub_field(&self, name: &str) -> bool {
         self.multimodal.values().any(|weights| weights.contains_key(name))
     }
 
+    /// The sub-fields of all multimodal fields.
     pub(crate) fn sub_fields(&self) -> impl Iterator<Item = &String> {
         self.multimodal.values().flat_map(|weights| weights.keys())
     }
 }
 
+/// Checks what a request says and returns the plan.
 pub(crate) fn plan(index: &Index, body: &AddBody) -> Result<Plan, Refusal> {
     let mut plan = Plan::default();
     match &index.kind {
@@ -70,7 +77,7 @@ pub(crate) fn plan(index: &Index, body: &AddBody) -> Result<Plan, Refusal> {
             Some("custom_vector") if !is_structured => {
                 plan.custom_vectors.insert(name.clone());
             }
-            // In a structured index, weights may be overridden, fields not added.
+            // In a structured index a request may change weights but not add fields.
             Some("multimodal_combination") if !is_structured || plan.multimodal.contains_key(name) => {
                 let weights = mapping["weights"].as_object().cloned().unwrap_or_default();
                 plan.multimodal.insert(name.clone(), weights);
@@ -90,6 +97,7 @@ fn bad_mappings(reason: &str) -> Refusal {
     Refusal::new(&MAPPINGS_BAD, format!("Error validating mappings object. Reason: {reason}"))
 }
 
+/// Says what is wrong with the mapping of a field.
 fn check_mapping(version: Version, name: &str, mapping: &Value) -> Result<(), String> {
     let Some(members) = mapping.as_object() else {
         return Err(format!("{} is not of type 'object'", python::repr(mapping)));

@@ -1,4 +1,5 @@
-//! `POST /indexes/{index}/documents`: add or replace.
+//! Marqo's adding and replacing of documents: `POST /indexes/{index}/documents`. Documents are checked one by one;
+//! those that pass are sent to Vespa, the search engine that keeps them.
 
 mod body;
 mod collector;
@@ -23,20 +24,22 @@ use mappings::Plan;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// The most fields of a kind (text, tensor, array of texts) in an unstructured index, Marqo's default.
 const FIELD_LIMIT: usize = 100;
 
 /// A document that passed all its own checks.
 pub(crate) struct Prepared {
     pub(crate) document: Document,
     pub(crate) has_given_id: bool,
-    /// A field that holds an array of numbers: no valid kind, but found out late.
+    /// A field that holds an array of numbers, which Marqo refuses after all other checks; `None` if there is none.
     pub(crate) number_array: Option<String>,
 }
 
-/// Why a document does not get on.
+/// Why a document is not added.
 pub(crate) enum AddRefusal {
+    /// The document alone is refused.
     Item(&'static Rule, String),
-    /// The whole batch stops with it.
+    /// The whole request is refused.
     Batch(Refusal),
 }
 
@@ -52,17 +55,19 @@ impl From<Refusal> for AddRefusal {
     }
 }
 
+/// Handles a request.
 pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
     let mut body = body::parse(session.version, session.body(request)?)?;
     session.check_device(request)?;
-    session.create_if_convenient(name);
+    session.auto_create_index(name);
     let index = session.store.index(name)?;
     let plan = mappings::plan(index, &body)?;
     let mut known = session.known_at_arrival.take().unwrap_or_else(|| index.known.clone());
     let known_at_first = known.clone();
     let mut collector = Collector::default();
     for (place, document) in std::mem::take(&mut body.documents).into_iter().rev().enumerate() {
-        let checked = collector.check(&document).and_then(|()| check_coupling(index, &plan, &document));
+        let checked =
+            collector.check(&document).and_then(|()| check_combined_fields(index, &plan, &document));
         match checked {
             Ok(()) => {}
             Err(NotTaken::Superseded) => continue,
@@ -107,8 +112,8 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
     Ok(reply)
 }
 
-/// Multimodal and collapse fields are looked at before the `_id` is believed.
-fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), NotTaken> {
+/// Checks multimodal fields and the collapse field (by which search results are grouped), before Marqo uses the `_id`.
+fn check_combined_fields(index: &Index, plan: &Plan, document: &Value) -> Result<(), NotTaken> {
     if matches!(index.kind, Kind::Structured(_)) {
         return Ok(());
     }
@@ -145,6 +150,7 @@ fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), No
     Err(NotTaken::Invalid(&COLLAPSE_FIELD, message))
 }
 
+/// Checks a document and makes of it what is kept.
 fn prepare(
     index: &Index,
     plan: &Plan,
@@ -175,6 +181,7 @@ fn prepare(
     Ok(prepared)
 }
 
+/// Refuses the documents for which a fault has the download of a media file fail.
 fn refuse_failed_downloads(session: &Session, collector: &mut Collector, good: &mut Vec<Prepared>) {
     good.retain(|prepared| {
         let Some(Fault::Media { url, reason }) = session.decision.items.get(&prepared.document.id) else {
@@ -188,7 +195,8 @@ fn refuse_failed_downloads(session: &Session, collector: &mut Collector, good: &
     });
 }
 
-/// Vectors here follow from the text, so a reused one is a new one; only that it was not made anew can be seen.
+/// Notes the rule about reused vectors. Nothing else has to be done: the vectors of the stand-in depend on the text
+/// alone, so that a new one equals the one before.
 fn note_reused_tensors(index: &Index, collector: &mut Collector, good: &[Prepared]) {
     let is_reused = |prepared: &&Prepared| {
         let stored = index.documents.get(&crate::ids::kept(&prepared.document.id));
@@ -201,6 +209,7 @@ fn note_reused_tensors(index: &Index, collector: &mut Collector, good: &[Prepare
     }
 }
 
+/// Refuses documents with arrays of numbers: in 2.13 with the whole request, later one by one.
 fn refuse_number_arrays(
     index: &Index,
     collector: &mut Collector,
@@ -224,6 +233,7 @@ fn refuse_number_arrays(
     Ok(())
 }
 
+/// Adds new tensor fields to those that an unstructured index knows.
 fn grow_tensor_fields(index: &Index, known: &mut Known, good: &[Prepared]) -> Result<(), Refusal> {
     if matches!(index.kind, Kind::Structured(_)) {
         return Ok(());
@@ -238,13 +248,14 @@ fn grow_tensor_fields(index: &Index, known: &mut Known, good: &[Prepared]) -> Re
     Ok(())
 }
 
-/// New fields deploy the schema anew, from the one that was read when the request came. A request that was overtaken meanwhile
-/// has lost.
+/// Refuses a request with new fields if another request has added fields since this one arrived: Marqo deploys a new
+/// schema on the basis of the one that it read at the start.
 fn check_race(index: &Index, known: &Known) -> Result<(), Refusal> {
-    let is_overtaken = known.generation != index.known.generation;
-    if is_overtaken { Err(raced(&index.name, index.known.generation)) } else { Ok(()) }
+    let has_changed = known.generation != index.known.generation;
+    if has_changed { Err(raced(&index.name, index.known.generation)) } else { Ok(()) }
 }
 
+/// The refusal of a request because another one changed the schema.
 pub(crate) fn raced(index: &str, generation: u64) -> Refusal {
     let message = format!(
         "Conflict in version detected while saving index {index}. Current version {generation}, new version {generation}."
@@ -252,6 +263,7 @@ pub(crate) fn raced(index: &str, generation: u64) -> Refusal {
     Refusal::new(&SCHEMA_RACED, message)
 }
 
+/// The refusal of a request or document that would add too many fields of a kind.
 pub(crate) fn too_many(rule: &'static Rule, index: &str, count: usize, field: &str, kind: &str) -> Refusal {
     let variable = kind.to_uppercase().replace(' ', "_");
     let message = format!(
@@ -262,11 +274,11 @@ pub(crate) fn too_many(rule: &'static Rule, index: &str, count: usize, field: &s
     Refusal::new(rule, message)
 }
 
-/// Vespa's part: documents are written one by one, each answered for itself.
+/// Vespa's part: it writes the documents one by one and answers for each.
 fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Collector, good: Vec<Prepared>) {
     let index_version = session.version;
     if let Some(index) = session.store.indexes.get_mut(name) {
-        // Others may have got to know more meanwhile.
+        // Another request may have added fields meanwhile.
         if known.generation > index.known.generation {
             index.known = known;
         }

@@ -1,4 +1,4 @@
-//! A document for a structured index.
+//! Checks a document for a structured index, whose schema declares its fields.
 
 use super::collector::Collector;
 use super::fields::{self, structured_value};
@@ -9,6 +9,7 @@ use crate::names;
 use crate::rules::*;
 use serde_json::{Map, Value};
 
+/// Checks the fields of a document and makes of them what is kept.
 pub(super) fn prepare(
     index: &Index,
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! A document for an unstructured index.
+//! Checks a document for an unstructured index, which takes any field and remembers those that it has seen (`known`).
 
 use super::collector::Collector;
 use super::fields::{self, map_entry};
@@ -9,6 +9,7 @@ use crate::rules::*;
 use crate::{names, python};
 use serde_json::{Map, Value};
 
+/// Checks the fields of a document and makes of them what is kept.
 pub(super) fn prepare(
     index: &Index,
     plan: &Plan,
@@ -32,8 +33,9 @@ pub(super) fn prepare(
     Ok(())
 }
 
+/// Refuses values of kinds that Marqo does not take.
 fn check_kind(name: &str, value: &Value) -> Result<(), AddRefusal> {
-    // Told only of what is refused.
+    // Only called for a value that is refused, because it copies the value.
     let shown_and_kind = || (python::text(value), python::type_name(value));
     match value {
         Value::Null => {
@@ -71,6 +73,7 @@ fn check_kind(name: &str, value: &Value) -> Result<(), AddRefusal> {
     }
 }
 
+/// Adds a field to what is kept of the document.
 fn keep(
     index: &Index,
     plan: &Plan,
@@ -115,19 +118,21 @@ fn keep(
     Ok(())
 }
 
+/// Adds a text field to those that the index knows; refuses a different analysis of one that it knows.
 fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Result<(), AddRefusal> {
-    let asked = plan.text_fields.get(name).cloned().unwrap_or_default();
+    let requested = plan.text_fields.get(name).cloned().unwrap_or_default();
     if index.collapse_field.as_deref() == Some(name) {
         return Ok(());
     }
     if let Some(TextField { language, stemming }) = known.strings.get(name) {
-        let pairs = [("language", language, asked.language), ("stemming", stemming, asked.stemming)];
-        for (what, present, asked) in pairs {
-            if asked.is_some() && asked != *present {
-                let [present, asked] = [present, &asked].map(|text| text.as_deref().unwrap_or("None"));
+        let pairs = [("language", language, requested.language), ("stemming", stemming, requested.stemming)];
+        for (what, present, requested) in pairs {
+            if requested.is_some() && requested != *present {
+                let [present, requested] =
+                    [present, &requested].map(|text| text.as_deref().unwrap_or("None"));
                 let message = format!(
                     "Field '{name}' already exists with a different {what} configuration. Cannot change {what} from \
-                     '{present}' to '{asked}' for existing field."
+                     '{present}' to '{requested}' for existing field."
                 );
                 return Err(AddRefusal::Item(&TEXT_FIELD_CHANGED, message));
             }
@@ -138,10 +143,11 @@ fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Res
     if count >= FIELD_LIMIT {
         return Err(too_many(&STRING_FIELDS_TOO_MANY, &index.name, count, name, "lexical").into());
     }
-    known.strings.insert(name.to_owned(), asked);
+    known.strings.insert(name.to_owned(), requested);
     Ok(())
 }
 
+/// Adds a field with an array of texts to those that the index knows.
 fn know_string_array(index: &Index, known: &mut Known, name: &str) -> Result<(), AddRefusal> {
     let count = known.string_arrays.len();
     if !known.string_arrays.contains(name) && count >= FIELD_LIMIT {

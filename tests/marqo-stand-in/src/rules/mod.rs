@@ -1,7 +1,7 @@
-//! Every case the stand-in knows, in one table.
+//! The rules of Marqo's behaviour: every case that the stand-in knows and how Marqo answers it, in one table.
 //!
-//! The code takes status and code of a refusal from the table, and notes each rule that it applies: that is how the tests
-//! know that no rule is without a case.
+//! The code takes the status and code of a refusal from the table and notes each rule that it applies, so that a test
+//! can check that every rule is tested.
 
 mod table;
 
@@ -10,13 +10,15 @@ pub(crate) use table::*;
 
 use std::fmt::Write as _;
 
-/// One case of the reference and the answer to it.
+/// A case and Marqo's answer to it. Cases are numbered and worded as in a reference of Marqo's API that this stand-in
+/// was written by.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// The name of the constant in the table.
     pub(crate) constant: &'static str,
-    /// Where it holds.
+    /// The versions of Marqo that it holds for.
     pub versions: Versions,
-    /// The section of the reference of Marqo's API.
+    /// The section of the reference.
     pub section: &'static str,
     /// The case, in the words of the reference.
     pub case: &'static str,
@@ -24,7 +26,7 @@ pub struct Rule {
     pub answer: Answer,
 }
 
-/// Which servers a rule holds for.
+/// The versions of Marqo that a rule holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
     /// 2.13 and newer.
@@ -47,11 +49,11 @@ pub enum Answer {
         /// The body's `type`.
         kind: Option<&'static str>,
     },
-    /// The body's form is wrong: 422 with `detail`.
+    /// The body is malformed: 422 with `detail`.
     Shape,
-    /// FastAPI's own `{"detail": …}`.
+    /// FastAPI, Marqo's web framework, answers `{"detail": …}` with this status.
     Framework(u16),
-    /// The item is refused; the others are served.
+    /// One item of the request is refused; the others are not.
     Item {
         /// The item's status.
         status: u16,
@@ -60,29 +62,29 @@ pub enum Answer {
         /// The `_id` of the item.
         id: ItemId,
     },
-    /// The request is served, in this way.
+    /// The request succeeds, in this way.
     Served(&'static str),
-    /// A proxy in front of the server answers.
+    /// A proxy in front of Marqo answers, in this way.
     Gateway(&'static str),
 }
 
-/// The `_id` of a refused item.
+/// The `_id` of a refused item in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemId {
-    /// The document's.
+    /// The document's id.
     Given,
     /// `""`: only the position identifies the document.
     Empty,
 }
 
 impl Rule {
-    /// The stable name.
+    /// The stable name: that of the constant, in kebab-case.
     pub fn name(&self) -> String {
         self.constant.to_lowercase().replace('_', "-")
     }
 }
 
-/// The table as text.
+/// The table as text for people.
 pub fn listing() -> String {
     let mut text = String::new();
     for rule in RULES {
@@ -126,7 +128,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_are_distinct_and_nothing_is_empty() {
+    fn names_are_distinct_and_each_rule_is_in_the_listing() {
         let names: BTreeSet<String> = RULES.iter().map(|rule| rule.name()).collect();
         assert_eq!(names.len(), RULES.len());
         for rule in RULES {

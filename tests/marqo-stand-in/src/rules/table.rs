@@ -1,4 +1,5 @@
-//! The table. A row: name, versions, section, the case, the answer.
+//! The table of Marqo's behaviour. A row has the rule's name, the versions of Marqo that it holds for (`Old`: 2.13,
+//! `New`: later ones), the section of the reference of Marqo's API, the case, and the answer.
 
 use super::{Answer, ItemId, Rule, Versions};
 
@@ -18,26 +19,30 @@ macro_rules! table {
     };
 }
 
+/// The whole request is refused as invalid.
 const fn whole(status: u16, code: &'static str) -> Answer {
     Answer::Whole { status, code: Some(code), kind: Some("invalid_request") }
 }
 
+/// The whole request fails with an internal error that has a code.
 const fn internal(code: &'static str) -> Answer {
     Answer::Whole { status: 500, code: Some(code), kind: Some("internal") }
 }
 
-/// An unmapped internal error.
+/// The whole request fails with an internal error that Marqo maps to no code.
 const UNMAPPED: Answer = Answer::Whole { status: 500, code: None, kind: None };
 
+/// An item is refused with its id.
 const fn item(status: u16, code: &'static str) -> Answer {
     Answer::Item { status, code: Some(code), id: ItemId::Given }
 }
 
+/// An item is refused before its id is used.
 const fn item_without_id(status: u16, code: &'static str) -> Answer {
     Answer::Item { status, code: Some(code), id: ItemId::Empty }
 }
 
-/// As PATCH and get refuse an item.
+/// An item of a PATCH or a get is refused.
 const fn plain_item(status: u16) -> Answer {
     Answer::Item { status, code: None, id: ItemId::Given }
 }
@@ -138,7 +143,7 @@ table! {
     COLLAPSE_FIELD New "9" "collapseFields: every document must carry it as a non-empty string" => item_without_id(400, "invalid_argument");
     TENSORS_REUSED All "4" "useExistingTensors reuses vectors of tensor fields whose content is unchanged" => Served("not embedded again");
 
-    // Add or replace: what comes back
+    // Add or replace: what a client reads afterwards
     MAP_FLATTENED All "4" "Map {\"dims\":{\"w\":10}} comes back as \"dims.w\": 10" => Served("flattened");
     MAP_BOOL All "4" "Bool inside a map comes back as 0/1" => Served("an int");
     EMPTY_MAP_ABSENT All "4" "{} comes back absent" => Served("absent");

@@ -1,9 +1,11 @@
-//! The example exchanges of the reference, E1 to E7. Times and cut texts are compared by their form.
+//! The seven example exchanges (request and answer) of the reference of Marqo's API. Times, and texts that the
+//! reference cuts off, are compared by their form.
 
 use crate::support::Harness;
 use marqo_stand_in::{Fault, FaultRule, Operation, Version};
 use serde_json::{Value, json};
 
+/// Adds one good document and three that are refused.
 fn mugs(harness: &Harness) -> crate::support::Answer {
     let documents = json!([
         { "_id": "mug-01", "title": "Stoneware mug", "price": 14.5, "stock": 12, "tags": ["kitchen"], "dims": { "h": 9.5 } },
@@ -14,7 +16,7 @@ fn mugs(harness: &Harness) -> crate::support::Answer {
     harness.add(documents)
 }
 
-/// Takes the named member out and says that it was a number.
+/// Removes a member and checks that it was a number.
 #[track_caller]
 fn without_number(answer: &mut Value, name: &str) {
     let member = answer.as_object_mut().unwrap().remove(name);

@@ -1,4 +1,4 @@
-//! Faults that are about the connection and about time, and how they are asked for.
+//! Faults (failures that a test asks for) of the connection and of time, and how a test asks for them.
 
 use crate::support::{Harness, send};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
@@ -7,12 +7,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+/// A stand-in with these rules for faults.
 fn harness_with(rules: &[FaultRule]) -> Harness {
     let harness = Harness::new(Version::V2_25);
     harness.stand_in.set_faults(rules);
     harness
 }
 
+/// Adds a document; an error if the connection fails.
 fn add_one(harness: &Harness) -> std::io::Result<crate::support::Answer> {
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a", "n": 1 }] });
     harness.send("POST", "/indexes/u/documents", &body)
@@ -23,7 +25,7 @@ fn a_reset_before_writes_nothing_and_one_after_writes_everything() {
     for (fault, is_written) in [(Fault::ResetBefore, false), (Fault::ResetAfterApply, true)] {
         let harness = harness_with(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
         let error = add_one(&harness).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a real reset, not an orderly end");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a reset instead of an orderly end");
         assert_eq!(harness.stand_in.documents("u").contains_key("a"), is_written);
         let logged = harness.stand_in.requests().pop().unwrap();
         assert_eq!((logged.status, logged.fault), (None, Some(fault)));
@@ -32,7 +34,7 @@ fn a_reset_before_writes_nothing_and_one_after_writes_everything() {
 }
 
 #[test]
-fn an_error_after_applying_hides_a_write() {
+fn a_document_is_written_although_the_answer_is_an_error() {
     for (status, is_json) in [(500, true), (504, false)] {
         let harness = harness_with(&[FaultRule::new(Fault::ErrorAfter { status }).on(Operation::Add)]);
         let answer = add_one(&harness).unwrap();
@@ -44,7 +46,7 @@ fn an_error_after_applying_hides_a_write() {
 }
 
 #[test]
-fn a_hanging_request_is_never_answered_and_holds_nothing_up() {
+fn a_hanging_request_is_never_answered_and_blocks_no_other() {
     let harness = harness_with(&[FaultRule::new(Fault::Hang).on(Operation::Add).next(1)]);
     let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -58,7 +60,7 @@ fn a_hanging_request_is_never_answered_and_holds_nothing_up() {
 }
 
 #[test]
-fn a_client_that_gives_up_has_written_all_the_same() {
+fn the_write_of_a_client_that_closes_the_connection_is_applied() {
     let harness = harness_with(&[FaultRule::new(Fault::Slow { ms: 150 }).on(Operation::Add)]);
     {
         let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
@@ -66,15 +68,15 @@ fn a_client_that_gives_up_has_written_all_the_same() {
         let head = format!("POST /indexes/u/documents HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     }
-    let given_up = Instant::now();
+    let closed = Instant::now();
     while !harness.stand_in.documents("u").contains_key("late") {
-        assert!(given_up.elapsed() < Duration::from_secs(10), "the write never came");
+        assert!(closed.elapsed() < Duration::from_secs(10), "the document was not written");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn latency_is_of_adds_only() {
+fn latency_delays_adds_only() {
     let latency = Duration::from_millis(500);
     let harness = Harness::with(Options { latency, ..Options::default() });
     let started = Instant::now();
@@ -84,9 +86,10 @@ fn latency_is_of_adds_only() {
     assert!(started.elapsed() >= latency);
 }
 
-/// The storm that comes when a new index is filled by several clients from the start.
+/// Several clients fill a new index from the start: each of their requests wants to add the same new fields to its
+/// schema.
 #[test]
-fn of_concurrent_batches_with_new_fields_one_wins() {
+fn of_concurrent_requests_with_new_fields_one_succeeds() {
     let latency = Duration::from_millis(800);
     let harness = Harness::with(Options { latency, ..Options::default() });
     let add = |number: usize| {
@@ -94,19 +97,19 @@ fn of_concurrent_batches_with_new_fields_one_wins() {
         harness.post("/indexes/u/documents", json!({ "tensorFields": [], "documents": documents }))
     };
     let add = &add;
-    let at_once = || {
+    let conflicts_of_four = || {
         std::thread::scope(|scope| {
             let calls: Vec<_> = (0..4).map(|number| scope.spawn(move || add(number))).collect();
             calls.into_iter().map(|call| call.join().unwrap()).filter(|answer| answer.status == 409).count()
         })
     };
-    assert_eq!(at_once(), 3);
-    assert_eq!(harness.stand_in.documents("u").len(), 1, "a lost batch is unwritten");
-    assert_eq!(at_once(), 0, "the fields are known");
+    assert_eq!(conflicts_of_four(), 3);
+    assert_eq!(harness.stand_in.documents("u").len(), 1, "a refused request writes nothing");
+    assert_eq!(conflicts_of_four(), 0, "the index knows the fields now");
 }
 
 #[test]
-fn too_many_at_once_are_refused_on_request() {
+fn a_throttle_fault_refuses_requests_above_its_number() {
     let harness = harness_with(&[
         FaultRule::new(Fault::Slow { ms: 1_000 }).on(Operation::Add),
         FaultRule::new(Fault::Throttle { above: 2 }).on(Operation::Add),
@@ -155,14 +158,14 @@ fn the_log_the_documents_and_the_history_are_read_over_http() {
 }
 
 #[test]
-fn a_connection_is_used_again_and_bodies_may_come_in_chunks() {
+fn a_connection_serves_several_requests_and_bodies_may_be_chunked() {
     let harness = Harness::new(Version::V2_25);
     let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let chunked = "POST /indexes/u/documents/delete-batch HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\n[\"a\r\n2\r\n\"]\r\n0\r\n\r\n";
-    let expected = "POST /indexes/u/documents/delete-batch HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n[\"b\"]";
+    let with_expect_header = "POST /indexes/u/documents/delete-batch HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n[\"b\"]";
     let last = "GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
-    stream.write_all(format!("{chunked}{expected}{last}").as_bytes()).unwrap();
+    stream.write_all(format!("{chunked}{with_expect_header}{last}").as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3, "{text}");
@@ -173,7 +176,7 @@ fn a_connection_is_used_again_and_bodies_may_come_in_chunks() {
 }
 
 #[test]
-fn what_is_no_http_is_told_so() {
+fn a_request_that_is_not_http_is_answered_with_400() {
     let harness = Harness::new(Version::V2_25);
     let answer = send(harness.stand_in.url(), "G\u{1}T", "/", &[], "").unwrap();
     assert_eq!(answer.status, 400);

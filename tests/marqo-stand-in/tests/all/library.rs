@@ -1,4 +1,4 @@
-//! The stand-in as a library.
+//! The stand-in for a Marqo server as a library.
 
 use crate::support::{Harness, send};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
@@ -39,14 +39,14 @@ fn the_root_says_the_version() {
 }
 
 #[test]
-fn where_a_malformed_body_is_wrong_is_said_as_the_version_says_it() {
+fn the_place_of_an_error_in_a_body_is_named_as_the_version_does() {
     let place = |version| Harness::new(version).add(json!("not an array")).json()["detail"][0]["loc"].clone();
     assert_eq!(place(Version::V2_13), json!(["body", "documents"]));
     assert_eq!(place(Version::V2_25), json!(["__root__", "documents"]));
 }
 
 #[test]
-fn calls_about_an_index() {
+fn health_settings_and_statistics_of_an_index() {
     let harness = Harness::new(Version::V2_25);
     assert_eq!(harness.get("/health").json()["status"], "green");
     assert_eq!(harness.get("/indexes/u/health").json()["backend"]["storageIsAvailable"], true);
@@ -57,9 +57,10 @@ fn calls_about_an_index() {
     assert_eq!((&stats["numberOfDocuments"], &stats["numberOfVectors"]), (&json!(0), &json!(0)));
 }
 
-/// The stale write was applied although its client saw a reset: by the history, a test of write protection detects it.
+/// A write of an older version was applied although its client saw a reset. Tests that older versions never overwrite
+/// newer ones find such a write in the history.
 #[test]
-fn the_history_shows_an_old_version_that_overwrote_a_newer_one() {
+fn the_history_has_an_unacknowledged_write_of_an_older_version() {
     let harness = Harness::new(Version::V2_25);
     let add = |version: u64| harness.add(json!([{ "_id": "a", "updated_at": version }]));
     add(2).accepted();
@@ -77,7 +78,7 @@ fn the_history_shows_an_old_version_that_overwrote_a_newer_one() {
 }
 
 #[test]
-fn a_seed_repeats_a_run() {
+fn the_same_seed_gives_the_same_faults() {
     let run = |seed: u64| {
         let harness = Harness::with(Options { seed, ..Options::default() });
         harness

@@ -1,4 +1,4 @@
-//! The stand-in over real HTTP.
+//! Tests of the stand-in for a Marqo server, over HTTP.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 

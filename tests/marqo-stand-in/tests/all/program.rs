@@ -1,11 +1,11 @@
-//! The program.
+//! The stand-in for a Marqo server as a program.
 
 use crate::support::send;
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// A child that ends with the test.
+/// A child process that is killed when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -45,13 +45,13 @@ fn it_says_where_it_listens_and_answers_there() {
 }
 
 #[test]
-fn it_prints_the_table() {
+fn it_prints_the_table_of_rules() {
     let output = Command::new(env!("CARGO_BIN_EXE_marqo-stand-in")).arg("--rules").output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), marqo_stand_in::listing());
 }
 
 #[test]
-fn it_refuses_faults_that_it_does_not_know() {
+fn it_refuses_unknown_faults() {
     let output = Command::new(env!("CARGO_BIN_EXE_marqo-stand-in"))
         .args(["--faults", r#"[{"fault":"explode"}]"#])
         .output()

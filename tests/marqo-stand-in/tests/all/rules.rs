@@ -1,11 +1,12 @@
-//! Every rule of the table has a case that applies it.
+//! Every rule of the table of Marqo's behaviour has a test case that applies it.
 
 use crate::cases;
 use crate::support::Harness;
 use marqo_stand_in::{Options, RULES, Version, Versions};
 use std::collections::BTreeSet;
 
-/// The rule, the version it is tried on, and the requests that must meet it.
+/// A test case: the name of a rule, the version of Marqo, and the function that sends the requests to which the rule
+/// applies.
 pub(crate) type Case = (&'static str, Version, fn(&Harness));
 
 fn cases() -> Vec<Case> {
@@ -30,7 +31,7 @@ fn every_rule_has_a_case() {
 }
 
 #[test]
-fn every_case_meets_its_rule() {
+fn every_case_applies_its_rule() {
     for (name, version, run) in cases() {
         println!("{name} on {version}");
         let rule = RULES.iter().find(|rule| rule.name() == name).unwrap();
@@ -44,6 +45,6 @@ fn every_case_meets_its_rule() {
         let harness = Harness::with(Options { version, api_key, ..Options::default() });
         run(&harness);
         let met = harness.stand_in.rules_met();
-        assert!(met.contains_key(name), "{name} was not met on {version}, but: {met:?}");
+        assert!(met.contains_key(name), "{name} was not applied on {version}, but these: {met:?}");
     }
 }

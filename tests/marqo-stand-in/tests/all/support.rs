@@ -1,15 +1,17 @@
-//! A client of few lines, and a stand-in with two indexes.
+//! What the tests share: a small HTTP client, and a stand-in with two indexes.
 
 use marqo_stand_in::{Options, StandIn, Version};
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The status line and the headers.
     pub(crate) head: String,
+    /// The body.
     pub(crate) text: String,
 }
 
@@ -21,10 +23,10 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.into_iter().find(|(present, _)| *present == name).map(|(_, value)| value)
+        lines.into_iter().find(|(header, _)| *header == name).map(|(_, value)| value)
     }
 
-    /// The whole request was refused in Marqo's shape.
+    /// Asserts that the whole request was refused, in the form of Marqo; returns the body.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> Value {
         let body = self.json();
@@ -33,9 +35,9 @@ impl Answer {
         body
     }
 
-    /// The form of the request was refused.
+    /// Asserts that the request was refused as malformed.
     #[track_caller]
-    pub(crate) fn misshaped(&self) {
+    pub(crate) fn malformed(&self) {
         let body = self.json();
         assert_eq!((self.status, &body["code"]), (422, &json!("unprocessable_entity")), "{}", self.text);
         assert!(["body", "__root__"].contains(&body["detail"][0]["loc"][0].as_str().unwrap()));
@@ -54,14 +56,14 @@ impl Answer {
             .collect()
     }
 
-    /// One item was refused.
+    /// Asserts that the only item was refused.
     #[track_caller]
     pub(crate) fn item_refused(&self, id: &str, status: u64, code: &str) {
         assert_eq!(self.items(), [(id.to_owned(), status, code.to_owned())], "{}", self.text);
         assert_eq!(self.json()["errors"], true);
     }
 
-    /// All items were accepted.
+    /// Asserts that all items were accepted.
     #[track_caller]
     pub(crate) fn accepted(&self) {
         assert!(self.items().iter().all(|(_, status, _)| *status == 200), "{}", self.text);
@@ -69,6 +71,7 @@ impl Answer {
     }
 }
 
+/// Sends a request and reads the answer.
 pub(crate) fn send(
     url: &str,
     method: &str,
@@ -95,6 +98,7 @@ pub(crate) fn send(
 /// A stand-in with an unstructured index `u` and a structured one `s`, both of 32 dimensions.
 pub(crate) struct Harness {
     pub(crate) stand_in: StandIn,
+    /// The value of the header `x-api-key`.
     key: String,
 }
 
@@ -103,6 +107,7 @@ impl Harness {
         Self::with(Options { version, ..Options::default() })
     }
 
+    /// A stand-in with these options.
     pub(crate) fn with(options: Options) -> Self {
         let key = options.api_key.clone().unwrap_or_default();
         let harness = Self { stand_in: StandIn::start(options).unwrap(), key };
@@ -121,18 +126,19 @@ impl Harness {
             "tensorFields": ["title", "both"],
         });
         for (name, settings) in [("u", json!({ "model": "random/small" })), ("s", structured)] {
-            let made = harness.post(&format!("/indexes/{name}"), settings);
-            assert_eq!(made.status, 200, "{}", made.text);
+            let created = harness.post(&format!("/indexes/{name}"), settings);
+            assert_eq!(created.status, 200, "{}", created.text);
         }
         harness
     }
 
-    /// With the key of the stand-in, and nothing else that is not given.
+    /// Sends a request with the API key and no other headers than the given ones.
     pub(crate) fn send_bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let headers = [&[("x-api-key", self.key.as_str())], headers].concat();
         send(self.stand_in.url(), method, path, &headers, body).unwrap()
     }
 
+    /// Sends a request with a JSON body; with `null`, without a body.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> io::Result<Answer> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let headers = [("x-api-key", self.key.as_str()), ("content-type", "application/json")];
@@ -154,13 +160,13 @@ impl Harness {
         self.call("POST", path, body)
     }
 
-    /// Adds to the unstructured index; `title` is the tensor field.
+    /// Adds documents to the unstructured index, with `title` as the tensor field (the field that gets vectors).
     #[track_caller]
     pub(crate) fn add(&self, documents: Value) -> Answer {
         self.post("/indexes/u/documents", json!({ "tensorFields": ["title"], "documents": documents }))
     }
 
-    /// Adds to the structured index.
+    /// Adds documents to the structured index.
     #[track_caller]
     pub(crate) fn add_structured(&self, documents: Value) -> Answer {
         self.post("/indexes/s/documents", json!({ "documents": documents }))
@@ -171,7 +177,7 @@ impl Harness {
         self.call("PATCH", &format!("/indexes/{index}/documents"), json!({ "documents": documents }))
     }
 
-    /// A document as read back.
+    /// Reads a document.
     #[track_caller]
     pub(crate) fn document(&self, index: &str, id: &str) -> Value {
         let answer = self.get(&format!("/indexes/{index}/documents/{id}"));

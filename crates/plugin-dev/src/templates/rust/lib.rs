@@ -170,7 +170,9 @@ struct Version {
 
 impl version::Guest for Plugin {
     fn compare(pairs: Vec<Pair>) -> Result<Vec<Ordering>, Failure> {
-        let updated_at = |text: &str| serde_json::from_str::<Version>(text).ok().and_then(|it| it.updated_at);
+        let updated_at = |text: &str| {
+            serde_json::from_str::<Version>(text).ok().and_then(|fields| fields.updated_at)
+        };
         let compare = |pair: &Pair| match updated_at(&pair.incoming).cmp(&updated_at(&pair.stored)) {
             std::cmp::Ordering::Greater => Ordering::Newer,
             std::cmp::Ordering::Equal => Ordering::Same,

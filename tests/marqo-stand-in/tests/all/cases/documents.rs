@@ -1,4 +1,4 @@
-//! Documents that are added, and what is read back.
+//! A test case for each rule about documents that are added: which are refused, and how the others are read.
 
 use super::{NEW, OLD};
 use crate::rules::Case;
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
         assert_eq!(items[0], (String::new(), 400, "invalid_argument".to_owned()));
         assert_eq!(items[1].1, 200);
     }),
-    ("document-not-object-batch", NEW, |harness| harness.add(json!(["text", { "_id": "a" }])).misshaped()),
+    ("document-not-object-batch", NEW, |harness| harness.add(json!(["text", { "_id": "a" }])).malformed()),
     ("document-empty", NEW, |harness| harness.add(json!([{}])).item_refused("", 400, "invalid_argument")),
     ("id-not-text", NEW, |harness| {
         harness.add(json!([{ "_id": 7 }])).item_refused("", 400, "invalid_document_id");
@@ -307,14 +307,14 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// With the tensor field `both`, made of `title` and `picture`.
+/// Adds documents with the multimodal field `both`, one vector for the fields `title` and `picture`.
 fn multimodal(harness: &Harness, documents: Value) -> Answer {
     let mapping = json!({ "type": "multimodal_combination", "weights": { "title": 0.3, "picture": 0.7 } });
     let body = json!({ "tensorFields": ["both"], "mappings": { "both": mapping }, "documents": documents });
     harness.post("/indexes/u/documents", body)
 }
 
-/// With the custom vector `v`.
+/// Adds documents with the field `v`, whose vector the client sends.
 fn vectors(harness: &Harness, documents: Value) -> Answer {
     let body = json!({ "tensorFields": ["v"], "mappings": { "v": { "type": "custom_vector" } }, "documents": documents });
     harness.post("/indexes/u/documents", body)

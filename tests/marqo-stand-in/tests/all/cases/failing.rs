@@ -1,9 +1,9 @@
-//! What the server says when a service that it uses, or a proxy before it, fails.
+//! A test case for each rule about failures: of Marqo itself, of a service that it uses, or of a proxy in front of it.
 
 use super::{NEW, OLD};
 use crate::rules::Case;
 use crate::support::{Answer, Harness};
-use marqo_stand_in::{Answer as Rules, Fault, FaultRule, Operation, RULES};
+use marqo_stand_in::{Answer as RuleAnswer, Fault, FaultRule, Operation, RULES};
 use serde_json::{Value, json};
 
 pub(crate) const CASES: &[Case] = &[
@@ -76,9 +76,9 @@ pub(crate) const CASES: &[Case] = &[
     ("model-failed", NEW, |harness| {
         let body = refused_as(harness, "model-failed").refused(400, "bad_request");
         assert_eq!(body["message"], "as the test says");
-        refused_as(harness, "body-unknown-key").misshaped();
+        refused_as(harness, "body-unknown-key").malformed();
         assert_eq!(refused_as(harness, "method-wrong").status, 405);
-        // A rule of an item refuses documents, and names them only if the rule does.
+        // A rule about items refuses documents; their items have the id only if the rule says so.
         for (rule, id) in [("value-kind", "a"), ("id-empty", "")] {
             assert_eq!(refused_as(harness, rule).items()[0], (id.to_owned(), 400, code_of(rule).to_owned()));
         }
@@ -119,21 +119,22 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// The answer to an add that the fault replaces; nothing is written.
+/// The answer to an add with this fault, which writes nothing.
 fn unwritten(harness: &Harness, fault: Fault) -> Answer {
     harness.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
     let answer = harness.add(json!([{ "_id": "a" }]));
     assert!(harness.stand_in.documents("u").is_empty());
-    let seen = harness.stand_in.requests().last().unwrap().fault.clone();
-    assert_eq!(seen, (!is_of_items(&fault)).then_some(fault));
+    let logged = harness.stand_in.requests().last().unwrap().fault.clone();
+    assert_eq!(logged, (!is_of_items(&fault)).then_some(fault));
     answer
 }
 
-/// The answer to an add that is refused as a rule says.
+/// The answer to an add that a fault has refused by a rule.
 fn refused_as(harness: &Harness, rule: &str) -> Answer {
     unwritten(harness, Fault::Refused { rule: rule.to_owned(), message: "as the test says".to_owned() })
 }
 
+/// Whether a fault refuses documents instead of the whole request.
 fn is_of_items(fault: &Fault) -> bool {
     matches!(fault, Fault::Refused { rule, .. } if ["value-kind", "id-empty"].contains(&rule.as_str()))
 }
@@ -141,18 +142,20 @@ fn is_of_items(fault: &Fault) -> bool {
 /// The code of a rule that refuses an item.
 fn code_of(rule: &str) -> &'static str {
     match RULES.iter().find(|known| known.name() == rule).map(|rule| rule.answer) {
-        Some(Rules::Item { code: Some(code), .. }) => code,
+        Some(RuleAnswer::Item { code: Some(code), .. }) => code,
         other => panic!("{rule} refuses no item: {other:?}"),
     }
 }
 
+/// Asserts that the answer is an internal error that Marqo maps to no code.
 fn unmapped(answer: &Answer) {
     let body = answer.json();
     assert_eq!((answer.status, &body["code"], &body["type"]), (500, &Value::Null, &Value::Null));
     assert!(body.as_object().unwrap().contains_key("code"));
 }
 
-/// The items of a document that Vespa answers with this status, and of another one.
+/// The items of two documents, to the first of which Vespa (the search engine that Marqo uses) answers with this
+/// status.
 fn item(harness: &Harness, status: u16, applied: bool) -> [Value; 2] {
     harness
         .stand_in

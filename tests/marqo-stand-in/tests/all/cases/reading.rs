@@ -1,4 +1,4 @@
-//! Reading, deleting, searching.
+//! A test case for each rule about reading, deleting and searching documents.
 
 use super::{NEW, OLD};
 use crate::rules::Case;
@@ -16,34 +16,34 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!((answer.status, answer.json()), (404, json!({ "detail": "Not Found" })));
         }
         let answer = harness.call("GET", "/indexes/u/documents", json!(["a/b"])).json();
-        assert_eq!(answer["results"][0]["n"], 1, "in a list it can be asked for");
+        assert_eq!(answer["results"][0]["n"], 1, "a list of ids may contain it");
     }),
     ("get-empty", NEW, |harness| {
         harness.call("GET", "/indexes/u/documents", json!([])).refused(400, "invalid_argument");
     }),
-    ("get-without-body", NEW, |harness| harness.get("/indexes/u/documents").misshaped()),
+    ("get-without-body", NEW, |harness| harness.get("/indexes/u/documents").malformed()),
     ("get-batch-absent", OLD, |harness| {
         let answer = harness.post("/indexes/u/documents/get-batch", json!({ "documentIds": ["a"] }));
         assert_eq!((answer.status, answer.json()), (405, json!({ "detail": "Method Not Allowed" })));
     }),
     ("get-batch-empty", NEW, |harness| {
-        harness.post("/indexes/u/documents/get-batch", json!({ "documentIds": [] })).misshaped();
-        harness.post("/indexes/u/documents/get-batch", json!({ "ids": ["a"] })).misshaped();
+        harness.post("/indexes/u/documents/get-batch", json!({ "documentIds": [] })).malformed();
+        harness.post("/indexes/u/documents/get-batch", json!({ "ids": ["a"] })).malformed();
     }),
     ("get-missing", NEW, |harness| {
         harness.add(json!([{ "_id": "a", "n": 1 }])).accepted();
-        let asked = json!(["a", "none", "a"]);
+        let ids = json!(["a", "none", "a"]);
         let found = json!({ "_found": true, "_id": "a", "n": 1 });
         let missing = json!({ "_id": "none", "status": 404, "message": "Document does not exist in the index", "_found": false });
         let expected = json!({ "errors": true, "results": [found, missing, found] });
-        let listed = harness.call("GET", "/indexes/u/documents", asked.clone());
+        let listed = harness.call("GET", "/indexes/u/documents", ids.clone());
         assert_eq!(listed.json(), expected);
         assert_eq!(
             (listed.header("x-count-success"), listed.header("x-count-failure")),
             (Some("2"), Some("1"))
         );
         assert_eq!(
-            harness.post("/indexes/u/documents/get-batch", json!({ "documentIds": asked })).json(),
+            harness.post("/indexes/u/documents/get-batch", json!({ "documentIds": ids })).json(),
             expected
         );
         assert_eq!(harness.call("GET", "/indexes/u/documents", json!(["a"])).json()["errors"], false);

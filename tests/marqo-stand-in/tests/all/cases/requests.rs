@@ -1,4 +1,4 @@
-//! Requests as a whole: forms, limits, calls about indexes.
+//! A test case for each rule about requests as a whole: their form, limits, and calls about indexes.
 
 use super::{NEW, OLD};
 use crate::rules::Case;
@@ -14,7 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     ("content-type-text", NEW, |harness| {
         let headers = [("content-type", "text/plain")];
         let body = r#"{"tensorFields":[],"documents":[{"_id":"a"}]}"#;
-        harness.send_bare("POST", "/indexes/u/documents", &headers, body).misshaped();
+        harness.send_bare("POST", "/indexes/u/documents", &headers, body).malformed();
     }),
     ("query-ignored", NEW, |harness| {
         harness.post("/indexes/u/documents?refresh=true", batch(1)).accepted();
@@ -51,7 +51,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("body-not-json", NEW, |harness| {
         let headers = [("content-type", "application/json")];
-        harness.send_bare("POST", "/indexes/u/documents", &headers, "{").misshaped();
+        harness.send_bare("POST", "/indexes/u/documents", &headers, "{").malformed();
     }),
     ("body-wrong-type", NEW, |harness| {
         for body in [
@@ -62,15 +62,15 @@ pub(crate) const CASES: &[Case] = &[
             json!({ "documents": [], "useExistingTensors": "yes please" }),
             json!({ "documents": [], "mappings": [] }),
         ] {
-            harness.post("/indexes/u/documents", body).misshaped();
+            harness.post("/indexes/u/documents", body).malformed();
         }
     }),
     ("body-unknown-key", NEW, |harness| {
-        harness.post("/indexes/u/documents", json!({ "documents": [{}], "refresh": true })).misshaped();
+        harness.post("/indexes/u/documents", json!({ "documents": [{}], "refresh": true })).malformed();
         harness
             .call("PATCH", "/indexes/s/documents", json!({ "documents": [{}], "tensorFields": [] }))
-            .misshaped();
-        harness.post("/indexes/u/search", json!({ "q": "*", "size": 3 })).misshaped();
+            .malformed();
+        harness.post("/indexes/u/search", json!({ "q": "*", "size": 3 })).malformed();
     }),
     ("path-unknown", NEW, |harness| {
         let answer = harness.get("/indexes/u/nothing");
@@ -93,11 +93,12 @@ pub(crate) const CASES: &[Case] = &[
         harness.add(json!([fields(0, 100)])).accepted();
         let body = harness.add(json!([fields(100, 101), { "_id": "good" }])).refused(400, "bad_request");
         assert!(body["message"].as_str().unwrap().contains("exceeds the limit of 100"));
-        assert!(!harness.stand_in.documents("u").contains_key("good"), "the whole batch is unwritten");
+        assert!(!harness.stand_in.documents("u").contains_key("good"), "nothing of the request is written");
         harness.add(json!([fields(0, 100)])).accepted();
     }),
     ("tensor-fields-too-many", NEW, |harness| {
-        // Each document by itself has few; a second index keeps the string fields apart from the limit.
+        // Custom vectors count as text fields too, so their limit may be the one that is exceeded; combinations of one
+        // text field exceed that of tensor fields alone.
         let names: Vec<String> = (0..101).map(|number| format!("f{number}")).collect();
         let vector = json!({ "vector": vec![1.0; 32] });
         let mappings: Value = names
@@ -134,7 +135,7 @@ pub(crate) const CASES: &[Case] = &[
         let body = body.refused(400, "illegal_requested_doc_count");
         assert!(
             body["message"].as_str().unwrap().contains("MARQO_MAX_RETRIEVABLE_DOCS"),
-            "it is checked first"
+            "limit + offset is checked before limit"
         );
     }),
     ("tensor-fields-missing", NEW, |harness| {
@@ -168,15 +169,15 @@ pub(crate) const CASES: &[Case] = &[
         let headers = json!({ "a": "b" });
         let body =
             json!({ "documents": [{}], "imageDownloadHeaders": headers, "mediaDownloadHeaders": headers });
-        harness.post("/indexes/u/documents", body).misshaped();
+        harness.post("/indexes/u/documents", body).malformed();
     }),
     ("thread-counts-twice", OLD, |harness| {
         let body = json!({ "documents": [{}], "imageDownloadThreadCount": 5, "mediaDownloadThreadCount": 5 });
-        harness.post("/indexes/u/documents", body).misshaped();
+        harness.post("/indexes/u/documents", body).malformed();
     }),
     ("vectorisation-mode-gone", NEW, |harness| {
         let body = json!({ "documents": [{ "_id": "a" }], "tensorFields": [], "batchVectorisationMode": "per_field" });
-        harness.post("/indexes/u/documents", body.clone()).misshaped();
+        harness.post("/indexes/u/documents", body.clone()).malformed();
         Harness::new(OLD).post("/indexes/u/documents", body).accepted();
     }),
     ("mappings-bad", NEW, |harness| {
@@ -210,7 +211,7 @@ pub(crate) const CASES: &[Case] = &[
         harness.call("DELETE", "/indexes/-a_b", Value::Null).refused(404, "index_not_found");
     }),
     ("index-key", NEW, |harness| {
-        harness.post("/indexes/x", json!({ "normalize_embeddings": true })).misshaped();
+        harness.post("/indexes/x", json!({ "normalize_embeddings": true })).malformed();
     }),
     ("index-setting", NEW, |harness| {
         harness.post("/indexes/x", json!({ "type": "loose" })).refused(400, "invalid_argument");
@@ -237,6 +238,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
+/// Nine requests at once, of which version 2.13 refuses one.
 fn throttled(harness: &Harness) {
     harness.stand_in.set_faults(&[FaultRule::new(Fault::Slow { ms: 1_000 }).on(Operation::Add)]);
     let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -249,22 +251,24 @@ fn throttled(harness: &Harness) {
     harness.post("/indexes/u/documents", batch(1)).accepted();
 }
 
+/// The body of an add with so many documents.
 fn batch(count: usize) -> Value {
     let documents: Vec<Value> = (0..count).map(|number| json!({ "_id": format!("d{number}") })).collect();
     json!({ "tensorFields": [], "documents": documents })
 }
 
+/// A list of so many ids.
 fn ids(count: usize) -> Value {
     (0..count).map(|number| Value::from(format!("d{number}"))).collect()
 }
 
-/// A document with the fields `f{first}` to below `f{last}`.
-fn fields(first: usize, last: usize, value: impl Into<Value> + Clone) -> Value {
-    let fields = (first..last).map(|number| (format!("f{number}"), value.clone().into()));
+/// A document with the fields `f{first}` to `f{end - 1}`.
+fn fields(first: usize, end: usize, value: impl Into<Value> + Clone) -> Value {
+    let fields = (first..end).map(|number| (format!("f{number}"), value.clone().into()));
     Value::Object(fields.collect())
 }
 
-/// Many tensor fields of one string field.
+/// The body of an add with so many multimodal fields, which get vectors, all of one text field.
 fn combinations(count: usize) -> Value {
     let names: Vec<String> = (0..count).map(|number| format!("m{number}")).collect();
     let mapping = json!({ "type": "multimodal_combination", "weights": { "title": 1.0 } });

@@ -1,4 +1,4 @@
-//! Partial updates.
+//! A test case for each rule about partial updates (PATCH).
 
 use super::{NEW, OLD};
 use crate::rules::Case;
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
             answer.json()["items"][0],
             json!({ "_id": "none", "status": 404, "message": text, "error": text })
         );
-        assert!(harness.stand_in.documents("s").is_empty(), "never creates");
+        assert!(harness.stand_in.documents("s").is_empty(), "an update never creates a document");
     }),
     ("patch-refused", NEW, |harness| {
         harness.add(json!([{ "_id": "a", "price": 20, "title": "mug" }])).accepted();
@@ -41,7 +41,7 @@ pub(crate) const CASES: &[Case] = &[
             item["message"].clone()
         });
         assert!(texts[0].as_str().unwrap().starts_with("Marqo vector store couldn't update the document"));
-        assert!(texts.iter().all(|text| *text == texts[0]), "the same text for all");
+        assert!(texts.iter().all(|text| *text == texts[0]), "all refusals have the same text");
         harness.patch("u", json!([{ "_id": "a", "price": 19, "is_new": true }])).accepted();
         assert_eq!(
             harness.document("u", "a"),
@@ -53,7 +53,7 @@ pub(crate) const CASES: &[Case] = &[
         assert_eq!((&item["_id"], &item["status"]), (&json!(""), &json!(400)));
         assert!(
             item.get("message").is_none() && item["error"].is_string(),
-            "local refusals have `error` only"
+            "refusals without a request to Vespa have `error` only"
         );
     }),
     ("patch-id-bad", NEW, |harness| {
@@ -95,6 +95,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
+/// Asserts that an update of a document in the structured index is refused and changes nothing.
 fn structured_refusal(harness: &Harness, update: Value) {
     harness.add_structured(json!([{ "_id": "a", "title": "mug", "stock": 1 }])).accepted();
     let item = harness.patch("s", json!([update])).json()["items"][0].clone();
