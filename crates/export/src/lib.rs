@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! source ─▶ decompress ─▶ lines ─▶ inspect ─▶ group ─▶ items
+//!               │          ▲
+//!               └─▶ values ┘    arrays and answers of APIs: their records become lines on disk
 //! ```
 //!
 //! [`Export::open`] opens the sources and spools streams to disk. [`Export::scan`] reads them once and decides how to
@@ -52,6 +54,7 @@ use std::{path::PathBuf, sync::Arc};
 
 mod decompress;
 mod error;
+mod form;
 mod group;
 mod inspect;
 mod lines;
@@ -62,6 +65,7 @@ mod remote;
 pub mod sort;
 mod source;
 pub mod temp;
+mod values;
 
 pub use error::ExportError;
 pub use group::{Export, ExportItem, Plan, Products};
@@ -89,6 +93,9 @@ pub struct Options {
     /// Maximum length of a line in bytes; a longer line is rejected and never held in memory. A metafield of 2 MB with
     /// every character escaped takes 12 MB, so the default of 64 MiB accepts every line that a shop platform writes.
     pub max_line_bytes: usize,
+    /// Maximum share of a source's lines that may be no records, from 0 to 1; it counts from ten such lines on. A
+    /// source with more, or without any record, fails the scan.
+    pub max_skipped_share: f64,
     /// Memory for sorting in bytes. More memory means fewer and longer temporary files.
     pub sort_memory: usize,
     /// Maximum number of temporary files merged at once; each takes a file descriptor and a buffer of 64 KiB.
@@ -110,6 +117,7 @@ impl Options {
         Self {
             mode: Mode::Auto,
             max_line_bytes: 64 << 20,
+            max_skipped_share: 0.1,
             sort_memory: 32 << 20,
             sort_files: 128,
             temp_dir: temp_dir.into(),

@@ -19,10 +19,12 @@ use std::{
 
 mod adjacent;
 mod products;
+mod rejections;
 mod spill;
 
 use products::Totals;
 pub use products::{ExportItem, Products};
+use rejections::{MentionedIds, Rejections};
 
 /// An export with open sources.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub struct Plan {
     pointers: IdPointers,
     digests: Vec<Digest>,
     strategy: Strategy,
+    mentioned: MentionedIds,
     /// Lines with content, if the scan counted them.
     lines: Option<u64>,
 }
@@ -74,38 +77,45 @@ impl Export {
         progress.begin(Phase::Scanning);
         let Grouping::ByParent { id, parents } = grouping else {
             let mut pass = Pass::with_digests(&input);
-            while pass.advance()? {}
+            let (mut rejections, pointers) = (Rejections::new(&input), IdPointers::none());
+            while pass.advance()?
+                && let Some(line) = pass.line()
+            {
+                rejections.count(&line, inspect(&line.raw, &pointers).err().as_ref());
+            }
+            let mentioned = rejections.check(&input)?;
             let (lines, digests) = (Some(pass.lines()), pass.take_digests());
-            return Ok(Plan {
-                input,
-                pointers: IdPointers::none(),
-                digests,
-                strategy: Strategy::WholeLines,
-                lines,
-            });
+            let strategy = Strategy::WholeLines;
+            return Ok(Plan { input, pointers, digests, strategy, mentioned, lines });
         };
         let pointers = IdPointers::new(id, parents)?;
         match input.options.mode {
             Mode::Adjacent => {
                 let digests = pass::digests(&input)?;
                 let strategy = Strategy::Adjacent { scanned: false };
-                return Ok(Plan { input, pointers, digests, strategy, lines: None });
+                let mentioned = MentionedIds::default();
+                return Ok(Plan { input, pointers, digests, strategy, mentioned, lines: None });
             }
             Mode::Auto => {
                 let mut pass = Pass::with_digests(&input);
-                if let Some(counts) = scan_adjacent(&mut pass, &pointers)? {
+                let mut rejections = Rejections::new(&input);
+                if let Some(counts) = scan_adjacent(&mut pass, &pointers, &mut rejections)? {
+                    let mentioned = rejections.check(&input)?;
                     let (lines, digests) = (Some(counts.lines), pass.take_digests());
                     let strategy = Strategy::Adjacent { scanned: true };
-                    return Ok(Plan { input, pointers, digests, strategy, lines });
+                    return Ok(Plan { input, pointers, digests, strategy, mentioned, lines });
                 }
             }
             Mode::Spill => {}
         }
         input.options.progress.begin(Phase::Resolving);
         let mut pass = Pass::with_digests(&input);
-        let spill::Resolved { links, counts } = spill::resolve_lines(&mut pass, &pointers, &input.options)?;
+        let mut rejections = Rejections::new(&input);
+        let spill::Resolved { links, counts } =
+            spill::resolve_lines(&mut pass, &pointers, &input.options, &mut rejections)?;
+        let mentioned = rejections.check_ungrouped(&input)?;
         let (lines, digests) = (Some(counts.lines), pass.take_digests());
-        Ok(Plan { input, pointers, digests, strategy: Strategy::Spill(links), lines })
+        Ok(Plan { input, pointers, digests, strategy: Strategy::Spill(links), mentioned, lines })
     }
 }
 
@@ -141,14 +151,20 @@ impl Plan {
 }
 
 /// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
-fn scan_adjacent(pass: &mut Pass, pointers: &IdPointers) -> Result<Option<LineCounts>, ExportError> {
+fn scan_adjacent(
+    pass: &mut Pass,
+    pointers: &IdPointers,
+    rejections: &mut Rejections,
+) -> Result<Option<LineCounts>, ExportError> {
     let mut checker = AdjacencyChecker::new(true);
     let mut counts = LineCounts::default();
     while pass.advance()?
         && let Some(line) = pass.line()
     {
         counts.lines += 1;
-        match inspect(&line.raw, pointers) {
+        let record = inspect(&line.raw, pointers);
+        rejections.count(&line, record.as_ref().err());
+        match record {
             Err(_) => counts.rejected += 1,
             Ok(record) => match checker.check(&record.ids) {
                 Ok(place) => counts.roots += u64::from(place == adjacent::LineKind::Root),
