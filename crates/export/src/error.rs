@@ -273,8 +273,9 @@ impl ExportError {
     /// Whether the caller named something that cannot be read: no state has changed, and the same call fails again.
     pub fn is_usage(&self) -> bool {
         use ExportError::{
-            Corrupt, Directory, InvalidPointer, NoSource, NotFound, StdinTwice, Truncated, Unreadable,
-            UnsupportedFormat, UnsupportedScheme,
+            CompressedTwice, Corrupt, CutOff, Directory, ErrorAnswer, InvalidPointer, InvalidValues,
+            MutationAnswer, NoRecords, NoSource, NotFound, RecordTooLong, StdinTwice, TooManyRejected,
+            Truncated, TruncatedValues, Unreadable, UnsupportedFormat, UnsupportedScheme,
         };
         matches!(
             self,
@@ -288,6 +289,15 @@ impl ExportError {
                 | Truncated { .. }
                 | Corrupt { .. }
                 | InvalidPointer { .. }
+                | CompressedTwice { .. }
+                | TruncatedValues { .. }
+                | InvalidValues { .. }
+                | RecordTooLong { .. }
+                | ErrorAnswer { .. }
+                | MutationAnswer { .. }
+                | NoRecords { .. }
+                | TooManyRejected { .. }
+                | CutOff { .. }
         )
     }
 }

@@ -18,6 +18,9 @@ pub struct IngestConfig {
     pub lanes: Option<NonZeroU16>,
     /// Maximum length of a line in bytes; a longer one is skipped.
     pub max_line_bytes: usize,
+    /// Maximum share of a source's lines that may be no records, from 0 to 1. It counts from ten such lines on; a source with more,
+    /// or without any record, is refused before anything is published.
+    pub max_skipped_share: f64,
     /// Memory for sorting on disk, in bytes.
     pub spill_memory_bytes: usize,
     /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay` feeds them again.
@@ -60,6 +63,8 @@ impl Default for IngestConfig {
             lanes: None,
             // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
             max_line_bytes: 64 << 20,
+            // Other platforms' warnings between records are few; an error page or another format has no record at all.
+            max_skipped_share: 0.1,
             spill_memory_bytes: 32 << 20,
             // Some ten thousand products of usual size: a plug-in that fails on more needs another export, not a replay.
             quarantine_bytes: 64 << 20,

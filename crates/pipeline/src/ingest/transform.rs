@@ -29,6 +29,11 @@ pub(super) enum TransformedItem {
         product: Product,
         documents: BTreeSet<DocumentId>,
     },
+    /// A line that cannot be read was probably part of it.
+    Damaged {
+        source: usize,
+        product: Product,
+    },
     Rejected(ReportEntry),
 }
 
@@ -54,8 +59,8 @@ impl Transformer<'_> {
         let digests: Vec<Option<Digest>> = items
             .iter()
             .map(|item| match item {
-                ExportItem::Product { product, .. } => source_digest(self.job, product),
-                ExportItem::Rejected(_) => None,
+                ExportItem::Product { product, is_damaged: false, .. } => source_digest(self.job, product),
+                ExportItem::Product { .. } | ExportItem::Rejected(_) => None,
             })
             .collect();
         let unchanged = match &self.known {
@@ -66,10 +71,13 @@ impl Transformer<'_> {
         let (mut slots, mut products) = (Vec::with_capacity(items.len()), Vec::new());
         for ((item, source_digest), unchanged) in items.into_iter().zip(digests).zip(unchanged) {
             slots.push(match (item, unchanged) {
-                (ExportItem::Product { source, product }, Some(documents)) => {
+                (ExportItem::Product { source, product, is_damaged: true }, _) => {
+                    Slot::Ready(Box::new(TransformedItem::Damaged { source, product }))
+                }
+                (ExportItem::Product { source, product, .. }, Some(documents)) => {
                     Slot::Ready(Box::new(TransformedItem::Unchanged { source, product, documents }))
                 }
-                (ExportItem::Product { source, product }, None) => {
+                (ExportItem::Product { source, product, .. }, None) => {
                     products.push(product);
                     Slot::Pending { source, source_digest }
                 }

@@ -176,7 +176,11 @@ impl World {
         for some in products.chunks(2) {
             let items = some.iter().map(|(id, text)| {
                 let (text, id) = (text.clone(), Some((*id).to_owned()));
-                ExportItem::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
+                ExportItem::Product {
+                    source: 0,
+                    product: Product { text, line: lines.next().unwrap(), id },
+                    is_damaged: false,
+                }
             });
             sender.send(Ok(SourceEvent::Items(items.collect()))).await.unwrap();
         }
