@@ -133,6 +133,24 @@ pub enum ExportError {
         /// The beginning of the first of them.
         excerpt: String,
     },
+    /// The export has other numbers than its platform says.
+    #[error(
+        "the export has {found} {what} and should have {expected}: it is not whole, or not the one that was expected; \
+         download all of it again"
+    )]
+    NotAsExpected {
+        /// What was counted: `objects`.
+        what: &'static str,
+        /// The platform's number.
+        expected: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// Nothing is counted before products are yielded, so that nothing can be compared.
+    #[error(
+        "an export that is read with `--grouping adjacent` cannot be compared before it is used; use `auto` or `spill`"
+    )]
+    NotComparable,
     /// A source ends in the middle of a line, and the lines of its products are not together.
     #[error(
         "`{name}` is cut off in the middle of line {line}, and the lines of its products are not together: any product may \
@@ -274,8 +292,9 @@ impl ExportError {
     pub fn is_usage(&self) -> bool {
         use ExportError::{
             CompressedTwice, Corrupt, CutOff, Directory, ErrorAnswer, InvalidPointer, InvalidValues,
-            MutationAnswer, NoRecords, NoSource, NotFound, RecordTooLong, StdinTwice, TooManyRejected,
-            Truncated, TruncatedValues, Unreadable, UnsupportedFormat, UnsupportedScheme,
+            MutationAnswer, NoRecords, NoSource, NotAsExpected, NotComparable, NotFound, RecordTooLong,
+            StdinTwice, TooManyRejected, Truncated, TruncatedValues, Unreadable, UnsupportedFormat,
+            UnsupportedScheme,
         };
         matches!(
             self,
@@ -298,6 +317,8 @@ impl ExportError {
                 | NoRecords { .. }
                 | TooManyRejected { .. }
                 | CutOff { .. }
+                | NotAsExpected { .. }
+                | NotComparable
         )
     }
 }

@@ -54,6 +54,7 @@ use std::{path::PathBuf, sync::Arc};
 
 mod decompress;
 mod error;
+mod expected;
 mod form;
 mod group;
 mod inspect;
@@ -68,6 +69,7 @@ pub mod temp;
 mod values;
 
 pub use error::ExportError;
+pub use expected::Expected;
 pub use group::{Export, ExportItem, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
 pub use remote::{Remote, RemoteSource};
@@ -96,6 +98,8 @@ pub struct Options {
     /// Maximum share of a source's lines that may be no records, from 0 to 1; it counts from ten such lines on. A
     /// source with more, or without any record, fails the scan.
     pub max_skipped_share: f64,
+    /// What the platform says that the export has; the scan fails if it has anything else.
+    pub expected: Expected,
     /// Memory for sorting in bytes. More memory means fewer and longer temporary files.
     pub sort_memory: usize,
     /// Maximum number of temporary files merged at once; each takes a file descriptor and a buffer of 64 KiB.
@@ -118,6 +122,7 @@ impl Options {
             mode: Mode::Auto,
             max_line_bytes: 64 << 20,
             max_skipped_share: 0.1,
+            expected: Expected::default(),
             sort_memory: 32 << 20,
             sort_files: 128,
             temp_dir: temp_dir.into(),

@@ -45,6 +45,8 @@ pub enum ArchiveRefusal {
     RejectedLines(u64),
     /// Lines belong to products that are not in the export.
     Orphans(u64),
+    /// The platform said that another page follows the last one.
+    MorePages,
     /// It had no products.
     Empty,
     /// Another job is being ingested into the same index; what it has is not known yet.
@@ -85,6 +87,7 @@ impl fmt::Display for ArchiveRefusal {
             Self::Ingesting(job) => {
                 write!(f, "job {job} is being read into the same index; archive when it has ended")
             }
+            Self::MorePages => f.write_str("the last page of its export says that another page follows"),
             Self::Empty => f.write_str("its export has no products"),
             Self::Unidentified(products) => {
                 let products = pluralize(*products, "product");
@@ -111,6 +114,7 @@ impl ArchiveRefusal {
             | Self::NotEnded
             | Self::Cancelled
             | Self::Empty
+            | Self::MorePages
             | Self::Ingesting(_)
             | Self::Unidentified(_) => false,
         }
@@ -119,7 +123,7 @@ impl ArchiveRefusal {
     /// The refusal after a job, if there is one; the share of missing products is checked later.
     pub fn after(job: &JobSnapshot) -> Option<Self> {
         let Some(seal) = &job.seal else { return Some(Self::NotSealed) };
-        let SourceStats { products, rejected_lines, orphans, .. } = seal.source;
+        let SourceStats { products, rejected_lines, orphans, more_pages, .. } = seal.source;
         match job.status {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
@@ -127,6 +131,7 @@ impl ArchiveRefusal {
             _ if job.error_message.is_some() => Some(Self::Cancelled),
             // Before what may be overridden: the whole shop is never archived.
             _ if products == 0 => Some(Self::Empty),
+            _ if more_pages => Some(Self::MorePages),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),
             _ if orphans > 0 => Some(Self::Orphans(orphans)),
             // What failed stays: its products are known.

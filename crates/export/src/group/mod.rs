@@ -2,6 +2,7 @@
 
 use super::{
     ExportError, Mode, Options, Phase,
+    expected::Found,
     inspect::inspect,
     pass::{self, Input, Pass},
     pointer::IdPointers,
@@ -73,53 +74,73 @@ impl Export {
     /// that the export is readable to its end and that its content cannot make the second pass fail.
     pub fn scan(self, grouping: &Grouping) -> Result<Plan, ExportError> {
         let input = self.input;
-        let progress = &input.options.progress;
-        progress.begin(Phase::Scanning);
-        let Grouping::ByParent { id, parents } = grouping else {
-            let mut pass = Pass::with_digests(&input);
-            let (mut rejections, pointers) = (Rejections::new(&input), IdPointers::none());
-            while pass.advance()?
-                && let Some(line) = pass.line()
-            {
-                rejections.count(&line, inspect(&line.raw, &pointers).err().as_ref());
-            }
-            let mentioned = rejections.check(&input)?;
-            let (lines, digests) = (Some(pass.lines()), pass.take_digests());
-            let strategy = Strategy::WholeLines;
-            return Ok(Plan { input, pointers, digests, strategy, mentioned, lines });
-        };
-        let pointers = IdPointers::new(id, parents)?;
-        match input.options.mode {
-            Mode::Adjacent => {
-                let digests = pass::digests(&input)?;
-                let strategy = Strategy::Adjacent { scanned: false };
-                let mentioned = MentionedIds::default();
-                return Ok(Plan { input, pointers, digests, strategy, mentioned, lines: None });
-            }
-            Mode::Auto => {
-                let mut pass = Pass::with_digests(&input);
-                let mut rejections = Rejections::new(&input);
-                if let Some(counts) = scan_adjacent(&mut pass, &pointers, &mut rejections)? {
-                    let mentioned = rejections.check(&input)?;
-                    let (lines, digests) = (Some(counts.lines), pass.take_digests());
-                    let strategy = Strategy::Adjacent { scanned: true };
-                    return Ok(Plan { input, pointers, digests, strategy, mentioned, lines });
-                }
-            }
-            Mode::Spill => {}
+        input.options.progress.begin(Phase::Scanning);
+        match grouping {
+            Grouping::WholeLines => scan_whole_lines(input),
+            Grouping::ByParent { id, parents } => scan_by_parent(input, IdPointers::new(id, parents)?),
         }
-        input.options.progress.begin(Phase::Resolving);
-        let mut pass = Pass::with_digests(&input);
-        let mut rejections = Rejections::new(&input);
-        let spill::Resolved { links, counts } =
-            spill::resolve_lines(&mut pass, &pointers, &input.options, &mut rejections)?;
-        let mentioned = rejections.check_ungrouped(&input)?;
-        let (lines, digests) = (Some(counts.lines), pass.take_digests());
-        Ok(Plan { input, pointers, digests, strategy: Strategy::Spill(links), mentioned, lines })
     }
 }
 
+fn scan_whole_lines(input: Arc<Input>) -> Result<Plan, ExportError> {
+    let pointers = IdPointers::none();
+    let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+    let mut counts = LineCounts::default();
+    while pass.advance()?
+        && let Some(line) = pass.line()
+    {
+        let record = inspect(&line.raw, &pointers);
+        rejections.count(&line, record.as_ref().err());
+        counts.lines += 1;
+        counts.roots += u64::from(record.is_ok());
+    }
+    let mentioned = rejections.check(&input)?;
+    Plan::of_scan(input, pointers, pass, counts, mentioned, Strategy::WholeLines)
+}
+
+fn scan_by_parent(input: Arc<Input>, pointers: IdPointers) -> Result<Plan, ExportError> {
+    match input.options.mode {
+        Mode::Adjacent if input.options.expected.is_some() => return Err(ExportError::NotComparable),
+        Mode::Adjacent => {
+            let digests = pass::digests(&input)?;
+            let strategy = Strategy::Adjacent { scanned: false };
+            let mentioned = MentionedIds::default();
+            return Ok(Plan { input, pointers, digests, strategy, mentioned, lines: None });
+        }
+        Mode::Auto => {
+            let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+            if let Some(counts) = scan_adjacent(&mut pass, &pointers, &mut rejections)? {
+                let mentioned = rejections.check(&input)?;
+                let strategy = Strategy::Adjacent { scanned: true };
+                return Plan::of_scan(input, pointers, pass, counts, mentioned, strategy);
+            }
+        }
+        Mode::Spill => {}
+    }
+    input.options.progress.begin(Phase::Resolving);
+    let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+    let spill::Resolved { links, counts } =
+        spill::resolve_lines(&mut pass, &pointers, &input.options, &mut rejections)?;
+    let mentioned = rejections.check_ungrouped(&input)?;
+    Plan::of_scan(input, pointers, pass, counts, mentioned, Strategy::Spill(links))
+}
+
 impl Plan {
+    /// The plan after a scan of all lines; fails if the export is not as its platform says.
+    fn of_scan(
+        input: Arc<Input>,
+        pointers: IdPointers,
+        mut pass: Pass,
+        counts: LineCounts,
+        mentioned: MentionedIds,
+        strategy: Strategy,
+    ) -> Result<Self, ExportError> {
+        let LineCounts { lines, roots, .. } = counts;
+        input.options.expected.check(Found { objects: lines, root_objects: roots, bytes: pass.bytes() })?;
+        let digests = pass.take_digests();
+        Ok(Self { input, pointers, digests, strategy, mentioned, lines: Some(lines) })
+    }
+
     /// SHA-256 of the stored bytes of each source, in the order of the sources.
     pub fn digests(&self) -> &[Digest] {
         &self.digests

@@ -11,6 +11,7 @@ use crate::{
     inspect::{Record, inspect},
     pass::{Input, Line, Pass},
     pointer::IdPointers,
+    source::Source,
 };
 use host_core::model::{Product, ReportEntry, job::SourceStats};
 use std::sync::Arc;
@@ -111,7 +112,9 @@ impl Products {
             return Err(ExportError::LineCountMismatch { lines, grouped, rejected, orphans });
         }
         let grouping = self.strategy.to_owned();
-        Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, grouping })
+        // The pages of a shop are the sources in their order: what the last one says counts.
+        let more_pages = self.input.sources.last().is_some_and(Source::more_pages);
+        Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, more_pages, grouping })
     }
 
     fn next_item(&mut self) -> Result<Option<ExportItem>, ExportError> {
