@@ -67,6 +67,9 @@ pub fn is_dead_letter(code: &str) -> bool {
     REPORT_CODES.iter().any(|known| known.code == code && known.effect == DEAD_LETTER)
 }
 
+/// A product of which the export does not have everything.
+pub const INCOMPLETE_PRODUCT: &str = "incomplete-product";
+
 /// All codes.
 pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Export, "line-too-long", "skipped", "The line is longer than `ingest.max_line_bytes`."),
@@ -86,6 +89,13 @@ pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Export, "not-an-object", "skipped", "The line is JSON but not an object."),
     code(Origin::Export, "invalid-id", "skipped", "The id in the line is neither a string nor an integer."),
     code(Origin::Export, "orphan", "skipped", "The line belongs to a product that is not in the export."),
+    code(
+        Origin::Export,
+        INCOMPLETE_PRODUCT,
+        "failed",
+        "A line of the product cannot be read, or the export says that more of it exists than it has: the product is not \
+         whole, and stays in the index as it was.",
+    ),
     code(
         Origin::Export,
         "no-document",

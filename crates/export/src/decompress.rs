@@ -24,11 +24,13 @@ pub(super) enum Compression {
 
 /// First bytes and names of formats that a user might give by mistake. Without this list, the lines of such a file
 /// would be rejected one by one.
-const UNSUPPORTED: [(&[u8], &str); 6] = [
+const UNSUPPORTED: [(&[u8], &str); 8] = [
     (b"PK\x03\x04", "a zip archive"),
     (b"BZh", "compressed with bzip2"),
     (b"\xfd7zXZ\0", "compressed with xz"),
     (b"PAR1", "a Parquet file"),
+    (b"\xff\xfe\0\0", "text in UTF-32"),
+    (b"\0\0\xfe\xff", "text in UTF-32"),
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 ];
@@ -43,6 +45,11 @@ impl Compression {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             // A zstd frame, or a skippable frame, which some compressors write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            // Text begins with a printable character; in UTF-16 and UTF-32 zeros surround it.
+            [b' '..=b'~', 0, 0, 0, ..] | [0, 0, 0, b' '..=b'~', ..] => Err("text in UTF-32"),
+            [b' '..=b'~', 0, b' '..=b'~', 0, ..] | [0, b' '..=b'~', 0, b' '..=b'~', ..] => {
+                Err("text in UTF-16")
+            }
             _ => match UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic)) {
                 Some((_, what)) => Err(what),
                 None => Ok(Self::Plain),

@@ -45,6 +45,123 @@ pub enum ExportError {
         /// The format found: `a zip archive`.
         what: &'static str,
     },
+    /// What the source decompresses to is compressed again.
+    #[error("`{name}` is compressed twice; decompress it once, for example with `gunzip`")]
+    CompressedTwice {
+        /// The source as named.
+        name: String,
+    },
+    /// A JSON array, an answer or an object over several lines ends in the middle.
+    #[error("`{name}` is JSON that ends in the middle of a value; download it again, nothing of it was used")]
+    TruncatedValues {
+        /// The source as named.
+        name: String,
+    },
+    /// A JSON array, an answer or an object over several lines is not valid JSON.
+    #[error(
+        "`{name}` is not valid JSON after byte {offset}: {reason}; export it again, or write one record per line, \
+         of which a damaged one does not stop the others"
+    )]
+    InvalidValues {
+        /// The source as named.
+        name: String,
+        /// What the parser found.
+        reason: String,
+        /// Decompressed bytes read before.
+        offset: u64,
+    },
+    /// A record of a JSON array or answer is longer than the maximum length of a line.
+    #[error(
+        "`{name}` has a record longer than `ingest.max_line_bytes` before byte {offset}; raise that setting if the \
+         record is correct"
+    )]
+    RecordTooLong {
+        /// The source as named.
+        name: String,
+        /// Decompressed bytes read before.
+        offset: u64,
+    },
+    /// The source is an error that the platform answered with instead of products.
+    #[error(
+        "`{name}` is an error of the platform instead of products: {message}; correct its cause and export again"
+    )]
+    ErrorAnswer {
+        /// The source as named.
+        name: String,
+        /// The platform's words.
+        message: String,
+    },
+    /// The source is the answer of a mutation.
+    #[error(
+        "`{name}` is the result of a mutation, not an export; run a bulk operation with a query of products"
+    )]
+    MutationAnswer {
+        /// The source as named.
+        name: String,
+    },
+    /// None of the lines of a source is a record.
+    #[error(
+        "`{name}` has no record: {} like {looks_like}: `{excerpt}`; export products as JSON Lines or JSON, and check \
+         what the download returned",
+        if *lines == 1 { "its only line looks".to_owned() } else { format!("its {lines} lines look") }
+    )]
+    NoRecords {
+        /// The source as named.
+        name: String,
+        /// Its lines with content.
+        lines: u64,
+        /// What the first of them looks like: `an HTML page`.
+        looks_like: &'static str,
+        /// The beginning of the first of them.
+        excerpt: String,
+    },
+    /// More lines of a source than the accepted share are no records.
+    #[error(
+        "{rejected} of {lines} lines of `{name}` are no records, more than {} %, the first of them `{excerpt}`; export \
+         it again, or raise `ingest.max_skipped_share` if the rest is right",
+        share * 100.0
+    )]
+    TooManyRejected {
+        /// The source as named.
+        name: String,
+        /// Its lines with content.
+        lines: u64,
+        /// Those that are no records.
+        rejected: u64,
+        /// The accepted share.
+        share: f64,
+        /// The beginning of the first of them.
+        excerpt: String,
+    },
+    /// The export has other numbers than its platform says.
+    #[error(
+        "the export has {found} {what} and should have {expected}: it is not whole, or not the one that was expected; \
+         download all of it again"
+    )]
+    NotAsExpected {
+        /// What was counted: `objects`.
+        what: &'static str,
+        /// The platform's number.
+        expected: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// Nothing is counted before products are yielded, so that nothing can be compared.
+    #[error(
+        "an export that is read with `--grouping adjacent` cannot be compared before it is used; use `auto` or `spill`"
+    )]
+    NotComparable,
+    /// A source ends in the middle of a line, and the lines of its products are not together.
+    #[error(
+        "`{name}` is cut off in the middle of line {line}, and the lines of its products are not together: any product may \
+         have lost some; download it again"
+    )]
+    CutOff {
+        /// The source as named.
+        name: String,
+        /// Number of the line.
+        line: u64,
+    },
     /// A compressed source ends in the middle of its stream.
     #[error(
         "`{name}` is truncated: its {compression} stream ends early at byte {offset} ({decompressed} bytes \
@@ -175,8 +292,10 @@ impl ExportError {
     /// names another one or corrects it.
     pub fn is_usage(&self) -> bool {
         use ExportError::{
-            Corrupt, Directory, InvalidPointer, NoSource, NotFound, StdinTwice, Truncated, Unreadable,
-            UnsupportedFormat, UnsupportedScheme,
+            CompressedTwice, Corrupt, CutOff, Directory, ErrorAnswer, InvalidPointer, InvalidValues,
+            MutationAnswer, NoRecords, NoSource, NotAsExpected, NotComparable, NotFound, RecordTooLong,
+            StdinTwice, TooManyRejected, Truncated, TruncatedValues, Unreadable, UnsupportedFormat,
+            UnsupportedScheme,
         };
         matches!(
             self,
@@ -190,6 +309,17 @@ impl ExportError {
                 | Truncated { .. }
                 | Corrupt { .. }
                 | InvalidPointer { .. }
+                | CompressedTwice { .. }
+                | TruncatedValues { .. }
+                | InvalidValues { .. }
+                | RecordTooLong { .. }
+                | ErrorAnswer { .. }
+                | MutationAnswer { .. }
+                | NoRecords { .. }
+                | TooManyRejected { .. }
+                | CutOff { .. }
+                | NotAsExpected { .. }
+                | NotComparable
         )
     }
 }

@@ -130,7 +130,7 @@ fn entry(code: &str, message: String, line: &Line<'_>, source: &str) -> ReportEn
 }
 
 /// The beginning of a line, with characters escaped that a terminal would interpret or hide.
-fn excerpt(line: &[u8]) -> String {
+pub(super) fn excerpt(line: &[u8]) -> String {
     let mut shown = String::new();
     let mut remaining = EXCERPT_CHARACTERS;
     for chunk in line.utf8_chunks() {

@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! source ─▶ decompress ─▶ lines ─▶ inspect ─▶ group ─▶ items
+//!               │          ▲
+//!               └─▶ values ┘    arrays and answers of APIs: their records become lines on disk
 //! ```
 //!
 //! [`Export::open`] opens the sources and spools (copies) streams to disk. [`Export::scan`] reads them once and decides
@@ -53,6 +55,8 @@ use std::{path::PathBuf, sync::Arc};
 
 mod decompress;
 mod error;
+mod expected;
+mod form;
 mod group;
 mod inspect;
 mod lines;
@@ -63,8 +67,10 @@ mod remote;
 pub mod sort;
 mod source;
 pub mod temp;
+mod values;
 
 pub use error::ExportError;
+pub use expected::Expected;
 pub use group::{Export, ExportItem, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
 pub use remote::{Remote, RemoteSource};
@@ -91,6 +97,11 @@ pub struct Options {
     /// accepts every line that a shop platform writes: a metafield (an extra field of a product) of 2 MB takes
     /// 12 MB if every character is escaped.
     pub max_line_bytes: usize,
+    /// Maximum share of a source's lines that may be no records, from 0 to 1, by default 0.1; it counts from ten such
+    /// lines on. A source with more, or without any record, fails the scan.
+    pub max_skipped_share: f64,
+    /// What the platform says that the export has; the scan fails if it has anything else.
+    pub expected: Expected,
     /// Memory for sorting in bytes, 32 MiB by default. More memory means fewer and longer temporary files.
     pub sort_memory: usize,
     /// Maximum number of temporary files merged at once, 128 by default; each takes a file descriptor and a buffer of
@@ -113,6 +124,8 @@ impl Options {
         Self {
             mode: Mode::Auto,
             max_line_bytes: 64 << 20,
+            max_skipped_share: 0.1,
+            expected: Expected::default(),
             sort_memory: 32 << 20,
             sort_files: 128,
             temp_dir: temp_dir.into(),

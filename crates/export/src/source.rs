@@ -2,7 +2,11 @@
 //! read only once, because an export is read in two passes.
 
 use super::{
-    Cancel, ExportError, Options, Phase, Progress, Remote, decompress::Compression, temp::TempFiles,
+    Cancel, ExportError, Options, Phase, Progress, Remote,
+    decompress::{Compression, SourceReader},
+    form::{self, Form},
+    temp::TempFiles,
+    values::{self, ValuesError},
 };
 use std::{
     fs::{File, Metadata},
@@ -28,6 +32,7 @@ pub(super) struct Source {
     length: u64,
     /// When it was last modified; `None` for standard input and pipes, or where it is not known.
     modified_at: Option<SystemTime>,
+    more_pages: bool,
 }
 
 /// Where a source's bytes are.
@@ -73,6 +78,30 @@ impl Source {
         self.content.open(self.length)
     }
 
+    /// The decompressed bytes, from the first one.
+    fn reader(&self, progress: &Arc<Progress>, cancel: &Cancel) -> Result<SourceReader, ExportError> {
+        SourceReader::new(self, false, progress, cancel).map_err(|source| ExportError::Read {
+            name: self.name.clone(),
+            offset: 0,
+            source,
+        })
+    }
+
+    /// How its records are written, by its first decompressed bytes.
+    fn form(&self) -> Result<Form, ExportError> {
+        // What is read here is read again, and counted then.
+        let mut reader = self.reader(&Arc::default(), &Cancel::default())?;
+        let mut head = Vec::with_capacity(form::HEAD_LENGTH);
+        let read = reader.by_ref().take(form::HEAD_LENGTH as u64).read_to_end(&mut head);
+        read.map_err(|error| reader.explain(&self.name, error))?;
+        let name = || self.name.clone();
+        match Compression::of(&head) {
+            Ok(Compression::Plain) => Ok(Form::of(&head)),
+            Ok(_) => Err(ExportError::CompressedTwice { name: name() }),
+            Err(what) => Err(ExportError::UnsupportedFormat { name: name(), what }),
+        }
+    }
+
     pub(super) fn compression(&self) -> Compression {
         self.compression
     }
@@ -80,6 +109,11 @@ impl Source {
     /// When it was last modified; `None` for standard input and pipes, or where it is not known.
     pub(super) fn modified_at(&self) -> Option<SystemTime> {
         self.modified_at
+    }
+
+    /// Whether it is a page of an answer that says that another page follows.
+    pub(super) fn more_pages(&self) -> bool {
+        self.more_pages
     }
 
     /// Stored length in bytes, before decompression.
@@ -128,15 +162,7 @@ pub(super) fn open_all(
     // Opening all of them first reports a missing file before gigabytes of a stream are spooled.
     let opened =
         names.iter().map(|name| open(name, options.remote.as_deref())).collect::<Result<Vec<_>, _>>()?;
-    let mut spooled = None;
-    let mut spool = |name: &String, stream: Box<dyn Read>| {
-        progress.begin(Phase::Spooling);
-        let file = match &spooled {
-            Some(file) => Arc::clone(file),
-            None => Arc::clone(spooled.insert(Arc::new(temp.create()?))),
-        };
-        spool(name, stream, file, temp, progress, cancel)
-    };
+    let mut spool = Spool { temp, progress: &options.progress, cancel, file: None };
     let sources = names.iter().zip(opened).map(|(name, opened)| {
         let (content, length, modified_at) = match opened {
             Opened::File(path, state) => {
@@ -144,11 +170,15 @@ pub(super) fn open_all(
                 (Content::File { path, state }, length, modified_at)
             }
             Opened::Stream(stream, modified_at) => {
-                let (content, length) = spool(name, stream)?;
+                let (content, length) = spool.copy(name, stream)?;
                 (content, length, modified_at)
             }
         };
-        Ok(Source { modified_at, ..inspect(name, content, length)? })
+        let source = Source { modified_at, ..inspect(name, content, length)? };
+        match source.form()? {
+            Form::Lines => Ok(source),
+            Form::Values => spool.copy_records(source, options.max_line_bytes),
+        }
     });
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     progress.expect_bytes(sources.iter().map(Source::stored_length).sum());
@@ -193,34 +223,77 @@ fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> 
     Ok(Opened::Stream(Box::new(file), None))
 }
 
-/// Appends a stream to the temporary file of all streams; returns where it is, and its length.
-fn spool(
-    name: &str,
-    mut stream: impl Read,
-    spooled: Arc<File>,
-    temp: &TempFiles,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<(Content, u64), ExportError> {
-    let mut file = spooled.as_ref();
-    let start = file.seek(SeekFrom::End(0)).map_err(|error| temp.failed("extending", error))?;
-    let mut buffer = vec![0; COPY_BLOCK];
-    let mut offset = 0;
-    loop {
-        if cancel.is_cancelled() {
-            return Err(ExportError::Cancelled);
-        }
-        let read = match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(ExportError::Read { name: name.to_owned(), offset, source }),
+/// The temporary file of what can be read only once, and of records that are not one a line.
+struct Spool<'a> {
+    temp: &'a TempFiles,
+    progress: &'a Arc<Progress>,
+    cancel: &'a Cancel,
+    file: Option<Arc<File>>,
+}
+
+impl Spool<'_> {
+    /// The file and its end; creates it first.
+    fn end(&mut self) -> Result<(Arc<File>, u64), ExportError> {
+        self.progress.begin(Phase::Spooling);
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(self.file.insert(Arc::new(self.temp.create()?))),
         };
-        file.write_all(&buffer[..read]).map_err(|error| temp.failed("writing", error))?;
-        offset += read as u64;
-        progress.add_bytes(read as u64);
+        let end =
+            file.as_ref().seek(SeekFrom::End(0)).map_err(|error| self.temp.failed("extending", error))?;
+        Ok((file, end))
     }
-    Ok((Content::Spooled { file: spooled, start }, offset))
+
+    /// Appends a stream; returns where it is, and its length.
+    fn copy(&mut self, name: &str, mut stream: impl Read) -> Result<(Content, u64), ExportError> {
+        let (file, start) = self.end()?;
+        let mut buffer = vec![0; COPY_BLOCK];
+        let mut offset = 0;
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(ExportError::Cancelled);
+            }
+            let read = match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(ExportError::Read { name: name.to_owned(), offset, source }),
+            };
+            let written = file.as_ref().write_all(&buffer[..read]);
+            written.map_err(|error| self.temp.failed("writing", error))?;
+            offset += read as u64;
+            self.progress.add_bytes(read as u64);
+        }
+        Ok((Content::Spooled { file, start }, offset))
+    }
+
+    /// Appends the records of a source, one a line; returns them as the source.
+    fn copy_records(&mut self, source: Source, max_record: usize) -> Result<Source, ExportError> {
+        let (file, start) = self.end()?;
+        let mut reader = source.reader(self.progress, self.cancel)?;
+        let lines = io::BufWriter::with_capacity(COPY_BLOCK, file.as_ref());
+        let copied = values::copy_records(&mut reader, lines, max_record);
+        let more_pages = copied.map_err(|error| match error {
+            ValuesError::Read(error) => reader.explain(&source.name, error),
+            ValuesError::Write(error) => self.temp.failed("writing", error),
+            ValuesError::Truncated => ExportError::TruncatedValues { name: source.name.clone() },
+            ValuesError::Syntax { reason, offset } => {
+                ExportError::InvalidValues { name: source.name.clone(), reason, offset }
+            }
+            ValuesError::TooLong { offset } => {
+                ExportError::RecordTooLong { name: source.name.clone(), offset }
+            }
+            ValuesError::ErrorAnswer { message } => {
+                ExportError::ErrorAnswer { name: source.name.clone(), message }
+            }
+            ValuesError::MutationAnswer => ExportError::MutationAnswer { name: source.name.clone() },
+        })?;
+        source.check_unchanged()?;
+        let end =
+            file.as_ref().seek(SeekFrom::End(0)).map_err(|error| self.temp.failed("extending", error))?;
+        let content = Content::Spooled { file, start };
+        Ok(Source { content, compression: Compression::Plain, length: end - start, more_pages, ..source })
+    }
 }
 
 /// Detects the compression of a source by its first bytes.
@@ -241,5 +314,5 @@ fn inspect(name: &str, content: Content, length: u64) -> Result<Source, ExportEr
         let (compression, offset) = (claimed.name(), head.len() as u64);
         return Err(ExportError::Truncated { name: name.to_owned(), compression, offset, decompressed: 0 });
     }
-    Ok(Source { name: name.to_owned(), content, compression, length, modified_at: None })
+    Ok(Source { name: name.to_owned(), content, compression, length, modified_at: None, more_pages: false })
 }

@@ -40,7 +40,7 @@ impl State {
             Self::Deleted { version } => json!({"v": version}),
         };
         let (text, id) = (object.to_string(), Some(product_id(number).to_string()));
-        ExportItem::Product { source: 0, product: Product { text, line: number + 1, id } }
+        ExportItem::Product { source: 0, product: Product { text, line: number + 1, id }, is_damaged: false }
     }
 
     /// Parses the text of a product that [`item`](Self::item) made.

@@ -22,6 +22,9 @@ pub struct IngestConfig {
     pub lanes: Option<NonZeroU16>,
     /// Maximum length of a line in bytes; a longer one is skipped.
     pub max_line_bytes: usize,
+    /// Maximum share of a source's lines that may be no records, from 0 to 1. It counts from ten such lines on; a source with more,
+    /// or without any record, is refused before anything is published.
+    pub max_skipped_share: f64,
     /// Memory for sorting on disk, in bytes.
     pub spill_memory_bytes: usize,
     /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay`
@@ -66,6 +69,8 @@ impl Default for IngestConfig {
             // 64 MiB: Shopify's longest legal line is a 2 MB metafield, which JSON escapes make up to six times as
             // long.
             max_line_bytes: 64 << 20,
+            // A few lines may be warnings that the platform wrote between records.
+            max_skipped_share: 0.1,
             spill_memory_bytes: 32 << 20, // 32 MiB
             // 64 MiB, some ten thousand products of usual size: after a plug-in that fails on more, run the export
             // again.

@@ -18,6 +18,7 @@ mod examples;
 mod forget;
 mod function;
 mod idle;
+mod input_forms;
 mod interrupt;
 mod lambda;
 mod marqo;

@@ -28,6 +28,8 @@
 //! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened
 //!   for that is said in a warning: a list may take a quarter of the limit, everything before the description seven
 //!   tenths.
+//! - A product of which the export says that it has more than the export does (another page, more variants) is
+//!   refused.
 //! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere.
 //!
 //! # Issues
@@ -35,6 +37,7 @@
 //! Their codes are in `docs/reference/report-codes.md`.
 
 mod assemble;
+mod completeness;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;

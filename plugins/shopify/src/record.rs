@@ -183,6 +183,10 @@ objects! {
         featured_media: Option<Box<Record<'a>>> = b"featuredMedia",
         featured_image: Option<Box<Picture<'a>>> = b"featuredImage" | b"featured_image",
         variants: List<Record<'a>> = b"variants",
+        // How many variants there are, which may be more than the export has.
+        variants_count: Option<Box<Count<'a>>> = b"variantsCount",
+        total_variants: Int = b"totalVariants",
+        variant_gids: List<Reference<'a>> = b"variant_gids",
         media: List<Record<'a>> = b"media",
         images: List<Record<'a>> = b"images",
         metafields: List<Record<'a>> = b"metafields",
@@ -228,6 +232,9 @@ objects! {
         quantities: List<Quantity<'a>> = b"quantities",
         location: Present = b"location",
     }
+
+    /// A number of things.
+    Count { count: Int = b"count", }
 
     /// Something that is only named.
     Reference { id: Id<'a> = b"id", }

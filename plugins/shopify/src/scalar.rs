@@ -240,13 +240,47 @@ impl<'de> Deserialize<'de> for Present {
     }
 }
 
-/// Several values: an array, or a GraphQL connection with `edges { node }` or `nodes`. Nulls among them are omitted.
+/// Several values: an array, or a GraphQL connection with `edges { node }` or `nodes`. Nulls among them are omitted. The second
+/// field says that the connection has another page.
 #[derive(Debug)]
-pub(crate) struct List<T>(pub(crate) Vec<T>);
+pub(crate) struct List<T>(pub(crate) Vec<T>, bool);
+
+impl<T> List<T> {
+    /// Whether there are more values than the export has: `pageInfo.hasNextPage` of the connection.
+    pub(crate) fn has_next_page(&self) -> bool {
+        self.1
+    }
+}
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        List(Vec::new())
+        List(Vec::new(), false)
+    }
+}
+
+/// `pageInfo` of a connection.
+#[derive(Default)]
+struct PageInfo {
+    has_next_page: Flag,
+}
+
+impl<'de> Lenient<'de> for PageInfo {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut info = PageInfo::default();
+        while let Some(key) = map.next_key::<Text<'_>>()? {
+            if key.get() == Some("hasNextPage") {
+                info.has_next_page = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(info)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageInfo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
     }
 }
 
@@ -258,11 +292,11 @@ impl<'de, T: Deserialize<'de>> Lenient<'de> for List<T> {
                 items.push(item);
             }
         }
-        Ok(List(items))
+        Ok(List(items, false))
     }
 
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut items = Vec::new();
+        let (mut items, mut info) = (Vec::new(), PageInfo::default());
         while let Some(key) = map.next_key::<Text<'_>>()? {
             match key.get() {
                 Some("nodes") => items = map.next_value::<Items<T>>()?.0,
@@ -270,12 +304,13 @@ impl<'de, T: Deserialize<'de>> Lenient<'de> for List<T> {
                     let edges: Items<Edge<T>> = map.next_value()?;
                     items = edges.0.into_iter().filter_map(|edge| edge.0).collect();
                 }
+                Some("pageInfo") => info = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(List(items))
+        Ok(List(items, info.has_next_page.0.unwrap_or_default()))
     }
 }
 

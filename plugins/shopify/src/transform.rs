@@ -1,6 +1,7 @@
 //! The decisions about a product as a whole: refused, removed, or turned into documents.
 
 use crate::assemble::{Kind, assemble, gid_of, root_of};
+use crate::completeness;
 use crate::config::{Config, Level, ListingPolicy};
 use crate::document::{DocumentSource, is_unpublished, removed_ids};
 use crate::lines::{self, Lines, replace_lone_surrogates};
@@ -55,6 +56,10 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
         let removal = |id| Removal { item, id, version: version.clone() };
         out.removals.extend(removed_ids(&product, product_id, config.level).into_iter().map(removal));
         return;
+    }
+    if let Some(missing) = completeness::missing(&product) {
+        let message = format!("{missing}; export all of it, for example with a bulk operation");
+        return diagnostics.error("incomplete-product", message, None);
     }
     let source = DocumentSource::new(&product, product_id, config, &mut diagnostics);
     match config.level {

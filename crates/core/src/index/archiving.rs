@@ -47,6 +47,8 @@ pub enum ArchiveRefusal {
     RejectedLines(u64),
     /// This many lines (orphans) belong to products that are not in the export.
     Orphans(u64),
+    /// The platform said that another page of products follows the last one of the export.
+    MorePages,
     /// The export had no products.
     Empty,
     /// This other job is being ingested into the same index; which products it has is not known yet.
@@ -87,6 +89,7 @@ impl fmt::Display for ArchiveRefusal {
             Self::Ingesting(job) => {
                 write!(f, "job {job} is being read into the same index; archive when it has ended")
             }
+            Self::MorePages => f.write_str("the last page of its export says that another page follows"),
             Self::Empty => f.write_str("its export has no products"),
             Self::Unidentified(products) => {
                 let products = pluralize(*products, "product");
@@ -113,6 +116,7 @@ impl ArchiveRefusal {
             | Self::NotEnded
             | Self::Cancelled
             | Self::Empty
+            | Self::MorePages
             | Self::Ingesting(_)
             | Self::Unidentified(_) => false,
         }
@@ -121,7 +125,7 @@ impl ArchiveRefusal {
     /// The refusal after a job, if there is one; the share of missing products is checked later.
     pub fn after(job: &JobSnapshot) -> Option<Self> {
         let Some(seal) = &job.seal else { return Some(Self::NotSealed) };
-        let SourceStats { products, rejected_lines, orphans, .. } = seal.source;
+        let SourceStats { products, rejected_lines, orphans, more_pages, .. } = seal.source;
         match job.status {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
@@ -129,6 +133,7 @@ impl ArchiveRefusal {
             _ if job.error_message.is_some() => Some(Self::Cancelled),
             // Checked before the refusals that may be overridden: the whole shop is never archived.
             _ if products == 0 => Some(Self::Empty),
+            _ if more_pages => Some(Self::MorePages),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),
             _ if orphans > 0 => Some(Self::Orphans(orphans)),
             // Failed products do not prevent it: the export had them, so their documents are not archived.

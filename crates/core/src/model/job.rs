@@ -225,6 +225,9 @@ pub struct SourceStats {
     pub rejected_lines: u64,
     /// Lines whose product is missing from the export.
     pub orphans: u64,
+    /// Whether the last page of an API's answer says that another page follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_pages: bool,
     /// How lines were grouped into products: `whole-lines`, `adjacent` or `spill` (`docs/grouping.md`).
     pub grouping: String,
 }

@@ -4,6 +4,7 @@
 
 use super::{
     ExportError, Mode, Options, Phase,
+    expected::Found,
     inspect::inspect,
     pass::{self, Input, Pass},
     pointer::IdPointers,
@@ -21,10 +22,12 @@ use std::{
 
 mod adjacent;
 mod products;
+mod rejections;
 mod spill;
 
 use products::Totals;
 pub use products::{ExportItem, Products};
+use rejections::{MentionedIds, Rejections};
 
 /// An export with open sources.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Plan {
     pointers: IdPointers,
     digests: Vec<Digest>,
     strategy: Strategy,
+    /// Ids in damaged lines: products that have them lost a line.
+    mentioned: MentionedIds,
     /// Lines with content; `None` if the scan did not count them, as in `adjacent` mode.
     lines: Option<u64>,
 }
@@ -78,46 +83,73 @@ impl Export {
     /// that the export is readable to its end and that its content cannot make the second pass fail.
     pub fn scan(self, grouping: &Grouping) -> Result<Plan, ExportError> {
         let input = self.input;
-        let progress = &input.options.progress;
-        progress.begin(Phase::Scanning);
-        let Grouping::ByParent { id, parents } = grouping else {
-            let mut pass = Pass::with_digests(&input);
-            while pass.advance()? {}
-            let (lines, digests) = (Some(pass.lines()), pass.take_digests());
-            return Ok(Plan {
-                input,
-                pointers: IdPointers::none(),
-                digests,
-                strategy: Strategy::WholeLines,
-                lines,
-            });
-        };
-        let pointers = IdPointers::new(id, parents)?;
-        match input.options.mode {
-            Mode::Adjacent => {
-                let digests = pass::digests(&input)?;
-                let strategy = Strategy::Adjacent { scanned: false };
-                return Ok(Plan { input, pointers, digests, strategy, lines: None });
-            }
-            Mode::Auto => {
-                let mut pass = Pass::with_digests(&input);
-                if let Some(counts) = scan_adjacent(&mut pass, &pointers)? {
-                    let (lines, digests) = (Some(counts.lines), pass.take_digests());
-                    let strategy = Strategy::Adjacent { scanned: true };
-                    return Ok(Plan { input, pointers, digests, strategy, lines });
-                }
-            }
-            Mode::Spill => {}
+        input.options.progress.begin(Phase::Scanning);
+        match grouping {
+            Grouping::WholeLines => scan_whole_lines(input),
+            Grouping::ByParent { id, parents } => scan_by_parent(input, IdPointers::new(id, parents)?),
         }
-        input.options.progress.begin(Phase::Resolving);
-        let mut pass = Pass::with_digests(&input);
-        let spill::Resolved { links, counts } = spill::resolve_lines(&mut pass, &pointers, &input.options)?;
-        let (lines, digests) = (Some(counts.lines), pass.take_digests());
-        Ok(Plan { input, pointers, digests, strategy: Strategy::Spill(links), lines })
     }
 }
 
+fn scan_whole_lines(input: Arc<Input>) -> Result<Plan, ExportError> {
+    let pointers = IdPointers::none();
+    let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+    let mut counts = LineCounts::default();
+    while pass.advance()?
+        && let Some(line) = pass.line()
+    {
+        let record = inspect(&line.raw, &pointers);
+        rejections.count(&line, record.as_ref().err());
+        counts.lines += 1;
+        counts.roots += u64::from(record.is_ok());
+    }
+    let mentioned = rejections.check(&input)?;
+    Plan::of_scan(input, pointers, pass, counts, mentioned, Strategy::WholeLines)
+}
+
+fn scan_by_parent(input: Arc<Input>, pointers: IdPointers) -> Result<Plan, ExportError> {
+    match input.options.mode {
+        Mode::Adjacent if input.options.expected.is_some() => return Err(ExportError::NotComparable),
+        Mode::Adjacent => {
+            let digests = pass::digests(&input)?;
+            let strategy = Strategy::Adjacent { scanned: false };
+            let mentioned = MentionedIds::default();
+            return Ok(Plan { input, pointers, digests, strategy, mentioned, lines: None });
+        }
+        Mode::Auto => {
+            let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+            if let Some(counts) = scan_adjacent(&mut pass, &pointers, &mut rejections)? {
+                let mentioned = rejections.check(&input)?;
+                let strategy = Strategy::Adjacent { scanned: true };
+                return Plan::of_scan(input, pointers, pass, counts, mentioned, strategy);
+            }
+        }
+        Mode::Spill => {}
+    }
+    input.options.progress.begin(Phase::Resolving);
+    let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
+    let spill::Resolved { links, counts } =
+        spill::resolve_lines(&mut pass, &pointers, &input.options, &mut rejections)?;
+    let mentioned = rejections.check_ungrouped(&input)?;
+    Plan::of_scan(input, pointers, pass, counts, mentioned, Strategy::Spill(links))
+}
+
 impl Plan {
+    /// The plan after a scan of all lines; fails if the export is not as its platform says.
+    fn of_scan(
+        input: Arc<Input>,
+        pointers: IdPointers,
+        mut pass: Pass,
+        counts: LineCounts,
+        mentioned: MentionedIds,
+        strategy: Strategy,
+    ) -> Result<Self, ExportError> {
+        let LineCounts { lines, roots, .. } = counts;
+        input.options.expected.check(Found { objects: lines, root_objects: roots, bytes: pass.bytes() })?;
+        let digests = pass.take_digests();
+        Ok(Self { input, pointers, digests, strategy, mentioned, lines: Some(lines) })
+    }
+
     /// SHA-256 of the stored bytes of each source, in the order of the sources.
     pub fn digests(&self) -> &[Digest] {
         &self.digests
@@ -149,16 +181,21 @@ impl Plan {
     }
 }
 
-/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first
-/// violation.
-fn scan_adjacent(pass: &mut Pass, pointers: &IdPointers) -> Result<Option<LineCounts>, ExportError> {
+/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
+fn scan_adjacent(
+    pass: &mut Pass,
+    pointers: &IdPointers,
+    rejections: &mut Rejections,
+) -> Result<Option<LineCounts>, ExportError> {
     let mut checker = AdjacencyChecker::new(true);
     let mut counts = LineCounts::default();
     while pass.advance()?
         && let Some(line) = pass.line()
     {
         counts.lines += 1;
-        match inspect(&line.raw, pointers) {
+        let record = inspect(&line.raw, pointers);
+        rejections.count(&line, record.as_ref().err());
+        match record {
             Err(_) => counts.rejected += 1,
             Ok(record) => match checker.check(&record.ids) {
                 Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),

@@ -3,6 +3,7 @@
 use super::{
     Plan, Strategy,
     adjacent::{AdjacencyChecker, LineKind, NotAdjacent},
+    rejections::{MentionedIds, is_damaged_record},
     spill::{SortLines, SortedProducts},
 };
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     inspect::{Record, inspect},
     pass::{Input, Line, Pass},
     pointer::IdPointers,
+    source::Source,
 };
 use host_core::model::{Product, ReportEntry, job::SourceStats};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub enum ExportItem {
         source: usize,
         /// The product.
         product: Product,
+        /// Whether a line that cannot be read was probably part of it: the product is not whole.
+        is_damaged: bool,
     },
     /// The report entry of a line that belongs to no product.
     Rejected(ReportEntry),
@@ -34,6 +38,8 @@ pub enum ExportItem {
 pub struct Products {
     input: Arc<Input>,
     pointers: IdPointers,
+    /// Ids in damaged lines.
+    mentioned: MentionedIds,
     /// How lines are grouped: `whole-lines`, `adjacent` or `spill`.
     strategy: &'static str,
     /// Lines with content that the first pass counted, if it did.
@@ -58,13 +64,27 @@ pub(super) struct Totals {
     pub(super) orphans: u64,
 }
 
+/// The product whose lines are being read.
+struct OpenProduct {
+    source: usize,
+    product: Product,
+    is_damaged: bool,
+}
+
+impl From<OpenProduct> for ExportItem {
+    fn from(open: OpenProduct) -> Self {
+        let OpenProduct { source, product, is_damaged } = open;
+        Self::Product { source, product, is_damaged }
+    }
+}
+
 enum Stage {
     WholeLines(Pass),
-    /// `open` is the product that the next lines may belong to, with the index of its source.
+    /// `open` is the product that the next lines may belong to.
     Adjacent {
         pass: Pass,
         checker: AdjacencyChecker,
-        open: Option<(usize, Product)>,
+        open: Option<OpenProduct>,
     },
     /// Sorts all lines by product, and yields rejected lines meanwhile.
     SortLines(SortLines),
@@ -77,7 +97,7 @@ enum Stage {
 impl Products {
     pub(super) fn new(plan: Plan) -> Self {
         let strategy = plan.strategy();
-        let Plan { input, pointers, strategy: planned, lines: scanned_lines, .. } = plan;
+        let Plan { input, pointers, mentioned, strategy: planned, lines: scanned_lines, .. } = plan;
         let Options { progress, .. } = &input.options;
         let pass = Pass::new(&input);
         let stage = match planned {
@@ -88,7 +108,7 @@ impl Products {
             Strategy::Spill(links) => Stage::SortLines(SortLines::new(pass, links, &input.options)),
         };
         progress.begin(if matches!(stage, Stage::SortLines(_)) { Phase::Sorting } else { Phase::Grouping });
-        Self { input, pointers, strategy, scanned_lines, stage, totals: Totals::default() }
+        Self { input, pointers, mentioned, strategy, scanned_lines, stage, totals: Totals::default() }
     }
 
     /// Name of the source with this index, as the user gave it.
@@ -108,11 +128,13 @@ impl Products {
             return Err(ExportError::LineCountMismatch { lines, grouped, rejected, orphans });
         }
         let grouping = self.strategy.to_owned();
-        Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, grouping })
+        // The pages of a shop are the sources in their order: what the last one says counts.
+        let more_pages = self.input.sources.last().is_some_and(Source::more_pages);
+        Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, more_pages, grouping })
     }
 
     fn next_item(&mut self) -> Result<Option<ExportItem>, ExportError> {
-        let Self { input, pointers, totals, stage, .. } = self;
+        let Self { input, pointers, mentioned, totals, stage, .. } = self;
         loop {
             let progress = &input.options.progress;
             if matches!(stage, Stage::Done | Stage::Failed) {
@@ -130,8 +152,9 @@ impl Products {
                 Stage::SortedProducts(sorted) => sorted.next(pointers, totals)?,
                 Stage::Done | Stage::Failed => return Ok(None),
             };
-            if let Some(item) = item {
-                if matches!(item, ExportItem::Product { .. }) {
+            if let Some(mut item) = item {
+                if let ExportItem::Product { product, is_damaged, .. } = &mut item {
+                    *is_damaged |= mentioned.mention(&product.text, pointers);
                     totals.products += 1;
                     progress.set_products(totals.products);
                 }
@@ -175,7 +198,8 @@ fn next_whole_line(
         return Ok(Some(match inspect(&line.raw, pointers) {
             Ok(record) => {
                 totals.grouped_lines += 1;
-                ExportItem::Product { source: line.source, product: product_of(&record, &line) }
+                let product = product_of(&record, &line);
+                ExportItem::Product { source: line.source, product, is_damaged: false }
             }
             Err(rejection) => {
                 totals.rejected += 1;
@@ -190,7 +214,7 @@ fn next_whole_line(
 fn next_adjacent(
     pass: &mut Pass,
     checker: &mut AdjacencyChecker,
-    open: &mut Option<(usize, Product)>,
+    open: &mut Option<OpenProduct>,
     pointers: &IdPointers,
     totals: &mut Totals,
 ) -> Result<Option<ExportItem>, ExportError> {
@@ -202,20 +226,24 @@ fn next_adjacent(
             Ok(record) => record,
             Err(rejection) => {
                 totals.rejected += 1;
+                if let Some(open) = open {
+                    open.is_damaged |= is_damaged_record(&line);
+                }
                 return Ok(Some(ExportItem::Rejected(rejection.entry(&line, pass.source_name(&line)))));
             }
         };
         match checker.check(&record.ids) {
             Ok(LineKind::Root) => {
                 totals.grouped_lines += 1;
-                let complete = open.replace((line.source, product_of(&record, &line)));
-                if let Some((source, product)) = complete {
-                    return Ok(Some(ExportItem::Product { source, product }));
+                let product = product_of(&record, &line);
+                let complete = open.replace(OpenProduct { source: line.source, product, is_damaged: false });
+                if let Some(complete) = complete {
+                    return Ok(Some(complete.into()));
                 }
             }
             Ok(LineKind::Child) => {
                 totals.grouped_lines += 1;
-                let (_, product) = open.as_mut().expect("a child has a current product");
+                let OpenProduct { product, .. } = open.as_mut().expect("a child has a current product");
                 product.text.push('\n');
                 product.text.push_str(record.text);
             }
@@ -226,7 +254,7 @@ fn next_adjacent(
         }
     }
     totals.bytes = pass.bytes();
-    Ok(open.take().map(|(source, product)| ExportItem::Product { source, product }))
+    Ok(open.take().map(ExportItem::from))
 }
 
 fn product_of(record: &Record<'_>, line: &Line<'_>) -> Product {

@@ -6,7 +6,7 @@ use host_export::{Export, ExportError, ExportItem, Mode};
 use proptest::prelude::*;
 use std::{io::Write as _, path::Path, process::Command};
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -125,7 +125,7 @@ fn several_sources_are_one_export() {
     let sources = [
         write("1.jsonl", b"\xef\xbb\xbf{\"id\":\"a\"}"),
         write("2.gz", &gzip(b"\xef\xbb\xbf{\"id\":\"v\",\"__parentId\":\"a\"}\n{\"id\":\"b\"}\n")),
-        write("3.jsonl", b"\n{\"id\":\"w\",\"__parentId\":\"b\"}\n{\"id\":"),
+        write("3.jsonl", b"\n{\"id\":\"w\",\"__parentId\":\"b\"}\n{\"id\":\n"),
     ];
     for mode in [Mode::Adjacent, Mode::Spill] {
         let mut items = Export::open(&sources, tiny(mode, dir.path()))
@@ -136,7 +136,7 @@ fn several_sources_are_one_export() {
         let mut seen = Vec::new();
         for item in &mut items {
             seen.push(match item.unwrap() {
-                ExportItem::Product { source, product } => (source, product.line, product.text),
+                ExportItem::Product { source, product, .. } => (source, product.line, product.text),
                 ExportItem::Rejected(entry) => {
                     let source = entry.details["source"].as_str().unwrap();
                     assert_eq!((source, entry.line), (sources[2].as_str(), Some(3)));
@@ -151,7 +151,7 @@ fn several_sources_are_one_export() {
             [
                 product(0, 1, "{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"a\"}"),
                 product(1, 2, "{\"id\":\"b\"}\n{\"id\":\"w\",\"__parentId\":\"b\"}"),
-                product(REJECTED, 3, "truncated-line"),
+                product(REJECTED, 3, "invalid-json"),
             ]
         );
         assert_eq!(items.source_name(1), sources[1]);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod damage;
 mod forms;
 mod modes;
 mod needs_samples;
@@ -29,7 +30,7 @@ fn by_parent() -> Grouping {
 
 /// Options with so little memory that sorting writes many temporary files and merges them in several rounds.
 fn tiny(mode: Mode, dir: &Path) -> Options {
-    Options { mode, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
+    Options { mode, max_skipped_share: 1.0, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
 }
 
 fn read_file(

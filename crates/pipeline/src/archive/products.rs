@@ -5,6 +5,7 @@ use crate::ids::{IdSet, JobIds};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     model::{EntryClass, Operation, ProductId, ReportEntry},
+    report_codes::INCOMPLETE_PRODUCT,
     storage::{JobSnapshot, StoreError, Stores},
 };
 use serde::Deserialize;
@@ -95,7 +96,7 @@ pub(super) struct Refused {
     pub(super) unidentified: u64,
 }
 
-/// Reads from a job's reports which products the plug-in refused: they are in no chunk, but the shop has them.
+/// Reads from a job's reports which products the job refused: they are in no chunk, but the shop has them.
 pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refused, ArchiveError> {
     let mut refused = Refused::default();
     for key in job.seal.iter().flat_map(|seal| &seal.reports) {
@@ -104,9 +105,10 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         for line in lines(&bytes) {
             let entry: ReportEntry = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
-            // Entries of other classes are about products that became no document on purpose; those without a plug-in
-            // are about lines of the export, which have no product.
-            if entry.class != EntryClass::Failed || entry.plugin.is_none() {
+            // Entries of other classes are about products that became no document on purpose; most of those without a
+            // plug-in are about lines of the export, which have no product.
+            let is_of_product = entry.plugin.is_some() || entry.code == INCOMPLETE_PRODUCT;
+            if entry.class != EntryClass::Failed || !is_of_product {
                 continue;
             }
             let product = entry.details.get("product").and_then(|product| product.as_str());

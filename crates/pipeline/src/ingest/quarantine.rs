@@ -188,7 +188,7 @@ async fn send_products(
                     stats.products += 1;
                     stats.lines += product.text.lines().count() as u64;
                     stats.bytes += product.text.len() as u64;
-                    ExportItem::Product { source, product }
+                    ExportItem::Product { source, product, is_damaged: false }
                 })
                 .collect();
             if sender.send(Ok(SourceEvent::Items(items))).await.is_err() {

@@ -24,6 +24,7 @@ use host_core::{
         ReportEntry, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
+    report_codes::INCOMPLETE_PRODUCT,
     storage::{StoreError, Stores},
 };
 use host_export::{ExportError, ExportItem};
@@ -240,7 +241,12 @@ struct Position<'a> {
     product: Option<&'a str>,
 }
 
-impl Position<'_> {
+impl<'a> Position<'a> {
+    fn of(job: &'a Job, source: usize, product: &'a Product) -> Self {
+        let source = job.sources.get(source).map(String::as_str);
+        Self { source, line: product.line, product: product.id.as_deref() }
+    }
+
     /// Adds the position to a report entry.
     fn locate(&self, entry: ReportEntry) -> ReportEntry {
         let mut entry = ReportEntry { line: Some(self.line), ..entry };
@@ -283,6 +289,7 @@ impl Sink<'_> {
     async fn add(&mut self, item: TransformedItem, transformer: &Transformer<'_>) -> Result<(), IngestError> {
         match item {
             TransformedItem::Rejected(entry) => self.report(entry).await,
+            TransformedItem::Damaged { source, product } => self.refuse_damaged(source, &product).await,
             TransformedItem::Product { source, product, source_digest, outcome } => {
                 let plugin = transformer.transform.manifest();
                 self.add_product(source, product, source_digest, outcome, plugin).await
@@ -303,6 +310,20 @@ impl Sink<'_> {
         }
     }
 
+    /// Refuses a product of which a line could not be read: what is left of it must not replace the whole one, and must
+    /// not have its version, which the next export gives to the whole one.
+    async fn refuse_damaged(&mut self, source: usize, product: &Product) -> Result<(), IngestError> {
+        let message =
+            "a line that cannot be read belongs to this product, so it is not whole; export it again";
+        let entry = Position::of(self.job, source, product).locate(ReportEntry::new(
+            EntryClass::Failed,
+            INCOMPLETE_PRODUCT,
+            message,
+        ));
+        self.refusals.add(product.id.as_deref(), &entry).await?;
+        self.report(entry).await
+    }
+
     async fn add_product(
         &mut self,
         source: usize,
@@ -311,11 +332,7 @@ impl Sink<'_> {
         outcome: ProductOutcome,
         plugin: &PluginManifest,
     ) -> Result<(), IngestError> {
-        let position = Position {
-            source: self.job.sources.get(source).map(String::as_str),
-            line: product.line,
-            product: product.id.as_deref(),
-        };
+        let position = Position::of(self.job, source, &product);
         let ProductOutcome { documents, removals, issues, refused } = outcome;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|issue| issue.severity == Severity::Error);

@@ -64,7 +64,7 @@ impl Fixture {
 fn products(texts: &[&str]) -> Result<SourceEvent, IngestError> {
     let product = |(line, text): (u64, &&str)| {
         let product = Product { text: (*text).to_owned(), line, id: None };
-        ExportItem::Product { source: 0, product }
+        ExportItem::Product { source: 0, product, is_damaged: false }
     };
     Ok(SourceEvent::Items((1..).zip(texts).map(product).collect()))
 }
@@ -170,7 +170,7 @@ async fn an_ingest_outlasts_eight_temporary_failures_of_each_call() {
             let (source_tx, source_rx) = mpsc::channel(2);
             let product = |line: u64, text: &str| {
                 let (text, id) = (text.to_owned(), Some(format!("gid/{line}")));
-                ExportItem::Product { source: 0, product: Product { text, line, id } }
+                ExportItem::Product { source: 0, product: Product { text, line, id }, is_damaged: false }
             };
             source_tx.send(Ok(SourceEvent::Items(vec![product(1, "1"), product(2, "bad")]))).await.unwrap();
             source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();

@@ -30,6 +30,8 @@ pub(super) enum TransformedItem {
     },
     /// The plug-in was not asked: the index has these documents, made of the same product.
     Unchanged { source: usize, product: Product, documents: BTreeSet<DocumentId> },
+    /// The plug-in was not asked: a line of the export that cannot be read was probably part of the product.
+    Damaged { source: usize, product: Product },
     /// A line of the export that could not be read or has no product.
     Rejected(ReportEntry),
 }
@@ -56,8 +58,8 @@ impl Transformer<'_> {
         let digests: Vec<Option<Digest>> = items
             .iter()
             .map(|item| match item {
-                ExportItem::Product { product, .. } => source_digest(self.job, product),
-                ExportItem::Rejected(_) => None,
+                ExportItem::Product { product, is_damaged: false, .. } => source_digest(self.job, product),
+                ExportItem::Product { .. } | ExportItem::Rejected(_) => None,
             })
             .collect();
         let unchanged = match &self.known {
@@ -68,10 +70,13 @@ impl Transformer<'_> {
         let (mut slots, mut products) = (Vec::with_capacity(items.len()), Vec::new());
         for ((item, source_digest), unchanged) in items.into_iter().zip(digests).zip(unchanged) {
             slots.push(match (item, unchanged) {
-                (ExportItem::Product { source, product }, Some(documents)) => {
+                (ExportItem::Product { source, product, is_damaged: true }, _) => {
+                    Slot::Ready(Box::new(TransformedItem::Damaged { source, product }))
+                }
+                (ExportItem::Product { source, product, .. }, Some(documents)) => {
                     Slot::Ready(Box::new(TransformedItem::Unchanged { source, product, documents }))
                 }
-                (ExportItem::Product { source, product }, None) => {
+                (ExportItem::Product { source, product, .. }, None) => {
                     products.push(product);
                     Slot::Pending { source, source_digest }
                 }

@@ -181,7 +181,11 @@ impl World {
         for batch in products.chunks(2) {
             let items = batch.iter().map(|(id, text)| {
                 let (text, id) = (text.clone(), Some((*id).to_owned()));
-                ExportItem::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
+                ExportItem::Product {
+                    source: 0,
+                    product: Product { text, line: lines.next().unwrap(), id },
+                    is_damaged: false,
+                }
             });
             sender.send(Ok(SourceEvent::Items(items.collect()))).await.unwrap();
         }

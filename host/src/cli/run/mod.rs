@@ -1,12 +1,15 @@
 //! `host run` and `host ingest`. Ingest reads an export and publishes its products as chunks (files of documents) to a
 //! queue; a worker writes them to the index. `host run` does both, or without an export only works the queue.
 
+mod completeness;
 mod job;
 mod read;
 mod replay;
 mod run_job;
 
 pub(super) use replay::{ReplayArgs, replay};
+
+use completeness::{Completeness, CompletenessArgs};
 
 use super::{
     CliResult, Global,
@@ -35,7 +38,7 @@ use host_core::{
     model::{Digest, JobId, Operation},
     plugin::Transform,
 };
-use host_export::{ExportError, Progress};
+use host_export::{Expected, ExportError, Progress};
 use host_net::RetryProfile;
 use host_pipeline::{
     ingest::{reader, run::IngestError},
@@ -112,6 +115,8 @@ struct ReadingArgs {
     /// newer [default: when its oldest source was last modified]
     #[arg(long, value_name = "TIME", requires = "sources", value_parser = time_of_export)]
     exported_at: Option<Timestamp>,
+    #[command(flatten)]
+    completeness: CompletenessArgs,
 }
 
 /// What a run does with documents.
@@ -153,7 +158,9 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     let Effective { config, origins } = effective(global, &overrides)?;
     let shop = shop_id::named(&config)?;
     whole_shop(&config, args.operation)?;
-    not_in_the_future(args.exported_at, clock().now())?;
+    let Completeness { expected, created_at } = args.completeness.read()?;
+    let exported_at = args.exported_at.or(created_at);
+    not_in_the_future(exported_at, clock().now())?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config, &origins)?;
     let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
@@ -171,7 +178,8 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
             config: &config,
             operation: args.operation.into(),
             stages,
-            exported_at: args.exported_at,
+            exported_at,
+            expected,
             shop: &shop,
             plugins: &plugins,
             shadow: shadow.as_ref(),
@@ -193,6 +201,7 @@ struct Run<'a> {
     stages: Stages,
     /// When the export was taken, if `--exported-at` says so.
     exported_at: Option<Timestamp>,
+    expected: Expected,
     shop: &'a str,
     plugins: &'a Plugins,
     /// A second version of the plug-in that gets the same products and writes nothing, if `--shadow` names one.
@@ -229,6 +238,12 @@ impl Run<'_> {
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
+        if self.config.ingest.full && !self.expected.is_some() {
+            eprintln!(
+                "warning: whether the export is the whole shop was not checked: one that was cut off at the end of a line looks \
+                 whole; name Shopify's bulk operation with --bulk-operation, or the number of lines with --expect-objects"
+            );
+        }
         let backend = self.open().await?;
         let inputs = plan.digests().iter().map(Digest::to_string).collect();
         let modified_at = plan.modified_at().and_then(|at| Timestamp::try_from(at).ok());

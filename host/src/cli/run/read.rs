@@ -41,6 +41,8 @@ impl Run<'_> {
             GroupingMode::Spill => Mode::Spill,
         };
         options.max_line_bytes = ingest.max_line_bytes;
+        options.max_skipped_share = ingest.max_skipped_share;
+        options.expected = self.expected;
         options.sort_memory = ingest.spill_memory_bytes;
         options.progress = progress.clone();
         options.remote = remote(self.config, sources).await?;

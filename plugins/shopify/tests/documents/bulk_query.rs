@@ -91,6 +91,7 @@ fn root() -> Value {
         "updatedAt": "2026-11-03T10:15:30Z",
         "publishedAt": "2026-08-02T00:00:00Z",
         "onlineStoreUrl": "https://shop.example/products/rain-jacket",
+        "variantsCount": {"count": 2},
         "totalInventory": 7,
         "tracksInventory": true,
         "category": {"fullName": "Apparel & Accessories > Clothing > Outerwear"},

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bulk_query;
+mod completeness;
 mod golden;
 mod lines;
 mod media;

@@ -9,7 +9,7 @@
 //! that is the only one; otherwise it is the one that adjacent mode picks, so both modes agree. The rules are in
 //! `docs/grouping.md`.
 
-use super::LineCounts;
+use super::{LineCounts, Rejections};
 use crate::{
     ExportError, Options,
     inspect::inspect,
@@ -37,6 +37,7 @@ pub(super) fn resolve_lines(
     pass: &mut Pass,
     pointers: &IdPointers,
     options: &Options,
+    rejections: &mut Rejections,
 ) -> Result<Resolved, ExportError> {
     // At most two of these sorters use their memory at the same time.
     let sort_options = SortOptions::new(options).with_memory(options.sort_memory / 2);
@@ -48,11 +49,14 @@ pub(super) fn resolve_lines(
     {
         let number = counts.lines;
         counts.lines += 1;
-        let Ok(record) = inspect(&line.raw, pointers) else {
+        let record = inspect(&line.raw, pointers);
+        rejections.count(&line, record.as_ref().err());
+        let Ok(record) = record else {
             counts.rejected += 1;
             continue;
         };
         let ids = record.ids;
+        rejections.passed(&ids);
         match (ids.id.as_deref(), ids.parent_id.as_deref()) {
             (own, Some(parent)) => {
                 // Before the line's own id, since a line cannot be its own parent.

@@ -115,6 +115,6 @@ impl SortedProducts {
         let text = String::from_utf8(text).expect("a resolved line is valid UTF-8");
         let first_line = text.split('\n').next().unwrap_or_default();
         let id = pointers.read(first_line).ok().and_then(|ids| ids.id.map(|id| id.into_owned()));
-        Ok(Some(ExportItem::Product { source, product: Product { text, line, id } }))
+        Ok(Some(ExportItem::Product { source, product: Product { text, line, id }, is_damaged: false }))
     }
 }
