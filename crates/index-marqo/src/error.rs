@@ -5,6 +5,7 @@ use host_core::{
     index::IndexError,
     storage::{StoreError, StoreErrorKind},
 };
+use std::borrow::Cow;
 
 /// No connection to any endpoint of an index.
 #[derive(Clone, Debug)]
@@ -25,14 +26,14 @@ impl From<Unreachable> for Failure {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The index has no settings.
-    #[error("index {index} has no settings; say where it is with `host settings put {index} …`")]
+    #[error("index {index} has no settings; say where it is: `host settings put {index} --endpoint URL`")]
     NoSettings { index: String },
     /// The settings cannot be read.
     #[error("the settings of index {index} could not be read")]
     Settings { index: String, source: SettingsError },
-    /// An operator must act first.
+    /// An operator must act first. The advice names the index `INDEX` until it is known which one that is.
     #[error("{endpoint} answered {operation} with {detail}; {advice}")]
-    Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: &'static str },
+    Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: Cow<'static, str> },
     /// No connection to any endpoint.
     #[error(
         "{endpoint} cannot be reached ({detail}){fallback}; make sure that the server runs and the address is right"
@@ -86,7 +87,10 @@ impl Failure {
     }
 
     /// The error of the port.
-    pub(super) fn during(self, action: &str, index: &str) -> IndexError {
+    pub(super) fn during(mut self, action: &str, index: &str) -> IndexError {
+        if let Self::Misconfigured { advice, .. } = &mut self {
+            *advice = advice.replace("INDEX", index).into();
+        }
         IndexError {
             action: format!("{action} Marqo index {index}"),
             transient: self.is_transient(),

@@ -87,7 +87,7 @@ pub enum ProductState {
     Refused,
 }
 
-/// Why a product, or a document of it, was left out last.
+/// Why a product, or a document of it, was left out last; that it left the index since changes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {
     /// Skipped, failed or in conflict.
@@ -160,10 +160,13 @@ pub struct LedgerRecord {
     pub job_id: JobId,
     /// When.
     pub at: Timestamp,
+    /// When a comparison with the index last changed what the record says; none if a job has done so since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired_at: Option<Timestamp>,
     /// The order of that job; none in records of older versions, which are before all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<JobRecency>,
-    /// Why it was left out last; none once it was accepted again. Stored beside the record.
+    /// Why it was left out last; none once an export was accepted that has it. Stored beside the record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
 }
@@ -191,6 +194,7 @@ impl LedgerRecord {
             source_digest: None,
             job_id,
             at,
+            repaired_at: None,
             order: None,
             refusal: None,
         }
@@ -256,10 +260,11 @@ impl LedgerRecord {
         }
     }
 
-    /// Notes that the index does not have these documents, though the record says so: the next sync writes them again, while what is
-    /// older than the record does not come back.
-    pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
+    /// Notes that the index was found at `now` not to have these documents, though the record says so: the next sync writes them again,
+    /// while what is older than the record does not come back.
+    pub fn lose(&mut self, missing: &BTreeSet<DocumentId>, now: Timestamp) {
         self.source_digest = None;
+        self.repaired_at = Some(now);
         if self.documents.is_subset(missing) {
             // No export said that it is gone.
             (self.state, self.order) = (ProductState::Absent, None);
@@ -362,9 +367,10 @@ mod tests {
         let mut product = record();
         product.state = ProductState::Live;
         product.documents = ids.clone().into();
-        product.lose(&[ids[0].clone()].into());
+        let now = Timestamp::UNIX_EPOCH;
+        product.lose(&[ids[0].clone()].into(), now);
         assert_eq!((product.state, &product.documents), (ProductState::Live, &[ids[1].clone()].into()));
-        product.lose(&ids.clone().into());
+        product.lose(&ids.clone().into(), now);
         assert_eq!((product.state, &product.documents), (ProductState::Absent, &[ids[1].clone()].into()));
     }
 
@@ -390,7 +396,7 @@ mod tests {
             &|record| record.refusal = Some(refusal.clone()),
             &|record| record.add_document(two.clone()),
             &|record| record.remove_document(&one, &Map::new()),
-            &|record| record.lose(&[two.clone()].into()),
+            &|record| record.lose(&[two.clone()].into(), Timestamp::UNIX_EPOCH),
             &|record| record.state = ProductState::Absent,
             &|record| record.documents_left_out = true,
         ];

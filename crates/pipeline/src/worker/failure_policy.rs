@@ -50,6 +50,10 @@ impl std::fmt::Display for FailureAction {
 
 /// Most attempts at a chunk whose failure is temporary.
 const MAX_ATTEMPTS: u32 = 9;
+/// An object store may show an object late.
+const MAX_READS: u32 = 3;
+/// A panic may come from the process's surroundings.
+const MAX_PANICS: u32 = 2;
 /// The wait before another attempt; nine of them outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
@@ -73,22 +77,31 @@ pub(super) fn requeue_delay(receive_count: u32) -> Duration {
     }
 }
 
+/// How many attempts an error may take before a person is needed; none where the first one decides, or where the attempts do not count.
+pub(super) fn max_attempts(error: &ChunkError) -> Option<u32> {
+    match error {
+        ChunkError::ChunkObjectMissing { .. } => Some(MAX_READS),
+        ChunkError::Panicked { .. } => Some(MAX_PANICS),
+        ChunkError::Store(StoreError { kind: StoreErrorKind::Transient, .. }) => Some(MAX_ATTEMPTS),
+        ChunkError::Index(error) if error.transient => Some(MAX_ATTEMPTS),
+        _ => None,
+    }
+}
+
 /// Decides. `attempts` counts this one; `random` is any number.
 pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> FailureAction {
     let retry = || FailureAction::Retry(BACKOFF.delay(attempts, random));
-    let retry_or = |exhausted| if attempts < MAX_ATTEMPTS { retry() } else { exhausted };
+    let is_exhausted = max_attempts(error).is_none_or(|most| attempts >= most);
+    let retry_or = |exhausted| if is_exhausted { exhausted } else { retry() };
     match error {
         ChunkError::LeaseLost { .. } => FailureAction::Drop,
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
         // Its lane waits for it: later chunks may change the same documents. A loop that does not end leaves it to other workers.
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
         ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
-        // An object store may show an object late.
-        ChunkError::ChunkObjectMissing { .. } if attempts < 3 => retry(),
-        ChunkError::ChunkObjectMissing { .. } => FailureAction::Quarantine,
-        // A panic may come from the process's surroundings.
-        ChunkError::Panicked { .. } if attempts < 2 => retry(),
-        ChunkError::Panicked { .. } => FailureAction::Quarantine,
+        ChunkError::ChunkObjectMissing { .. } | ChunkError::Panicked { .. } => {
+            retry_or(FailureAction::Quarantine)
+        }
         // It would fail on every other chunk as well.
         ChunkError::Plugin(failure) if failure.stopped => FailureAction::Stop,
         ChunkError::Plugin(_) => FailureAction::Quarantine,
@@ -96,9 +109,7 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
         ChunkError::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => FailureAction::Stop,
         // A newer version wrote the chunk's record, and is to handle it; the worker goes on with other lanes.
         ChunkError::Store(error) if error.is_unsupported() => FailureAction::Retry(UNREADABLE_VISIBILITY),
-        ChunkError::Store(_) => retry_or(FailureAction::Stop),
-        ChunkError::Index(error) if error.transient => retry_or(FailureAction::Stop),
-        ChunkError::Index(_) => FailureAction::Stop,
+        ChunkError::Store(_) | ChunkError::Index(_) => retry_or(FailureAction::Stop),
     }
 }
 

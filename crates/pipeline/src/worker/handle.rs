@@ -6,6 +6,7 @@ use super::{
     breaker::{Admission, Probe},
     chunk,
     chunk_error::ChunkError,
+    failure_policy::max_attempts,
     heartbeat::{Heartbeat, LeaseTerm},
 };
 use crate::retention::remove_chunks_at_end;
@@ -195,7 +196,8 @@ impl Worker {
     /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator looks earlier.
     async fn record_unreachable(&self, delivery: &Delivery, lease: &ChunkLease) -> Infallible {
         let error = self.unreachable(&delivery.chunk).await;
-        let error = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
+        let attempt = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
+        let error = AttemptError { max_attempts: max_attempts(&error), ..attempt };
         self.record_error(delivery, &error).await;
         pending().await
     }
