@@ -78,8 +78,8 @@ pub(super) fn classify(observed: Observed<'_>) -> AnswerClass {
 const CHECK_KEY: &str = "give the index's settings an API key that may write to it: `host settings put INDEX --api-key-file FILE`";
 const CHECK_INDEX: &str = "create the index on the server, or name another one";
 const CHECK_ENDPOINT: &str =
-    "point the endpoint of the index's settings to a Marqo server: `host settings put`";
-const CHECK_FIELDS: &str = "correct tensor_fields and mappings of the index's settings: `host settings put`";
+    "point the endpoint of the index's settings to a Marqo server: `host settings put INDEX --endpoint URL`";
+const CHECK_FIELDS: &str = "correct the index's settings, with --mappings if these are wrong: `host settings put INDEX --tensor-field FIELD`";
 const CHECK_VERSION: &str =
     "this server cannot update documents of this index; send them whole, or use a newer server";
 const CHECK_MODEL: &str = "make sure that the server can load the model of the index";

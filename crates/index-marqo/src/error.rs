@@ -5,6 +5,7 @@ use host_core::{
     index::IndexError,
     storage::{StoreError, StoreErrorKind},
 };
+use std::borrow::Cow;
 
 /// No connection to any endpoint of an index.
 #[derive(Clone, Debug)]
@@ -25,14 +26,15 @@ impl From<Unreachable> for Failure {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The index has no settings.
-    #[error("index {index} has no settings; say where it is with `host settings put {index} …`")]
+    #[error("index {index} has no settings; say where it is: `host settings put {index} --endpoint URL`")]
     NoSettings { index: String },
     /// The store failed, or holds settings that this version cannot read.
     #[error("the settings of index {index} could not be read")]
     Settings { index: String, source: SettingsError },
-    /// Nothing can be written before an operator follows the advice.
+    /// Nothing can be written before an operator follows the advice, which names the index `INDEX` until it is known
+    /// which one that is.
     #[error("{endpoint} answered {operation} with {detail}; {advice}")]
-    Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: &'static str },
+    Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: Cow<'static, str> },
     /// No connection to any endpoint.
     #[error(
         "{endpoint} cannot be reached ({detail}){fallback}; make sure that the server runs and the address is right"
@@ -88,7 +90,10 @@ impl Failure {
     }
 
     /// The error that the `Index` port reports. The action is a participle such as `writing to`.
-    pub(super) fn during(self, action: &str, index: &str) -> IndexError {
+    pub(super) fn during(mut self, action: &str, index: &str) -> IndexError {
+        if let Self::Misconfigured { advice, .. } = &mut self {
+            *advice = advice.replace("INDEX", index).into();
+        }
         IndexError {
             action: format!("{action} Marqo index {index}"),
             transient: self.is_transient(),

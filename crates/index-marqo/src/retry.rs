@@ -228,7 +228,7 @@ impl Sent {
             (self.endpoint.url.clone(), operation.as_str(), self.detail.clone());
         match self.class {
             AnswerClass::Misconfigured { advice } => {
-                Failure::Misconfigured { endpoint, operation, detail, advice }
+                Failure::Misconfigured { endpoint, operation, detail, advice: advice.into() }
             }
             _ => Failure::Refused { endpoint, operation, detail },
         }

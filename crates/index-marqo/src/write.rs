@@ -310,7 +310,7 @@ impl<'a> Writer<'a> {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
                         detail: detail(),
-                        advice,
+                        advice: advice.into(),
                     });
                 }
                 _ => {

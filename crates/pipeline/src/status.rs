@@ -1,12 +1,19 @@
 //! The use case: what is stopped, open or waits, of a shop or of all, and what became a dead letter. Reads only what is open, whatever
 //! the number of jobs and shops that have nothing to see.
 
-use host_core::storage::{Backlog, Breaker, BreakerScope, JobSnapshot, ShopBacklog, StoreError, Stores};
+use host_core::{
+    model::{JobId, JobStatus, Operation},
+    storage::{Backlog, Breaker, BreakerScope, JobSnapshot, ShopBacklog, StoreError, Stores},
+};
 use jiff::Timestamp;
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Open jobs that are read.
 const MAX_JOBS: usize = 200;
+/// The newest jobs of a shop, among which its last syncs are looked for.
+pub const RECENT_JOBS: usize = 20;
+/// Shops whose last syncs are looked for: each costs a read.
+const MAX_SHOPS_WITH_SYNCS: usize = 20;
 
 /// What is to be seen, of one shop or of all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +36,19 @@ pub struct ShopStatus {
     pub messages: u64,
     /// Its dead letters, of all its indexes: a shop has one queue.
     pub dead_letters: u64,
-    /// Its indexes, the worst first.
+    /// Its indexes, the worst first; where one shop is asked for, also those that recent syncs wrote.
     pub indexes: Vec<IndexStatus>,
+}
+
+/// A sync that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSync {
+    /// Its job.
+    pub job_id: JobId,
+    /// How it ended.
+    pub status: JobStatus,
+    /// When.
+    pub ended_at: Timestamp,
 }
 
 /// What is to be seen of an index of a shop.
@@ -40,20 +58,27 @@ pub struct IndexStatus {
     pub index_name: String,
     /// What stops work on it.
     pub stopped: Option<Breaker>,
+    /// Whether jobs are open, or may be, that this keeps from ending. What a cancelled job left holds up nothing.
+    pub is_held_up: bool,
     /// What stopped work on it before and was cleared; only where one shop is asked for.
     pub cleared: Option<Breaker>,
     /// Its open jobs, in their order.
     pub jobs: Vec<JobSnapshot>,
+    /// The newest sync that has ended; none if there is none among the [recent](RECENT_JOBS) jobs of the shop, or if there are too many
+    /// shops to look.
+    pub last_sync: Option<EndedSync>,
+    /// The newest of these in which nothing failed.
+    pub last_success: Option<EndedSync>,
 }
 
 /// Sorts the worst first.
 type Rank = (Reverse<bool>, Option<Timestamp>, Reverse<u64>, Timestamp);
 
 impl Status {
-    /// Whether a person has something to do: work is stopped, or there are dead letters. That there are none says nothing of the
+    /// Whether a person has something to do: a stop holds work up, or there are dead letters. That there are none says nothing of the
     /// [shops left out](Self::shops_left_out).
     pub fn needs_action(&self) -> bool {
-        self.shops.iter().any(|shop| shop.dead_letters > 0 || shop.stopped_since().is_some())
+        self.shops.iter().any(|shop| shop.dead_letters > 0 || shop.held_up_since().is_some())
     }
 
     /// Whether everything was looked at, and nothing is open, stopped or a dead letter.
@@ -63,17 +88,18 @@ impl Status {
 }
 
 impl ShopStatus {
-    fn is_quiet(&self) -> bool {
+    /// Whether nothing of it is open, stopped or a dead letter.
+    pub fn is_quiet(&self) -> bool {
         self.messages == 0 && self.dead_letters == 0 && self.indexes.iter().all(IndexStatus::is_quiet)
     }
 
-    fn stopped_since(&self) -> Option<Timestamp> {
-        self.indexes.iter().filter_map(|index| Some(index.stopped.as_ref()?.since)).min()
+    fn held_up_since(&self) -> Option<Timestamp> {
+        self.indexes.iter().filter_map(IndexStatus::held_up_since).min()
     }
 
     fn rank(&self) -> Rank {
         let (since, waiting) =
-            (self.stopped_since(), self.indexes.iter().filter_map(IndexStatus::waiting_since).min());
+            (self.held_up_since(), self.indexes.iter().filter_map(IndexStatus::waiting_since).min());
         (Reverse(since.is_some()), since, Reverse(self.dead_letters), waiting.unwrap_or(Timestamp::MAX))
     }
 }
@@ -89,8 +115,25 @@ impl IndexStatus {
         self.stopped.is_none() && self.jobs.is_empty()
     }
 
+    fn held_up_since(&self) -> Option<Timestamp> {
+        self.stopped.as_ref().filter(|_| self.is_held_up).map(|breaker| breaker.since)
+    }
+
+    /// Records a job of the index that was created after those recorded before, if it is a sync that has ended.
+    fn record_sync(&mut self, job: &JobSnapshot) {
+        // What a sync did not have is removed by a job that belongs to it.
+        let (Some(ended_at), true) = (job.ended_at, job.job.operation != Operation::DeleteDocuments) else {
+            return;
+        };
+        let sync = EndedSync { job_id: job.job.id.clone(), status: job.status, ended_at };
+        if job.status != JobStatus::Failed {
+            self.last_success = Some(sync.clone());
+        }
+        self.last_sync = Some(sync);
+    }
+
     fn rank(&self) -> Rank {
-        let since = self.stopped.as_ref().map(|breaker| breaker.since);
+        let since = self.held_up_since();
         (Reverse(since.is_some()), since, Reverse(0), self.waiting_since().unwrap_or(Timestamp::MAX))
     }
 }
@@ -124,7 +167,12 @@ pub async fn status(
     for job in jobs {
         index(&mut indexes, &job.job.shop_id, &job.job.index_name).jobs.push(job);
     }
+    add_syncs(stores, shop_id, &mut indexes).await?;
     indexes.retain(|(_, name), _| index_name.is_none_or(|wanted| wanted == name));
+    for index in indexes.values_mut() {
+        // Its jobs may be among those that were not read.
+        index.is_held_up = index.stopped.is_some() && (more_jobs || !index.jobs.is_empty());
+    }
 
     let mut shops: BTreeMap<String, ShopStatus> = BTreeMap::new();
     for ((shop_id, _), index) in indexes {
@@ -146,6 +194,26 @@ pub async fn status(
     }
     shops.sort_by_key(ShopStatus::rank);
     Ok(Status { shops, more_jobs, shops_left_out })
+}
+
+/// Adds the last syncs: of the shop that is asked for, with all indexes that they wrote; otherwise of the indexes that are seen.
+async fn add_syncs(stores: &Stores, shop_id: Option<&str>, indexes: &mut Indexes) -> Result<(), StoreError> {
+    let mut shops: Vec<String> = match shop_id {
+        Some(shop_id) => vec![shop_id.to_owned()],
+        None => indexes.keys().map(|(shop_id, _)| shop_id.clone()).collect(),
+    };
+    shops.dedup();
+    for shop in shops.iter().take(MAX_SHOPS_WITH_SYNCS) {
+        let mut recent = stores.jobs.list(Some(shop), RECENT_JOBS).await?;
+        // Not by time: the clock of a process may have been ahead.
+        recent.sort_by(JobSnapshot::by_index);
+        for job in recent {
+            if shop_id.is_some() || indexes.contains_key(&(shop.clone(), job.job.index_name.clone())) {
+                index(indexes, shop, &job.job.index_name).record_sync(&job);
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

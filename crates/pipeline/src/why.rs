@@ -2,9 +2,10 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{ChunkLine, ChunkRef, DocumentId, Job, LedgerRecord, ProductId, ProductState},
+    model::{ChunkLine, ChunkRef, Digest, DocumentId, Job, JobId, LedgerRecord, ProductId, ProductState},
     storage::{DeadLetter, LedgerScope, StoreError, Stores},
 };
+use std::collections::BTreeMap;
 
 /// Records of one page of the ledger.
 const PAGE: usize = 1_000;
@@ -32,17 +33,39 @@ pub struct Why {
     pub more_waiting: bool,
 }
 
+/// Chunks of a job whose products cannot all be read, since their objects are gone or not what was published. Any product may be among
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableChunks {
+    /// The job.
+    pub job_id: JobId,
+    /// How many of them are dead letters.
+    pub dead_letters: u64,
+    /// How many of them wait.
+    pub waiting: u64,
+}
+
+/// The answer to a question about a product.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What is known of it; none if nothing is.
+    pub why: Option<Why>,
+    /// Where it may be besides, by job.
+    pub unreadable: Vec<UnreadableChunks>,
+}
+
 /// What is known of the product that a text names: by its own id, by the last part of it as in a URL, or by a document's id.
-/// None if nothing is known.
-pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<Why>, StoreError> {
+pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Answer, StoreError> {
     let record = find(stores, scope, text).await?;
-    let Waiting { found, more } = waiting(stores, scope, text, record.as_ref()).await?;
+    let waiting = waiting(stores, scope, text, record.as_ref()).await?;
     let dead = dead_letters(stores, scope, text, record.as_ref()).await?;
+    let unreadable = unreadable(&waiting.unreadable, &dead.unreadable);
     let product = record.as_ref().map(|record| record.product.clone());
-    let product = product.or_else(|| found.first().map(|(product, _)| product.clone()));
+    let product = product.or_else(|| waiting.found.first().map(|(product, _)| product.clone()));
     let Some(product) = product.or_else(|| dead.found.first().map(|(product, _)| product.clone())) else {
-        return Ok(None);
+        return Ok(Answer { why: None, unreadable });
     };
+    let Searched { found, more, .. } = waiting;
     let waiting: Vec<ChunkRef> = found.into_iter().map(|(_, chunk)| chunk).collect();
     let dead_letters: Vec<DeadLetter> = dead.found.into_iter().map(|(_, dead_letter)| dead_letter).collect();
     let said = record.as_ref().filter(|record| record.state != ProductState::Refused);
@@ -53,7 +76,21 @@ pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Opt
         Some(id) => stores.jobs.get(id).await?.map(|found| found.job),
         None => None,
     };
-    Ok(Some(Why { product, record, job, waiting, dead_letters, more_waiting: more || dead.more }))
+    let why = Why { product, record, job, waiting, dead_letters, more_waiting: more || dead.more };
+    Ok(Answer { why: Some(why), unreadable })
+}
+
+/// The jobs of chunks that cannot be read, with how many there are of each.
+fn unreadable(waiting: &[JobId], dead: &[JobId]) -> Vec<UnreadableChunks> {
+    let mut jobs: BTreeMap<&JobId, (u64, u64)> = BTreeMap::new();
+    dead.iter().for_each(|job| jobs.entry(job).or_default().0 += 1);
+    waiting.iter().for_each(|job| jobs.entry(job).or_default().1 += 1);
+    let chunks = |(job, (dead_letters, waiting)): (&JobId, _)| UnreadableChunks {
+        job_id: job.clone(),
+        dead_letters,
+        waiting,
+    };
+    jobs.into_iter().map(chunks).collect()
 }
 
 /// The record of the product that a text names.
@@ -90,10 +127,38 @@ fn spelled_like(other: &ProductId, number: &str) -> Option<ProductId> {
     ProductId::new(format!("{prefix}/{number}")).ok()
 }
 
-/// The chunks of a product, among those that were looked through.
-struct Waiting<T> {
+/// The chunks that were looked through.
+struct Searched<T> {
+    /// Those that have the product.
     found: Vec<(ProductId, T)>,
+    /// The jobs of those that may have it.
+    unreadable: Vec<JobId>,
+    /// Whether there are more.
     more: bool,
+}
+
+impl<T> Searched<T> {
+    fn new(chunks: Vec<(T, InChunk)>, job_of: impl Fn(&T) -> &JobId, more: bool) -> Self {
+        let mut searched = Self { found: Vec::new(), unreadable: Vec::new(), more };
+        for (chunk, is_in) in chunks {
+            match is_in {
+                InChunk::Product(product) => searched.found.push((product, chunk)),
+                InChunk::Unreadable => searched.unreadable.push(job_of(&chunk).clone()),
+                InChunk::Nothing => {}
+            }
+        }
+        searched
+    }
+}
+
+/// What a chunk has of the product that is looked for.
+enum InChunk {
+    /// A document of it.
+    Product(ProductId),
+    /// Nothing.
+    Nothing,
+    /// Nothing that could be read, but not all could.
+    Unreadable,
 }
 
 /// The dead letters whose chunk has the product.
@@ -102,23 +167,27 @@ async fn dead_letters(
     scope: &LedgerScope,
     text: &str,
     record: Option<&LedgerRecord>,
-) -> Result<Waiting<DeadLetter>, StoreError> {
+) -> Result<Searched<DeadLetter>, StoreError> {
     let mut dead_letters = stores.queue.dead_letters(&scope.shop_id).await?;
     let more = dead_letters.len() > MAX_CHUNKS;
     dead_letters.truncate(MAX_CHUNKS);
     let search = |dead_letter: DeadLetter| async move {
-        let chunk = &dead_letter.chunk;
-        // Its object may be damaged: that is a reason to be a dead letter.
-        let Some(bytes) = stores.chunks.get(&chunk.key, None).await? else { return Ok(None) };
-        let Some(product) = product_in(&bytes, text, record) else { return Ok(None) };
-        let job = stores.jobs.get(&chunk.job_id).await?.map(|found| found.job);
-        let is_of_scope =
-            job.is_some_and(|job| job.index_name == scope.index_name && job.target.includes(&scope.target));
-        Ok::<_, StoreError>(is_of_scope.then_some((product, dead_letter)))
+        let is_in = search(stores, &dead_letter.chunk, text, record).await?;
+        if let InChunk::Nothing = is_in {
+            return Ok((dead_letter, is_in));
+        }
+        let job = stores.jobs.get(&dead_letter.chunk.job_id).await?.map(|found| found.job);
+        let is_elsewhere = match (&job, &is_in) {
+            (Some(job), _) => job.index_name != scope.index_name || !job.target.includes(&scope.target),
+            // Of a job that is gone, the index is not known.
+            (None, InChunk::Product(_)) => true,
+            (None, _) => false,
+        };
+        let is_in = if is_elsewhere { InChunk::Nothing } else { is_in };
+        Ok::<_, StoreError>((dead_letter, is_in))
     };
-    let found: Vec<_> =
-        stream::iter(dead_letters.into_iter().map(search)).buffered(READS).try_collect().await?;
-    Ok(Waiting { found: found.into_iter().flatten().collect(), more })
+    let searched = stream::iter(dead_letters.into_iter().map(search)).buffered(READS).try_collect().await?;
+    Ok(Searched::new(searched, |dead_letter| &dead_letter.chunk.job_id, more))
 }
 
 async fn waiting(
@@ -126,7 +195,7 @@ async fn waiting(
     scope: &LedgerScope,
     text: &str,
     record: Option<&LedgerRecord>,
-) -> Result<Waiting<ChunkRef>, StoreError> {
+) -> Result<Searched<ChunkRef>, StoreError> {
     let mut jobs = stores.jobs.list_open(Some(&scope.shop_id), usize::MAX).await?;
     jobs.retain(|job| {
         job.job.index_name == scope.index_name
@@ -145,17 +214,32 @@ async fn waiting(
     let more = chunks.len() > MAX_CHUNKS;
     chunks.truncate(MAX_CHUNKS);
     let search = |chunk: ChunkRef| async move {
-        let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?.unwrap_or_default();
-        let product = product_in(&bytes, text, record);
-        Ok::<_, StoreError>(product.map(|product| (product, chunk)))
+        let is_in = search(stores, &chunk, text, record).await?;
+        Ok::<_, StoreError>((chunk, is_in))
     };
-    let found: Vec<_> = stream::iter(chunks.into_iter().map(search)).buffered(READS).try_collect().await?;
-    Ok(Waiting { found: found.into_iter().flatten().collect(), more })
+    let searched = stream::iter(chunks.into_iter().map(search)).buffered(READS).try_collect().await?;
+    Ok(Searched::new(searched, |chunk| &chunk.job_id, more))
 }
 
-/// The product that is looked for, if a chunk has it.
-fn product_in(chunk: &[u8], text: &str, record: Option<&LedgerRecord>) -> Option<ProductId> {
-    chunk.split(|byte| *byte == b'\n').find_map(|line| names(line, text, record))
+/// Looks for the product in a chunk, whose object may be gone or damaged: that makes a dead letter of it.
+async fn search(
+    stores: &Stores,
+    chunk: &ChunkRef,
+    text: &str,
+    record: Option<&LedgerRecord>,
+) -> Result<InChunk, StoreError> {
+    let Some(bytes) = stores.chunks.get(&chunk.key, None).await? else { return Ok(InChunk::Unreadable) };
+    let lines = || bytes.split(|byte| *byte == b'\n');
+    if let Some(product) = lines().find_map(|line| names(line, text, record)) {
+        return Ok(InChunk::Product(product));
+    }
+    if Digest::of(&bytes) == chunk.sha256 {
+        return Ok(InChunk::Nothing);
+    }
+    let is_document =
+        |line: &&[u8]| std::str::from_utf8(line).is_ok_and(|line| ChunkLine::parse(line).is_ok());
+    let documents = lines().filter(is_document).count();
+    Ok(if documents < chunk.documents as usize { InChunk::Unreadable } else { InChunk::Nothing })
 }
 
 /// The product of a line, if it is the one that is looked for.
@@ -178,3 +262,6 @@ fn names(line: &[u8], text: &str, record: Option<&LedgerRecord>) -> Option<Produ
     };
     is_it.then_some(product)
 }
+
+#[cfg(test)]
+mod tests;

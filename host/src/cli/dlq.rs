@@ -456,7 +456,7 @@ fn dead_letter_text(dead_letter: &DeadLetter, options: &str) -> String {
 }
 
 fn error_text(error: &AttemptError) -> String {
-    let AttemptError { code, message, causes, attempt, at } = error;
+    let AttemptError { code, message, causes, attempt, at, .. } = error;
     let mut text = format!("attempt {attempt}, {at:.0}: {code}\n  {message}");
     for cause in causes {
         let _ = write!(text, "\n  cause: {cause}");

@@ -14,7 +14,7 @@ use clap::Subcommand;
 use host_core::{
     index::{Index, IndexError, WriteTarget},
     model::{DocumentId, Job},
-    storage::Stores,
+    storage::{JobSnapshot, Stores},
 };
 use host_net::RetryProfile;
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl OpenIndex {
         let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
         let backend = Backend::open(&config, false).await?;
         config = shop_id::as_stored(config, &backend.stores()).await?;
-        let newest = newest(&config, &backend.stores()).await?;
+        let chosen = is_chosen.then_some(config.target);
+        let newest = newest(&config, chosen, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
             config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
         }
@@ -138,10 +139,27 @@ async fn list(
     Ok(Exit::Completed)
 }
 
-/// The newest job of the shop that is named. Without one, of all shops: most data directories have a single shop.
-async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
-    let jobs = stores.jobs.list(config.shop.as_deref(), LATEST).await.map_err(store_failure)?;
-    Ok(newest_job(jobs.iter()).map(|found| found.job.clone()))
+/// The newest job of the shop that is named, and of the index and target, where these are named. Without a shop, of all
+/// shops: most data directories have a single one.
+async fn newest(
+    config: &Config,
+    target: Option<TargetIndex>,
+    stores: &Stores,
+) -> Result<Option<Job>, Failure> {
+    let is_of = |job: &&JobSnapshot| {
+        config.index.as_ref().is_none_or(|index| job.job.index_name == *index)
+            // Records of older versions do not say.
+            && target.is_none_or(|target| ["", target.as_str()].contains(&job.job.target.kind()))
+    };
+    // Those before the latest ones are only of interest where none of these is of what is named.
+    for limit in [LATEST, usize::MAX] {
+        let jobs = stores.jobs.list(config.shop.as_deref(), limit).await.map_err(store_failure)?;
+        let newest = newest_job(jobs.iter().filter(is_of)).map(|found| found.job.clone());
+        if newest.is_some() || jobs.len() < limit {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
 }
 
 /// Shop and index that flags and settings name, or those of the newest job.
@@ -151,7 +169,7 @@ pub(super) async fn chosen(
     stores: &Stores,
 ) -> Result<WriteTarget, Failure> {
     let config = shop_id::as_stored(config.clone(), stores).await?;
-    target(global, &config, newest(&config, stores).await?)
+    target(global, &config, newest(&config, Some(config.target), stores).await?)
 }
 
 /// Shop and index: those of the flags, or else those of the newest job, and then stderr names them.
@@ -171,7 +189,7 @@ fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<Write
         (shop, ..) => {
             let of = shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
             return Err(Failure::usage(format!("there is no job{of} that would name an index"))
-                .help("name shop and index with --shop and --index"));
+                .help("name shop, index and target with --shop, --index and --target"));
         }
     };
     Ok(WriteTarget { shop_id, index_name, job_id: String::new() })

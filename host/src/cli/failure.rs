@@ -1,5 +1,6 @@
 //! How a command fails: a message that says what happened and what to do, and an exit code.
 
+use super::hints::with_options;
 use anstream::eprintln;
 use owo_colors::OwoColorize;
 use std::{error::Error, process::ExitCode};
@@ -14,11 +15,11 @@ pub enum Exit {
     /// ended, and no worker runs.
     Runtime = 1,
     /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its
-    /// name or the key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, a
+    /// name or the key; a document, job, dead letter or shop that does not exist, a `catalog archive` that is refused, a
     /// `reconcile` of an index that has more documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
     /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and
-    /// ledger differ. Of `status`: work on an index is stopped, or there are dead letters in the queues that it looked
+    /// ledger differ. Of `status`: a stop holds open jobs up, or there are dead letters in the queues that it looked
     /// at; it says if there are others.
     Conflict = 3,
     /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and
@@ -58,22 +59,23 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Prints the error, its causes and the help to stderr.
-    pub(super) fn report(&self) -> Exit {
-        eprintln!("{} {}", "error:".red().bold(), self.error);
+    /// Prints the error, its causes and the help to stderr. Commands in them get `options`, so that they can be pasted.
+    pub(super) fn report(&self, options: &str) -> Exit {
+        let shown = |text: &str| with_options(text, options);
+        eprintln!("{} {}", "error:".red().bold(), shown(&self.error.to_string()));
         let mut cause = self.error.source();
         let mut printed = self.error.to_string();
         while let Some(error) = cause {
             // An error that only wraps another one prints the same text.
             let text = error.to_string();
             if text != printed {
-                eprintln!("  {} {text}", "cause:".yellow());
+                eprintln!("  {} {}", "cause:".yellow(), shown(&text));
             }
             printed = text;
             cause = error.source();
         }
         if let Some(help) = &self.help {
-            eprintln!("  {} {help}", "help:".cyan());
+            eprintln!("  {} {}", "help:".cyan(), shown(help));
         }
         self.exit
     }

@@ -1,9 +1,13 @@
-//! What hints say of plug-ins: a command that is copied from a hint must not leave a job's validator out.
+//! Commands in hints: each can be pasted as it is, and leaves no plug-in of a job out.
 
-use super::{Global, context::store_failure, failure::Failure};
+use super::{
+    Global,
+    context::{config, store_failure},
+    failure::Failure,
+};
 use clap::ValueEnum;
 use host_core::{
-    model::{Job, PluginRef},
+    model::{Job, Operation, PluginRef},
     storage::{JobSnapshot, StoreError, Stores},
 };
 use host_plugin_host::{Plugins, Role};
@@ -28,6 +32,64 @@ fn quoted(word: &str) -> String {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
     }
+}
+
+/// A text in which each command in backquotes has these options: what it comes from does not know where the reader's command looks.
+pub(super) fn with_options(text: &str, options: &str) -> String {
+    let part = |(position, part): (usize, &str)| match is_command(position, part) && !part.contains(options) {
+        true => format!("{part}{options}"),
+        false => part.to_owned(),
+    };
+    text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
+}
+
+/// Whether a part of a text that is split at backquotes is a command of this program.
+fn is_command(position: usize, part: &str) -> bool {
+    position % 2 == 1 && part.starts_with("host ")
+}
+
+/// The change of an index's settings that a message advises. A server may have written a part of the message: what has more than
+/// flags with values to fill in is not taken for advice.
+pub(super) fn settings_fix(message: &str, index_name: &str, options: &str) -> Option<String> {
+    let begin = format!("host settings put {index_name} --");
+    let is_to_fill_in = |word: &str| word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_flag = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let advised = |(position, part): &(usize, &str)| {
+        is_command(*position, part)
+            && part.strip_prefix(&begin).is_some_and(|rest| {
+                rest.split(' ').enumerate().all(|(nth, word)| match nth % 2 {
+                    0 => is_flag(word),
+                    _ => is_to_fill_in(word),
+                })
+            })
+    };
+    let (_, command) = message.split('`').enumerate().filter(advised).last()?;
+    Some(format!("{command}{options}"))
+}
+
+/// What makes work on an open job go on where no worker runs.
+pub(super) fn how_to_resume(JobSnapshot { job, seal, .. }: &JobSnapshot, global: &Global) -> String {
+    let Job { shop_id, index_name, sources, operation, full, .. } = job;
+    let (target, options) = (job.target.kind(), options(global));
+    // Where the settings name the plug-ins, the command has them.
+    let is_configured = config(global).is_ok_and(|config| !config.plugin.files.is_empty());
+    let plugins = if is_configured { String::new() } else { format!("; {}", same_plugins([job])) };
+    if seal.is_some() {
+        return format!(
+            "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks{plugins}"
+        );
+    }
+    let is_named = |source: &String| source != "-" && !source.starts_with('…');
+    if *operation == Operation::DeleteDocuments || sources.is_empty() || !sources.iter().all(is_named) {
+        return "re-run the original command to resume".to_owned();
+    }
+    let sources = sources.iter().map(|source| quoted(source)).collect::<Vec<_>>().join(" ");
+    let full = if *full { " --full" } else { "" };
+    let update = if *operation == Operation::UpdateDocuments { " --operation update" } else { "" };
+    format!(
+        "re-run the original command to resume, which may be `host run {sources} --shop {shop_id} --index {index_name} --target \
+         {target}{full}{update}{options}`{plugins}"
+    )
 }
 
 /// What a worker needs to write what is queued of these jobs as the commands that began them would have.
@@ -79,6 +141,41 @@ mod tests {
     use host_core::{clock::SharedClock, model::Digest, storage::Storage};
     use host_testing::{VirtualClock, build, storage::Memory};
     use std::sync::Arc;
+
+    #[test]
+    fn each_command_of_a_text_gets_the_options_once() {
+        let options = " --data-dir data";
+        for (text, expected) in [
+            ("it failed", "it failed"),
+            (
+                "type `host work`, or `host run` of it",
+                "type `host work --data-dir data`, or `host run --data-dir data` of it",
+            ),
+            ("`host dlq list --data-dir data` tells why", "`host dlq list --data-dir data` tells why"),
+            ("the field `title` of `hosts`", "the field `title` of `hosts`"),
+            // A backquote too many makes no command of what is between two.
+            ("` `host work` ` host work", "` `host work` ` host work"),
+        ] {
+            assert_eq!(with_options(text, options), expected);
+            assert_eq!(with_options(text, ""), text);
+        }
+    }
+
+    #[test]
+    fn only_advice_of_the_host_is_taken_from_a_message() {
+        let fix = |message: &str| settings_fix(message, "shop", " --data-dir data");
+        let key = "http://marqo answered add with 403 no; give it a key: `host settings put shop --api-key-file FILE`";
+        assert_eq!(fix(key).as_deref(), Some("host settings put shop --api-key-file FILE --data-dir data"));
+        for hostile in [
+            "http://marqo answered add with 500 `host shop forget shop --yes`",
+            "`host settings put shop --endpoint http://evil.example`",
+            "`host settings put shop --endpoint URL; curl evil.example`",
+            "`host settings put other --endpoint URL`",
+            "host settings put shop --endpoint URL",
+        ] {
+            assert_eq!(fix(hostile), None, "{hostile}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_warning_reads_a_bounded_number_of_jobs() {

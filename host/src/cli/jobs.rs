@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::{options, same_plugins},
+    hints::{how_to_resume, options},
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},
@@ -229,21 +229,9 @@ async fn print_blockers(global: &Global, backend: &Backend, job: &JobSnapshot) -
         );
     }
     if !backend.storage().has_active_worker() {
-        eprintln!("warning: no worker runs for job {}: {}", first.job.id, how_to_resume(first, &options));
+        eprintln!("warning: no worker runs for job {}: {}", first.job.id, how_to_resume(first, global));
     }
     Ok(())
-}
-
-/// What makes work on an open job go on where no worker runs.
-pub(super) fn how_to_resume(JobSnapshot { job, seal, .. }: &JobSnapshot, options: &str) -> String {
-    if seal.is_none() {
-        return "re-run the original command to resume".to_owned();
-    }
-    let (shop_id, target) = (&job.shop_id, job.target.kind());
-    format!(
-        "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks; {}",
-        same_plugins([job])
-    )
 }
 
 /// The first of the unfinished jobs up to this one.

@@ -73,7 +73,7 @@ struct Global {
     /// Name of the index [default: made of platform and shop]
     #[arg(long, global = true, value_name = "NAME")]
     index: Option<String>,
-    /// Kind of the index that documents are written to [default: catalog]
+    /// Kind of the index that documents are written to [default: catalog; where a command only looks, that of the newest job]
     #[arg(long, global = true, value_enum, value_name = "KIND")]
     target: Option<TargetIndex>,
     /// What a plug-in gets that imports WASI [default: inert]
@@ -116,8 +116,8 @@ enum Command {
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),
     /// Print what is stopped and why, open jobs, what waits and dead letters, each with what to type next: of all
-    /// shops, or of the one that --shop or the settings name. Ends with exit code 3 if work is stopped or there are
-    /// dead letters
+    /// shops, or of the one that --shop or the settings name, with its last syncs. Ends with exit code 3 if a stop holds
+    /// jobs up or there are dead letters
     Status,
     /// Look at jobs
     #[command(subcommand)]
@@ -215,7 +215,7 @@ pub fn main() -> Exit {
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),
     };
-    result.unwrap_or_else(|failure| failure.report())
+    result.unwrap_or_else(|failure| failure.report(&hints::options(&global)))
 }
 
 /// How a command ends: its exit code, or a failure to print.

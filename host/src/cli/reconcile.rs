@@ -5,6 +5,7 @@ use super::{
     context::{clock, plugins, print_json, runtime, store_failure},
     documents::{OpenIndex, index_failure},
     failure::{Exit, Failure},
+    hints::options,
     output::OutputFormat,
     run::stopped,
     shop::{removed_shop, warn_of_removal},
@@ -13,6 +14,7 @@ use super::{
 use clap::{Args, Subcommand};
 use host_core::{
     format::{count, pluralize},
+    index::WriteTarget,
     storage::JobSnapshot,
 };
 use host_pipeline::{
@@ -206,6 +208,7 @@ fn compare(global: &Global, mode: ReconcileMode, AdoptArgs { adopt }: AdoptArgs,
             })?;
         }
         print_summary(&compared, mode, removed.as_ref(), adopt);
+        print_next(global, &open, &compared, mode, adopt);
         exit(&compared, removed.as_ref(), index.list_limit())
     })
 }
@@ -252,7 +255,7 @@ fn print_summary(compared: &Comparison, mode: ReconcileMode, removed: Option<&Jo
     let Some(repair) = &compared.repair else { return };
     if repair.marked_missing > 0 {
         eprintln!(
-            "{} missing: the next sync that has them writes them",
+            "{} marked as missing: the next sync that has them writes them",
             pluralize(repair.marked_missing, "document")
         );
     }
@@ -271,6 +274,33 @@ fn print_summary(compared: &Comparison, mode: ReconcileMode, removed: Option<&Jo
             kept => format!(", {} are newer than their removal and stay", count(kept)),
         };
         eprintln!("{} removed (job {}){kept}", pluralize(job.counts.deleted, "document"), job.job.id);
+    }
+}
+
+/// Says on stderr what to type next about differences that stay.
+fn print_next(
+    global: &Global,
+    OpenIndex { target, effective, .. }: &OpenIndex,
+    compared: &Comparison,
+    mode: ReconcileMode,
+    adopt: bool,
+) {
+    let WriteTarget { shop_id, index_name, .. } = target;
+    let (kind, options) = (effective.config.target.as_str(), options(global));
+    let names = format!("--index {index_name} --target {kind}");
+    let adopt = if adopt { " --adopt" } else { "" };
+    match (&compared.repair, mode) {
+        (Some(repair), _) if repair.marked_missing > 0 => eprintln!(
+            "`host run EXPORT --shop {shop_id} {names}{options}` writes what is missing, with the plug-ins of the shop's syncs"
+        ),
+        (Some(_), _) => {}
+        (None, _) if compared.differences() == 0 => {}
+        (None, ReconcileMode::All) => {
+            eprintln!("`host reconcile {shop_id} {names}{adopt} --repair{options}` repairs the differences");
+        }
+        (None, ReconcileMode::Unknown) => {
+            eprintln!("`host ledger rebuild {shop_id} {names}{adopt}{options}` records what is unknown");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::{how_to_resume, settings_fix, with_options},
     output::OutputFormat,
     shop_id,
 };
@@ -12,7 +13,7 @@ use clap::Args;
 use host_core::{
     format::duration,
     model::Job,
-    storage::{Breaker, Cleared, ClearedBy, Stores},
+    storage::{Breaker, Cleared, ClearedBy, Storage, Stores},
 };
 use host_pipeline::worker::resume;
 use jiff::Timestamp;
@@ -82,11 +83,15 @@ impl<'a> ClearedView<'a> {
 /// What cleared a breaker, when, and what it was; none of one that is open.
 pub(super) fn cleared_text(breaker: &Breaker) -> Option<String> {
     let Cleared { by, at } = breaker.cleared?;
-    let by = match by {
+    Some(format!("{at:.0} {}: it was {}", cleared_by(by), reason_text(breaker)))
+}
+
+/// What cleared a breaker.
+pub(super) fn cleared_by(by: ClearedBy) -> String {
+    match by {
         ClearedBy::Probe => "by a chunk that was tried and written".to_owned(),
         ClearedBy::Resume | ClearedBy::Settings => format!("by `{}`", by.as_str()),
-    };
-    Some(format!("{at:.0} {by}: it was {}", reason_text(breaker)))
+    }
 }
 
 /// Why and since when work is stopped, on one line.
@@ -99,10 +104,13 @@ pub(super) fn reason_text(breaker: &Breaker) -> String {
 /// The same, and what happens next. `options` are those of a command in a hint.
 pub(super) fn stopped_text(breaker: &Breaker, now: Timestamp, options: &str) -> String {
     let (next, shop) = (next_probe(breaker, now), &breaker.scope.shop_id);
-    format!(
-        "{}; next try {next}, or `host resume {shop}{options}` once the cause is fixed",
-        reason_text(breaker)
-    )
+    let reason = with_options(&reason_text(breaker), options);
+    format!("{reason}; next try {next}, or `host resume {shop}{options}` once the cause is fixed")
+}
+
+/// The command that corrects what stops work, as far as the reason names one.
+pub(super) fn fix(breaker: &Breaker, options: &str) -> Option<String> {
+    settings_fix(&breaker.message, &breaker.scope.index_name, options)
 }
 
 /// When the next chunk is tried.
@@ -147,42 +155,60 @@ pub(super) async fn close(
 pub(super) fn run(global: &Global, args: &ResumeArgs) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
-        let stores = Backend::open(&config, false).await?.stores();
+        let backend = Backend::open(&config, false).await?;
+        let stores = backend.stores();
         let shop = shop_id::id_as_stored(args.shop_id.clone(), &stores).await?;
+        shop_id::must_be_known(&stores, &shop).await?;
         let (shop, index) = (shop.as_str(), global.index.as_deref());
         let closed = close(&stores, Some(shop), index, ClearedBy::Resume).await?;
-        let wait = match closed.is_empty() {
-            true => Wait::Nothing,
-            false => Wait::after_resume(&stores, shop, &closed).await?,
+        let next = match closed.is_empty() {
+            true => Next::Nothing,
+            false => Next::after_resume(global, backend.storage(), shop, &closed).await?,
         };
         match global.output {
             OutputFormat::Json => print_json(&closed.iter().map(StoppedView::new).collect::<Vec<_>>())?,
-            OutputFormat::Text => print(&closed_text(&closed, shop, index, &wait))?,
+            OutputFormat::Text => print(&closed_text(&closed, shop, index, &next))?,
         }
         Ok(Exit::Completed)
     })
 }
 
-/// How long chunks still wait after work was resumed.
-enum Wait {
-    /// They do not.
+/// What happens after work was resumed.
+enum Next {
+    /// No chunk waits.
     Nothing,
-    /// Their messages are hidden until then.
-    RunUntil(Timestamp),
+    /// Chunks are visible to workers, if some run.
+    Workers,
+    /// No worker runs; what starts one.
+    NoWorker(String),
+    /// Messages are hidden until then.
+    HiddenUntil(Timestamp),
 }
 
-impl Wait {
+impl Next {
     /// Makes messages visible where the store can.
-    async fn after_resume(stores: &Stores, shop: &str, closed: &[Breaker]) -> Result<Self, Failure> {
-        if stores.queue.expedite(shop).await.map_err(store_failure)? {
+    async fn after_resume(
+        global: &Global,
+        storage: &dyn Storage,
+        shop: &str,
+        closed: &[Breaker],
+    ) -> Result<Self, Failure> {
+        let stores = storage.stores();
+        let is_visible = stores.queue.expedite(shop).await.map_err(store_failure)?;
+        let open = stores.jobs.list_open(Some(shop), usize::MAX).await.map_err(store_failure)?;
+        let Some(first) = open.iter().find(|open| breaker_of(closed, &open.job).is_some()) else {
             return Ok(Self::Nothing);
+        };
+        if !storage.has_active_worker() {
+            return Ok(Self::NoWorker(how_to_resume(first, global)));
         }
         let latest = closed.iter().map(|breaker| breaker.next_probe_at).max();
-        Ok(latest.filter(|at| *at > clock().now()).map_or(Self::Nothing, Self::RunUntil))
+        let hidden_until = latest.filter(|at| !is_visible && *at > clock().now());
+        Ok(hidden_until.map_or(Self::Workers, Self::HiddenUntil))
     }
 }
 
-fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, wait: &Wait) -> String {
+fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, next: &Next) -> String {
     if closed.is_empty() {
         let of = index.map_or_else(|| shop.to_owned(), |index| format!("index {index} of {shop}"));
         return format!("work on {of} was not stopped\n");
@@ -191,11 +217,15 @@ fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, wait: &Wait)
     for breaker in closed {
         let _ = writeln!(text, "resumed {}: it was {}", breaker.scope, reason_text(breaker));
     }
-    let _ = match wait {
-        Wait::Nothing => writeln!(text, "workers that run take its chunks now"),
-        Wait::RunUntil(at) => writeln!(
+    // Nothing was asked of the server.
+    let decides = "whether the cause is gone, the next attempt shows";
+    let _ = match next {
+        Next::Nothing => writeln!(text, "no chunk waits; {decides}"),
+        Next::Workers => writeln!(text, "workers that run take its chunks now; {decides}"),
+        Next::NoWorker(hint) => writeln!(text, "no worker runs; {decides}: {hint}"),
+        Next::HiddenUntil(at) => writeln!(
             text,
-            "workers take its chunks when their messages are visible again: at {at:.0}, and a minute later what was tried last"
+            "workers take its chunks when their messages are visible again: at {at:.0}, and a minute later what was tried last; {decides}"
         ),
     };
     text

@@ -9,9 +9,13 @@ use host_core::{
 };
 use host_index_marqo::fits_index_name;
 use host_net::RetryProfile;
+use std::collections::BTreeSet;
 
 /// The platform on which a bare handle (`example`) names a shop, and the domain that completes it.
 const SHOPIFY: (&str, &str) = ("shopify", ".myshopify.com");
+
+/// How many shops' names are compared with one that is not known.
+const MAX_SUGGESTIONS: usize = 1_000;
 
 /// How many of a shop's newest jobs are searched for one that uses the former index name.
 const LATEST: usize = 20;
@@ -78,6 +82,37 @@ pub(super) async fn id_as_stored(shop: String, stores: &Stores) -> Result<String
     Ok(shop)
 }
 
+/// Refuses a shop of which nothing is known: a mistyped one would look well.
+pub(super) async fn must_be_known(stores: &Stores, shop: &str) -> Result<(), Failure> {
+    let is_known = has_jobs(stores, shop).await?
+        || !stores.jobs.indexes(shop).await.map_err(store_failure)?.is_empty()
+        || stores.jobs.shop_removal(shop).await.map_err(store_failure)?.is_some();
+    if is_known {
+        return Ok(());
+    }
+    let mut known: BTreeSet<String> =
+        stores.queue.shops().await.map_err(store_failure)?.into_iter().collect();
+    if known.contains(shop) {
+        return Ok(());
+    }
+    let jobs = stores.jobs.list(None, MAX_SUGGESTIONS).await.map_err(store_failure)?;
+    known.extend(jobs.into_iter().map(|job| job.job.shop_id));
+    let help = match nearest(shop, &known) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "`host jobs list` names the shops that have jobs".to_owned(),
+    };
+    Err(Failure::usage(format!("nothing is known of shop {shop}")).help(help))
+}
+
+/// The most similar of some names, if one differs in a third of its letters at most. A Shopify shop may be named without its domain.
+fn nearest<'a>(shop: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
+    let bare = |shop: &str| shop.strip_suffix(SHOPIFY.1).unwrap_or(shop).to_ascii_lowercase();
+    let wanted = bare(shop);
+    let distance = |known: &&String| strsim::osa_distance(&wanted, &bare(known));
+    let nearest = known.iter().min_by_key(distance)?;
+    (distance(&nearest) <= wanted.len().div_ceil(3)).then_some(nearest)
+}
+
 async fn has_jobs(stores: &Stores, shop: &str) -> Result<bool, Failure> {
     Ok(!stores.jobs.list(Some(shop), 1).await.map_err(store_failure)?.is_empty())
 }
@@ -132,7 +167,22 @@ fn former_index_name(platform: &str, shop: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_mistyped_shop_is_recognised_and_another_one_is_not() {
+        let known: BTreeSet<String> =
+            ["acme.myshopify.com", "shop.example.com", "tests.myshopify.com"].map(str::to_owned).into();
+        for (typed, expected) in [
+            ("test.myshopify.com", Some("tests.myshopify.com")),
+            ("tsets.myshopify.com", Some("tests.myshopify.com")),
+            ("Acne", Some("acme.myshopify.com")),
+            ("shop.exmaple.com", Some("shop.example.com")),
+            ("bakery.myshopify.com", None),
+        ] {
+            assert_eq!(nearest(typed, &known).map(String::as_str), expected, "{typed}");
+        }
+        assert_eq!(nearest("any", &BTreeSet::new()), None);
+    }
 
     #[test]
     fn spellings_of_one_shop_are_one_id() {

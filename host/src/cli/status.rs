@@ -5,27 +5,27 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::options,
-    jobs::{how_to_resume, indexing},
-    output::{OutputFormat, with_code},
-    resume::{ClearedView, StoppedView, cleared_text, next_probe},
+    hints::{how_to_resume, options},
+    output::OutputFormat,
+    resume::{ClearedView, StoppedView, fix},
     shop::warn_of_removal,
     shop_id,
 };
 use host_core::{
-    format::{count, duration, pluralize},
     model::JobStatus,
-    storage::{AttemptError, Breaker, JobSnapshot, Storage},
+    storage::{AttemptError, JobSnapshot, Storage},
 };
-use host_pipeline::status::{IndexStatus, ShopStatus, Status, status};
+use host_pipeline::status::{EndedSync, IndexStatus, ShopStatus, Status, status};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt::Write, slice, time::Duration};
+use std::time::Duration;
+
+mod text;
 
 /// The object that `status` prints. Programs rely on its keys.
 #[derive(Serialize)]
 struct StatusView<'a> {
-    /// Whether work is stopped or there are dead letters, as far as was looked: exit code 3.
+    /// Whether a stop holds jobs up or there are dead letters, as far as was looked: exit code 3.
     needs_action: bool,
     shops: Vec<ShopView<'a>>,
     /// Whether there are more open jobs than are listed.
@@ -54,7 +54,11 @@ struct IndexView<'a> {
     /// When the oldest job was created of which not all chunks are written.
     waiting_since: Option<Timestamp>,
     jobs: Vec<OpenJobView<'a>>,
-    /// The command that makes work go on, or tells why it does not; where only a worker is missing, how work goes on, in words.
+    /// The newest sync that has ended, and the newest in which nothing failed, of the last jobs.
+    last_sync: Option<SyncView<'a>>,
+    last_success: Option<SyncView<'a>>,
+    /// The command that corrects what stops work, if it is known; otherwise the one that makes work go on, or tells why it does not. Where
+    /// only a worker is missing, how work goes on, in words.
     next: Option<String>,
 }
 
@@ -62,8 +66,17 @@ struct IndexView<'a> {
 struct StopView<'a> {
     #[serde(flatten)]
     stopped: StoppedView<'a>,
-    /// When chunks become dead letters, by the settings of this machine.
-    gives_up_at: Timestamp,
+    /// Whether open jobs wait for it.
+    holds_up_jobs: bool,
+    /// When chunks become dead letters, by the settings of this machine; none where none waits.
+    gives_up_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct SyncView<'a> {
+    job_id: &'a str,
+    status: JobStatus,
+    ended_at: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -90,6 +103,7 @@ pub(super) fn run(global: &Global) -> CliResult {
         let config = shop_id::as_stored(config, &stores).await?;
         let shop = config.shop.as_deref();
         if let Some(shop) = shop {
+            shop_id::must_be_known(&stores, shop).await?;
             warn_of_removal(&stores, shop).await?;
         }
         let status = status(&stores, shop, config.index.as_deref()).await.map_err(store_failure)?;
@@ -97,6 +111,7 @@ pub(super) fn run(global: &Global) -> CliResult {
             options: options(global),
             stopped_after: config.worker.settings().stopped_after,
             now: clock().now(),
+            has_worker: backend.storage().has_active_worker(),
             idle: idle_hints(global, backend.storage(), &status).await?,
         };
         match global.output {
@@ -107,6 +122,9 @@ pub(super) fn run(global: &Global) -> CliResult {
     })
 }
 
+/// The code of the error that a worker of another target leaves a job with.
+const OTHER_TARGET: &str = "other-target";
+
 /// The first open job of each index on which no worker works, and what makes it go on.
 async fn idle_hints(
     global: &Global,
@@ -114,16 +132,22 @@ async fn idle_hints(
     status: &Status,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut hints = Vec::new();
-    if storage.has_active_worker() {
-        return Ok(hints);
-    }
+    let has_worker = storage.has_active_worker();
     for index in status.shops.iter().flat_map(|shop| &shop.indexes) {
         let Some(first) = index.jobs.first() else { continue };
         let is_ingested =
             first.seal.is_none() && storage.has_active_ingest(&first.job).await.map_err(store_failure)?;
-        if !is_ingested {
-            hints.push((first.job.id.to_string(), how_to_resume(first, &options(global))));
+        if is_ingested {
+            continue;
         }
+        let missing = match &first.last_error {
+            _ if !has_worker => "no worker runs".to_owned(),
+            Some(AttemptError { code, at, .. }) if code == OTHER_TARGET => {
+                format!("a worker of another target left it at {at:.0}; if none of its own runs")
+            }
+            _ => continue,
+        };
+        hints.push((first.job.id.to_string(), format!("{missing}: {}", how_to_resume(first, global))));
     }
     Ok(hints)
 }
@@ -134,6 +158,8 @@ struct StatusScreen {
     options: String,
     stopped_after: Duration,
     now: Timestamp,
+    /// Whether a worker may run.
+    has_worker: bool,
     /// Jobs on which no worker works, by id, with what makes them go on.
     idle: Vec<(String, String)>,
 }
@@ -164,13 +190,18 @@ impl StatusScreen {
             index_name: &index.index_name,
             stopped: index.stopped.as_ref().map(|breaker| StopView {
                 stopped: StoppedView::new(breaker),
-                gives_up_at: breaker.expires_at(self.stopped_after),
+                holds_up_jobs: index.is_held_up,
+                gives_up_at: index.is_held_up.then(|| breaker.expires_at(self.stopped_after)),
             }),
             cleared: index.cleared.as_ref().and_then(ClearedView::new),
             waiting_since: index.waiting_since(),
             jobs: index.jobs.iter().map(OpenJobView::new).collect(),
-            next: match (&index.stopped, failing) {
-                (Some(_), _) => Some(self.resume(shop_id, &index.index_name)),
+            last_sync: index.last_sync.as_ref().map(SyncView::new),
+            last_success: index.last_success.as_ref().map(SyncView::new),
+            next: match (index.stopped.as_ref().filter(|_| index.is_held_up), failing) {
+                (Some(breaker), _) => Some(
+                    fix(breaker, &self.options).unwrap_or_else(|| self.resume(shop_id, &index.index_name)),
+                ),
                 (None, Some(job)) => Some(self.show_job(job)),
                 (None, None) => index.jobs.iter().find_map(|job| self.idle_hint(job)).map(str::to_owned),
             },
@@ -193,117 +224,11 @@ impl StatusScreen {
         let hint = self.idle.iter().find(|(id, _)| *id == job.job.id.as_str());
         hint.map(|(_, hint)| hint.as_str())
     }
+}
 
-    fn text(&self, status: &Status, shop: Option<&str>) -> String {
-        let mut text = String::new();
-        if status.is_quiet() || (status.shops.is_empty() && !status.more_jobs) {
-            let nothing = "o job is open, nothing is stopped, no dead letters";
-            let place = if status.shops_left_out > 0 { " in the queues that were looked at" } else { "" };
-            let _ = match shop {
-                Some(shop) => writeln!(text, "{shop}: n{nothing}{place}."),
-                None => writeln!(text, "N{nothing}{place}."),
-            };
-        }
-        for shop in &status.shops {
-            self.shop_text(&mut text, shop);
-        }
-        self.left_out_text(&mut text, status);
-        text
-    }
-
-    fn shop_text(&self, text: &mut String, shop: &ShopStatus) {
-        let ShopStatus { shop_id, messages, dead_letters, indexes } = shop;
-        let _ = writeln!(text, "{shop_id}");
-        for index in indexes {
-            self.index_text(text, shop_id, index);
-        }
-        if *dead_letters > 0 {
-            let (number, command) =
-                (pluralize(*dead_letters, "dead letter"), self.list_dead_letters(shop_id));
-            let _ = writeln!(text, "  {number}: `{command}` tells why");
-        }
-        if *messages > 0 {
-            let _ = writeln!(text, "  {} in the queue", pluralize(*messages, "message"));
-        }
-    }
-
-    fn index_text(&self, text: &mut String, shop_id: &str, index: &IndexStatus) {
-        let _ = writeln!(text, "  index {}", index.index_name);
-        if let Some(breaker) = &index.stopped {
-            self.stop_text(text, breaker);
-            let command = self.resume(shop_id, &index.index_name);
-            let _ = writeln!(text, "             once the cause is fixed: `{command}`");
-        }
-        for job in &index.jobs {
-            self.job_text(text, job);
-        }
-        if let Some(since) = index.waiting_since() {
-            let _ = writeln!(text, "    waiting  the oldest chunk's job for {}", self.age(since));
-        }
-        if let Some(cleared) = index.cleared.as_ref().and_then(cleared_text) {
-            let _ = writeln!(text, "    cleared  {cleared}");
-        }
-    }
-
-    fn stop_text(&self, text: &mut String, breaker: &Breaker) {
-        let Breaker { code, message, since, probes, .. } = breaker;
-        let age = self.age(*since);
-        let _ = writeln!(text, "    stopped  for {age}, since {since:.0}: {}", with_code(message, code));
-        let tries = if *probes == 1 { "try" } else { "tries" };
-        let gives_up_at = breaker.expires_at(self.stopped_after);
-        let gives_up = match gives_up_at > self.now {
-            true => format!("in {} at {gives_up_at:.0}", self.time_until(gives_up_at)),
-            false => "at the next try that fails, if there were ten".to_owned(),
-        };
-        let next = next_probe(breaker, self.now);
-        let _ = writeln!(
-            text,
-            "             {} {tries} since, next try {next}; its chunks become dead letters {gives_up}",
-            count((*probes).into())
-        );
-    }
-
-    fn job_text(&self, text: &mut String, job: &JobSnapshot) {
-        let JobSnapshot { job: created, status, seal, last_error, .. } = job;
-        let total = seal.as_ref().map_or(String::new(), |seal| format!(" of {}", count(seal.total_items)));
-        let (progress, age) = (indexing(job).text, self.age(created.created_at));
-        let _ =
-            writeln!(text, "    job      {} {}, for {age}: {progress}{total}", created.id, status.as_str());
-        if let Some(AttemptError { code, message, causes, at, .. }) = last_error {
-            let said = with_code(&[slice::from_ref(message), causes].concat().join(": "), code);
-            let command = self.show_job(job);
-            let _ = writeln!(text, "             last error {at:.0}: {said}; `{command}`");
-        }
-        if let Some(hint) = self.idle_hint(job) {
-            let _ = writeln!(text, "             no worker runs: {hint}");
-        }
-    }
-
-    /// How long ago that was; a clock may have been ahead.
-    fn age(&self, since: Timestamp) -> String {
-        duration(Duration::try_from(self.now.duration_since(since)).unwrap_or_default())
-    }
-
-    fn time_until(&self, at: Timestamp) -> String {
-        duration(Duration::try_from(at.duration_since(self.now)).unwrap_or_default())
-    }
-
-    /// What was not looked at, on which nothing above says anything.
-    fn left_out_text(&self, text: &mut String, status: &Status) {
-        let options = &self.options;
-        if status.more_jobs {
-            let _ = writeln!(
-                text,
-                "there are more open jobs: `host status --shop SHOP{options}` shows those of one shop"
-            );
-        }
-        if status.shops_left_out > 0 {
-            let shops = pluralize(status.shops_left_out, "shop");
-            let _ = writeln!(
-                text,
-                "the queues of {shops} without an open job were not looked at: `host dlq list{options}` looks at all of them"
-            );
-        }
+impl<'a> SyncView<'a> {
+    fn new(EndedSync { job_id, status, ended_at }: &'a EndedSync) -> Self {
+        Self { job_id: job_id.as_str(), status: *status, ended_at: *ended_at }
     }
 }
 
@@ -337,6 +262,7 @@ mod tests {
             options: String::new(),
             stopped_after: Duration::ZERO,
             now: Timestamp::UNIX_EPOCH,
+            has_worker: idle.is_empty(),
             idle,
         }
     }
@@ -345,10 +271,12 @@ mod tests {
     fn what_was_not_looked_at_is_never_said_to_be_well() {
         let text = |status: &Status| screen(Vec::new()).text(status, None);
         let all = text(&Status::default());
-        assert_eq!(all, "No job is open, nothing is stopped, no dead letters.\n");
+        let hint = "`host status --shop SHOP` tells when a shop was synced last.\n";
+        assert_eq!(all, format!("No job is open, nothing is stopped, no dead letters.\n{hint}"));
         assert_eq!(
             text(&Status { shops_left_out: 9_500, ..Status::default() }),
             "No job is open, nothing is stopped, no dead letters in the queues that were looked at.\n\
+             `host status --shop SHOP` tells when a shop was synced last.\n\
              the queues of 9,500 shops without an open job were not looked at: `host dlq list` looks at all of them\n"
         );
         let more_jobs = text(&Status { more_jobs: true, ..Status::default() });
@@ -360,10 +288,10 @@ mod tests {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let stores = Memory::new(clock.clone()).stores();
         let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
-        let screen = screen(vec![(job.id.to_string(), "`host run`".to_owned())]);
+        let screen = screen(vec![(job.id.to_string(), "no worker runs: `host run`".to_owned())]);
         let found = status(&stores, None, None).await.unwrap();
         let shown = screen.index_view("shop", &found.shops[0].indexes[0]);
-        assert_eq!(shown.next.as_deref(), Some("`host run`"));
+        assert_eq!(shown.next.as_deref(), Some("no worker runs: `host run`"));
         assert!(screen.text(&found, None).contains("no worker runs: `host run`"));
     }
 }

@@ -11,10 +11,11 @@ use super::{
 };
 use clap::Args;
 use host_core::{
+    format::pluralize,
     model::{LastRefusal, LedgerRecord, ProductState},
     storage::LedgerScope,
 };
-use host_pipeline::why::{Why, why};
+use host_pipeline::why::{Answer, UnreadableChunks, Why, why};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -41,6 +42,8 @@ struct WhyView<'a> {
     version: &'a Map<String, Value>,
     job_id: Option<&'a str>,
     at: Option<Timestamp>,
+    /// When `host reconcile --repair` or `host ledger rebuild` has changed what that job said.
+    repaired_at: Option<Timestamp>,
     /// When the export of that job was taken, or of the first chunk's or the refusal's job where nothing was ever written.
     exported_at: Option<Timestamp>,
     /// The first file of that export.
@@ -50,6 +53,15 @@ struct WhyView<'a> {
     dead_letters: Vec<DeadLetterView<'a>>,
     /// Only the first waiting chunks and dead letters were looked through.
     more_waiting: bool,
+    /// Chunks whose products cannot all be read, by job: the product may be in one of them.
+    unreadable: Vec<UnreadableView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnreadableView<'a> {
+    job_id: &'a str,
+    dead_letters: u64,
+    waiting: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,20 +87,28 @@ pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
         let scope =
             LedgerScope { shop_id: target.shop_id, target: index.id(), index_name: target.index_name };
         warn_of_removal(&backend.stores(), &scope.shop_id).await?;
-        let found = why(&backend.stores(), &scope, &args.product).await.map_err(store_failure)?;
+        let answer = why(&backend.stores(), &scope, &args.product).await.map_err(store_failure)?;
+        let Answer { why: found, unreadable } = &answer;
+        let LedgerScope { shop_id, index_name, target } = &scope;
+        let options = options(global);
         let Some(found) = found else {
-            let LedgerScope { shop_id, index_name, .. } = &scope;
-            let message = format!("nothing is known of product {} in index {index_name} of {shop_id}", args.product);
-            return Err(Failure::usage(message).help(
-                "name another shop or index with --shop and --index; what older versions of host wrote is known once a run \
-                 has had it",
-            ));
+            let message =
+                format!("nothing is known of product {} in index {index_name} of {shop_id} ({target})", args.product);
+            let maybe = unreadable.iter().map(|chunks| unreadable_text(chunks, shop_id, &options) + "; ");
+            return Err(Failure::usage(message).help(format!(
+                "{}name another shop, index or target with --shop, --index and --target; what older versions of host wrote is \
+                 known once a run has had it",
+                maybe.collect::<String>()
+            )));
         };
         let none = Map::new();
-        let view = WhyView::new(&scope, &found, &none);
-        let options = options(global);
+        let view = WhyView::new(&scope, found, unreadable, &none);
         match global.output {
-            OutputFormat::Text => print(&view.text(&options))?,
+            OutputFormat::Text => {
+                let maybe = unreadable.iter().map(|chunks| unreadable_text(chunks, shop_id, &options));
+                let maybe: String = maybe.map(|text| format!("unreadable {text}\n")).collect();
+                print(&(view.text(&options) + &maybe))?;
+            }
             OutputFormat::Json => print_json(&view)?,
         }
         Ok(Exit::Completed)
@@ -96,7 +116,12 @@ pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
 }
 
 impl<'a> WhyView<'a> {
-    fn new(scope: &'a LedgerScope, why: &'a Why, none: &'a Map<String, Value>) -> Self {
+    fn new(
+        scope: &'a LedgerScope,
+        why: &'a Why,
+        unreadable: &'a [UnreadableChunks],
+        none: &'a Map<String, Value>,
+    ) -> Self {
         let record = why.record.as_ref();
         let waiting = why.waiting.iter().map(|chunk| WaitingView {
             job_id: chunk.job_id.as_str(),
@@ -127,12 +152,14 @@ impl<'a> WhyView<'a> {
             version: record.map_or(none, |record| &record.version),
             job_id: said.map(|record| record.job_id.as_str()),
             at: said.map(|record| record.at),
+            repaired_at: said.and_then(|record| record.repaired_at),
             exported_at: why.job.as_ref().and_then(|job| job.exported_at),
             source: why.job.as_ref().and_then(|job| Some(job.sources.first()?.as_str())),
             refusal: record.and_then(|record: &LedgerRecord| record.refusal.as_ref()),
             waiting: waiting.collect(),
             dead_letters: dead_letters.collect(),
             more_waiting: why.more_waiting,
+            unreadable: unreadable.iter().map(UnreadableView::new).collect(),
         }
     }
 
@@ -159,7 +186,15 @@ impl<'a> WhyView<'a> {
             let _ = writeln!(text, "version    {}", fields.collect::<Vec<_>>().join(", "));
         }
         if let (Some(job_id), Some(at)) = (self.job_id, self.at) {
-            let _ = writeln!(text, "since      {at:.0}, job {job_id}");
+            let _ = match self.repaired_at {
+                None => writeln!(text, "since      {at:.0}, job {job_id}"),
+                // What the job wrote was found there, or found missing, by a comparison.
+                Some(repaired_at) => writeln!(
+                    text,
+                    "since      {repaired_at:.0}, by a comparison of index and ledger (`host reconcile --repair`, `host ledger rebuild`); \
+                     before that, job {job_id}"
+                ),
+            };
         }
         if let Some(source) = self.source {
             let taken = self.exported_at.map_or(String::new(), |at| format!(", taken {at:.0}"));
@@ -183,6 +218,32 @@ impl<'a> WhyView<'a> {
         }
         text
     }
+}
+
+impl<'a> UnreadableView<'a> {
+    fn new(UnreadableChunks { job_id, dead_letters, waiting }: &'a UnreadableChunks) -> Self {
+        Self { job_id: job_id.as_str(), dead_letters: *dead_letters, waiting: *waiting }
+    }
+}
+
+/// That the product may be in chunks of a job that cannot be read, and the command that looks.
+fn unreadable_text(chunks: &UnreadableChunks, shop_id: &str, options: &str) -> String {
+    let UnreadableChunks { job_id, dead_letters, waiting } = chunks;
+    let mut kinds = Vec::new();
+    if *dead_letters > 0 {
+        kinds.push(pluralize(*dead_letters, "dead letter"));
+    }
+    if *waiting > 0 {
+        kinds.push(pluralize(*waiting, "waiting chunk"));
+    }
+    let command = match dead_letters {
+        0 => format!("host jobs show {job_id}{options}"),
+        _ => format!("host dlq list --shop {shop_id} --job {job_id}{options}"),
+    };
+    format!(
+        "job {job_id} has {} whose products cannot all be read, and this one may be among them: `{command}` tells more",
+        kinds.join(" and ")
+    )
 }
 
 fn name(state: ProductState) -> &'static str {

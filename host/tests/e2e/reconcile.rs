@@ -95,6 +95,11 @@ fn differences_are_listed_and_repaired() {
         ];
         assert_eq!(differences, expected);
         assert!(text.stderr.contains("1 missing, 1 removed and still there, 1 unknown"), "{text:?}");
+        let target = if is_marqo { "marqo" } else { "catalog" };
+        let next = format!(
+            "`host reconcile {SHOP} --index {INDEX} --target {target} --repair --data-dir data` repairs"
+        );
+        assert!(text.stderr.contains(&next), "{text:?}");
         let (_, listed) = shop.json(&["reconcile", SHOP]);
         let unknown = json!({ "difference": "unknown", "document": "1", "product": null });
         assert!(listed["differences"].as_array().unwrap().contains(&unknown), "{listed}");
@@ -108,6 +113,9 @@ fn differences_are_listed_and_repaired() {
         assert_eq!(shop.ids(), json!(["1", "3"]));
         let (code, why) = shop.json(&["why", &gid(1)]);
         assert_eq!((code, &why["state"]), (Some(0), &json!("live")));
+        assert!(why["repaired_at"].is_string(), "{why}");
+        let why = shop.host(&["why", &gid(1)]);
+        assert!(why.stdout.contains(", by a comparison of index and ledger ("), "{why:?}");
         assert_eq!(shop.json(&["reconcile", SHOP]).0, Some(0));
         // The next sync writes the missing product 4. Product 2 stays removed, which is a conflict.
         assert_eq!(shop.sync(1..=4, &[]).code, Some(3));
@@ -129,7 +137,12 @@ fn a_lost_ledger_is_rebuilt_from_index_and_chunks() {
         assert_eq!((code, &listed["unknown"], &listed["repair"]), (Some(3), &json!(3), &Value::Null));
         assert_eq!((&listed["missing"], &listed["removed"]), (&Value::Null, &Value::Null));
         let said = shop.host(&["ledger", "rebuild", SHOP, "--dry-run"]).stderr;
-        assert_eq!(said, "3 documents in the index, 0 according to the ledger: 3 unknown to the ledger\n");
+        let target = if is_marqo { "marqo" } else { "catalog" };
+        let expected = format!(
+            "3 documents in the index, 0 according to the ledger: 3 unknown to the ledger\n\
+             `host ledger rebuild {SHOP} --index {INDEX} --target {target} --data-dir data` records what is unknown\n"
+        );
+        assert_eq!(said, expected);
         let (code, rebuilt) = shop.json(&["ledger", "rebuild", SHOP]);
         assert_eq!((code, &rebuilt["repair"]["recorded"]), (Some(0), &json!(3)), "{rebuilt}");
         assert_eq!(shop.json(&["why", "2"]).1["product"], json!(gid(2)));

@@ -4,6 +4,7 @@ use crate::{
     aws::wait_for,
     support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output},
 };
+use marqo_stand_in::{Options, StandIn};
 use serde_json::Value;
 
 const OLD: &str = "2026-01-01T00:00:00Z";
@@ -93,6 +94,72 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     assert!(unknown.stderr.contains("nothing is known of product 5"), "{unknown:?}");
 }
 
+/// A job of one product in a chunk that is spoiled, and dead when this returns.
+fn dead_chunk(test_dir: &TestDir, number: u32, spoil: impl Fn(&[u8]) -> Vec<u8>) -> Value {
+    test_dir.write("dead.jsonl", lines(&product(number, "Thing", OLD)));
+    let mut ingest = test_dir.command(&["ingest", "dead.jsonl", "--shop", SHOP, "--data-dir", "data"]);
+    ingest.args(["--output", "json", "--exported-at", "2026-01-07T00:00:00Z", "--plugin"]).arg(&*SHOPIFY);
+    let dead = run_output(ingest.output().unwrap()).json()["job_id"].clone();
+    let job = dead.as_str().unwrap();
+    let chunk = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0000.jsonl"));
+    let bytes = std::fs::read(&chunk).unwrap();
+    std::fs::write(&chunk, spoil(&bytes)).unwrap();
+    let mut worker = test_dir.command(&["work", "--data-dir", "data"]).spawn().unwrap();
+    wait_for(|| {
+        let shown = test_dir.host(&["jobs", "show", job, "--data-dir", "data", "--output", "json"]).json();
+        (shown["status"] == "FAILED").then_some(())
+    });
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    dead
+}
+
+#[test]
+fn a_product_may_be_in_a_dead_chunk_that_cannot_be_read() {
+    let test_dir = TestDir::new();
+    export(&test_dir, &[(1, "Mug", NEW)]);
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(json(&test_dir, "1")["unreadable"], serde_json::json!([]));
+    let dead = dead_chunk(&test_dir, 2, |_| b"spoiled\n".to_vec());
+    let told = json(&test_dir, "1");
+    let expected = serde_json::json!([{ "job_id": dead, "dead_letters": 1, "waiting": 0 }]);
+    assert_eq!((&told["state"], &told["unreadable"]), (&"live".into(), &expected));
+    let job = dead.as_str().unwrap();
+    let list = format!("`host dlq list --shop {SHOP} --job {job} --data-dir data` tells more");
+    let told = why(&test_dir, "1", &[]);
+    assert!(told.stdout.contains(&format!("unreadable job {job} has 1 dead letter whose ")), "{told:?}");
+    assert!(told.stdout.contains(&list), "{told:?}");
+    // Also of a product of which nothing else is known.
+    let told = why(&test_dir, "2", &[]);
+    assert_eq!(told.code, Some(2));
+    assert!(told.stderr.contains(&list) && told.stderr.contains("--target"), "{told:?}");
+}
+
+/// Not those of the newest job of all.
+#[test]
+fn index_and_target_are_those_of_the_newest_job_of_what_is_named() {
+    let test_dir = TestDir::new();
+    let indexes = vec!["search".to_owned()];
+    let server = StandIn::start(Options { indexes, ..Options::default() }).unwrap();
+    let put = ["settings", "put", "search", "--data-dir", "data", "--endpoint", server.url()];
+    assert_eq!(test_dir.host(&put).code, Some(0));
+    export(&test_dir, &[(1, "Mug", OLD)]);
+    assert_eq!(test_dir.run("export.jsonl", &["--target", "marqo", "--index", "search"]).code, Some(0));
+    export(&test_dir, &[(2, "Cup", OLD)]);
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    for named in [["--target", "marqo"], ["--index", "search"]] {
+        let told = why(&test_dir, "1", &named);
+        assert!(
+            told.stdout.contains("index      search of ") && told.stdout.contains("(marqo"),
+            "{named:?}: {told:?}"
+        );
+        let counted = test_dir.host(&[&["documents", "list", "--data-dir", "data"], &named[..]].concat());
+        assert_eq!(counted.stdout, "1\n", "{named:?}: {counted:?}");
+    }
+    assert_eq!(why(&test_dir, "2", &[]).code, Some(0));
+    assert_eq!(why(&test_dir, "1", &[]).code, Some(2));
+}
+
 /// The text with names in the place of job ids and of times that differ from run to run.
 fn neutral(text: &str, jobs: &[(&str, &Value)]) -> String {
     let mut text = text.to_owned();
@@ -130,26 +197,15 @@ fn the_text_tells_each_state() {
     let is_removal = |job: &&Value| job["operation"] == "DELETE_DOCUMENTS";
     let removal = listed.as_array().unwrap().iter().find(is_removal).unwrap()["job_id"].clone();
 
-    // Product 5 waits to be written, and product 6 is in a chunk whose file is damaged, so that it becomes a dead
-    // letter.
+    // Product 5 waits to be written, and product 6 is in a chunk whose file is damaged although all of it can be read,
+    // so that it becomes a dead letter.
+    let dead = dead_chunk(&test_dir, 6, |bytes| [bytes, b"\n"].concat());
     let ingest = |name: &str, number: u32| {
         test_dir.write(name, lines(&product(number, "Thing", OLD)));
         let mut ingest = test_dir.command(&["ingest", name, "--shop", SHOP, "--data-dir", "data"]);
         ingest.args(["--output", "json", "--exported-at", "2026-01-07T00:00:00Z", "--plugin"]).arg(&*SHOPIFY);
         run_output(ingest.output().unwrap()).json()["job_id"].clone()
     };
-    let dead = ingest("sixth.jsonl", 6);
-    let job = dead.as_str().unwrap();
-    let chunk = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0000.jsonl"));
-    let bytes = std::fs::read(&chunk).unwrap();
-    std::fs::write(&chunk, [&bytes[..], b"\n"].concat()).unwrap();
-    let mut worker = test_dir.command(&["work", "--data-dir", "data"]).spawn().unwrap();
-    wait_for(|| {
-        let shown = test_dir.host(&["jobs", "show", job, "--data-dir", "data", "--output", "json"]).json();
-        (shown["status"] == "FAILED").then_some(())
-    });
-    worker.kill().unwrap();
-    worker.wait().unwrap();
     let waiting = ingest("fifth.jsonl", 5);
 
     let letter = json(&test_dir, "6");

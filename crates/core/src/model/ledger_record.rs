@@ -93,7 +93,7 @@ pub enum ProductState {
     Refused,
 }
 
-/// Why a product, or a document of it, was left out last.
+/// Why a product, or a document of it, was left out last; that it left the index since changes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {
     /// Skipped, failed or in conflict.
@@ -171,12 +171,15 @@ pub struct LedgerRecord {
     pub job_id: JobId,
     /// When it changed the record.
     pub at: Timestamp,
+    /// When a comparison with the index last changed what the record says; `None` if a job has done so since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired_at: Option<Timestamp>,
     /// The place of that job among the jobs of its index; `None` in records of older versions of host, which come
     /// before all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<JobRecency>,
-    /// Why the product or a document of it was left out last; `None` once it was accepted again. Stored beside the
-    /// record.
+    /// Why the product or a document of it was left out last; `None` once an export that has it was accepted. Stored
+    /// beside the record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
 }
@@ -206,6 +209,7 @@ impl LedgerRecord {
             source_digest: None,
             job_id,
             at,
+            repaired_at: None,
             order: None,
             refusal: None,
         }
@@ -272,10 +276,11 @@ impl LedgerRecord {
         }
     }
 
-    /// Corrects the record if the index lacks these documents although the record lists them. The next sync writes them
-    /// again; older versions do not come back.
-    pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
+    /// Corrects the record if the index, at `now`, lacks these documents although the record lists them. The next sync
+    /// writes them again; older versions do not come back.
+    pub fn lose(&mut self, missing: &BTreeSet<DocumentId>, now: Timestamp) {
         self.source_digest = None;
+        self.repaired_at = Some(now);
         if self.documents.is_subset(missing) {
             // Without the job's place, because no export said that the product is gone: any later export may bring it
             // back.
@@ -381,9 +386,10 @@ mod tests {
         let mut product = record();
         product.state = ProductState::Live;
         product.documents = ids.clone().into();
-        product.lose(&[ids[0].clone()].into());
+        let now = Timestamp::UNIX_EPOCH;
+        product.lose(&[ids[0].clone()].into(), now);
         assert_eq!((product.state, &product.documents), (ProductState::Live, &[ids[1].clone()].into()));
-        product.lose(&ids.clone().into());
+        product.lose(&ids.clone().into(), now);
         assert_eq!((product.state, &product.documents), (ProductState::Absent, &[ids[1].clone()].into()));
     }
 
@@ -409,7 +415,7 @@ mod tests {
             &|record| record.refusal = Some(refusal.clone()),
             &|record| record.add_document(two.clone()),
             &|record| record.remove_document(&one, &Map::new()),
-            &|record| record.lose(&[two.clone()].into()),
+            &|record| record.lose(&[two.clone()].into(), Timestamp::UNIX_EPOCH),
             &|record| record.state = ProductState::Absent,
             &|record| record.documents_left_out = true,
         ];

@@ -16,6 +16,12 @@ pub struct AttemptError {
     pub attempt: u32,
     /// When the attempt failed.
     pub at: Timestamp,
+    /// How many attempts such an error may take; none if it ends or stops the work, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// When the next attempt begins, if a worker runs; none while this one is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
 }
 
 /// Longest message or cause that is kept, in bytes: a chunk's row holds two errors, the first and the last, and has
@@ -37,7 +43,8 @@ impl AttemptError {
         if causes.len() > MAX_CAUSES {
             causes.drain(MAX_CAUSES - 1..causes.len() - 1);
         }
-        Self { code: code.to_owned(), message: truncated(error.to_string()), causes, attempt, at }
+        let (code, message) = (code.to_owned(), truncated(error.to_string()));
+        Self { code, message, causes, attempt, at, max_attempts: None, retry_at: None }
     }
 }
 

@@ -206,6 +206,7 @@ impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
                     (record.job_id, record.at) = (writer, now);
                 }
                 record.add_document(id);
+                record.repaired_at = Some(now);
                 recorded += 1;
                 without_product += u64::from(named.is_none());
             }

@@ -72,7 +72,7 @@ impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
         }
         missing.iter().for_each(|id| self.differs(DifferenceKind::Missing, id, Some(&record.product)));
         let mut after = record.clone();
-        after.lose(&missing);
+        after.lose(&missing, self.reconcile.clock.now());
         Some((missing.len() as u64, RecordChange { before: Some(record), after }))
     }
 

@@ -188,6 +188,25 @@ async fn what_the_index_lost_is_written_by_the_next_sync() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_record_says_since_when_a_comparison_has_changed_it() {
+    let shop = Shop::with_products().await;
+    shop.clock.sleep(build::MINUTE).await;
+    shop.vanish("2");
+    let before = shop.record("gid/2").await.unwrap();
+    shop.hold("9", 1, "first");
+    shop.repair(ReconcileMode::All, false).await;
+    let now = Some(shop.clock.now());
+    let lost = shop.record("gid/2").await.unwrap();
+    assert_eq!((lost.repaired_at, lost.job_id, lost.at), (now, before.job_id, before.at));
+    assert_eq!(shop.record("9").await.unwrap().repaired_at, now);
+    assert_eq!(shop.record("gid/1").await.unwrap().repaired_at, None);
+    // From the next job on, that one says so.
+    shop.work("again", ADD, &line("2", "gid/2", 1)).await;
+    let again = shop.record("gid/2").await.unwrap();
+    assert_eq!((again.repaired_at, again.job_id.as_str()), (None, "again"));
+}
+
 /// Its record says which documents it has in this version, and one of them is missing.
 #[tokio::test(start_paused = true)]
 async fn one_document_that_the_index_lost_comes_back_in_the_version_of_its_product() {

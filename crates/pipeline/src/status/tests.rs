@@ -1,10 +1,10 @@
 //! What is to be seen on storage in memory, and in which order.
 
-use super::{Status, status};
+use super::{EndedSync, Status, status};
 use host_core::{
     clock::SharedClock,
-    model::Job,
-    storage::{Breaker, BreakerScope, Cleared, ClearedBy, QuarantineReason, Storage, Stores},
+    model::{Counts, Job, JobStatus},
+    storage::{Breaker, BreakerScope, ChunkOutcome, Cleared, ClearedBy, QuarantineReason, Storage, Stores},
 };
 use host_testing::{
     VirtualClock,
@@ -130,6 +130,53 @@ async fn what_was_cleared_is_told_of_one_shop_and_needs_no_action() {
     assert_eq!(found.shops[0].indexes[0].cleared, Some(breaker.cleared(cleared)));
     assert!(!found.needs_action());
     assert_eq!(world.status().await.shops[0].indexes[0].cleared, None);
+}
+
+/// As after `host jobs cancel`, or once all chunks of a job have become dead letters that were discarded.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_holds_nothing_up_needs_no_action() {
+    let world = World::new();
+    let job = world.publish("a", "products", 1).await;
+    let breaker = world.stop(&job).await;
+    world.publish("b", "products", 1).await;
+    let held_up = world.status().await;
+    assert!(held_up.needs_action() && held_up.shops[0].indexes[0].is_held_up);
+    complete(&*world.stores.jobs, &job.id, 0, &processed(10)).await;
+    let found = world.status().await;
+    assert!(!found.needs_action() && !found.is_quiet());
+    assert_eq!(names(&found), [("b", vec!["products"]), ("a", vec!["products"])], "work that waits is worse");
+    let index = &found.shops[1].indexes[0];
+    assert_eq!((index.stopped.as_ref(), index.is_held_up), (Some(&breaker), false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_syncs_of_a_shop_are_told_also_where_nothing_is_open() {
+    let world = World::new();
+    let end = async |index_name: &str, counts: Counts| {
+        let job = world.publish("a", index_name, 1).await;
+        world.clock.sleep(MINUTE).await;
+        complete(&*world.stores.jobs, &job.id, 0, &ChunkOutcome { counts, ..processed(0) }).await;
+        let job = world.stores.jobs.get(&job.id).await.unwrap().unwrap();
+        Some(EndedSync { job_id: job.job.id, status: job.status, ended_at: job.ended_at.unwrap() })
+    };
+    end("products", Counts { processed: 10, ..Counts::default() }).await;
+    let good = end("products", Counts { processed: 9, conflict: 1, ..Counts::default() }).await;
+    let failed = end("products", Counts { processed: 9, failed: 1, ..Counts::default() }).await;
+    let never = end("other", Counts { failed: 10, ..Counts::default() }).await;
+    let of_shop = status(&world.stores, Some("a"), None).await.unwrap();
+    assert!(of_shop.is_quiet() && !of_shop.needs_action());
+    let syncs = |found: &Status, name: &str| {
+        let index = found.shops[0].indexes.iter().find(|index| index.index_name == name).unwrap();
+        (index.last_sync.clone(), index.last_success.clone())
+    };
+    assert_eq!(syncs(&of_shop, "products"), (failed.clone(), good.clone()));
+    assert_eq!(failed.as_ref().unwrap().status, JobStatus::Failed);
+    assert_eq!(syncs(&of_shop, "other"), (never, None));
+    assert_eq!(world.status().await, Status::default(), "of all shops, only what is to be seen");
+
+    // An open job says nothing of when the last one ended.
+    world.publish("a", "products", 1).await;
+    assert_eq!(syncs(&world.status().await, "products"), (failed, good));
 }
 
 #[tokio::test(start_paused = true)]

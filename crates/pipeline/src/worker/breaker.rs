@@ -29,7 +29,7 @@ pub(super) fn is_near_receive_limit(receive_limit: Option<u32>, receive_count: u
 /// Whether a chunk may be tried now, by the breaker of its index.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// The breaker is closed, or the job of the chunk is not known.
+    /// The breaker is closed, or the chunk needs no index: its job is not known, or all that it published is counted.
     Granted,
     /// It is open, and this chunk is the one to try.
     Probe(Probe),
@@ -96,6 +96,13 @@ impl Worker {
         let breakers = &self.stores.breakers;
         let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Granted) };
         self.open_breakers.change(|open| open.insert(breaker.scope.clone()));
+        // Of a job that has ended only messages are left, which are dropped without the index. The small read comes
+        // first: most chunks that wait are of jobs that have not ended.
+        if self.stores.jobs.has_ended(&job.id).await?
+            && self.stores.jobs.get(&job.id).await?.is_some_and(|job| !job.is_open())
+        {
+            return Ok(Admission::Granted);
+        }
         let now = self.clock.now();
         if let StopPolicy::End(_) = stop_policy {
             return Ok(Admission::Probe(Probe { breaker, began: now }));

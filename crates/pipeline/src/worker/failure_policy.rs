@@ -51,6 +51,10 @@ impl std::fmt::Display for FailureAction {
 
 /// Attempts at a chunk after which a temporary failure counts as lasting.
 const MAX_ATTEMPTS: u32 = 9;
+/// Reads of a chunk that is missing: an object store may show an object late.
+const MAX_READS: u32 = 3;
+/// Attempts at a chunk on which host panicked: the cause may be another one, such as a lack of memory.
+const MAX_PANICS: u32 = 2;
 /// The wait before the next attempt; the waits of nine attempts together outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
@@ -75,11 +79,24 @@ pub(super) fn requeue_delay(receive_count: u32) -> Duration {
     }
 }
 
+/// How many attempts an error may take before an operator is needed; `None` if the first one decides, or if attempts
+/// do not count.
+pub(super) fn max_attempts(error: &ChunkError) -> Option<u32> {
+    match error {
+        ChunkError::ChunkObjectMissing { .. } => Some(MAX_READS),
+        ChunkError::Panicked { .. } => Some(MAX_PANICS),
+        ChunkError::Store(StoreError { kind: StoreErrorKind::Transient, .. }) => Some(MAX_ATTEMPTS),
+        ChunkError::Index(error) if error.transient => Some(MAX_ATTEMPTS),
+        _ => None,
+    }
+}
+
 /// Decides what is done after a failure. `attempts` includes the one that failed; `random` is any number, which
 /// varies the wait.
 pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> FailureAction {
     let retry = || FailureAction::Retry(BACKOFF.delay(attempts, random));
-    let retry_or = |exhausted| if attempts < MAX_ATTEMPTS { retry() } else { exhausted };
+    let is_exhausted = max_attempts(error).is_none_or(|most| attempts >= most);
+    let retry_or = |exhausted| if is_exhausted { exhausted } else { retry() };
     match error {
         ChunkError::LeaseLost { .. } => FailureAction::Drop,
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
@@ -87,12 +104,9 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
         // chunk to workers of its target if this worker's loop does not end.)
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
         ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
-        // An object store may show an object late.
-        ChunkError::ChunkObjectMissing { .. } if attempts < 3 => retry(),
-        ChunkError::ChunkObjectMissing { .. } => FailureAction::Quarantine,
-        // A panic may have another cause than the chunk, such as a lack of memory.
-        ChunkError::Panicked { .. } if attempts < 2 => retry(),
-        ChunkError::Panicked { .. } => FailureAction::Quarantine,
+        ChunkError::ChunkObjectMissing { .. } | ChunkError::Panicked { .. } => {
+            retry_or(FailureAction::Quarantine)
+        }
         // The host has stopped the plug-in, so every other chunk would fail as well.
         ChunkError::Plugin(failure) if failure.stopped => FailureAction::Stop,
         ChunkError::Plugin(_) => FailureAction::Quarantine,
@@ -101,9 +115,7 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
         // A newer version of the host wrote a record, and has to handle the chunk; this worker goes on with other
         // lanes.
         ChunkError::Store(error) if error.is_unsupported() => FailureAction::Retry(UNREADABLE_VISIBILITY),
-        ChunkError::Store(_) => retry_or(FailureAction::Stop),
-        ChunkError::Index(error) if error.transient => retry_or(FailureAction::Stop),
-        ChunkError::Index(_) => FailureAction::Stop,
+        ChunkError::Store(_) | ChunkError::Index(_) => retry_or(FailureAction::Stop),
     }
 }
 

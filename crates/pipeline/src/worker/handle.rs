@@ -6,6 +6,7 @@ use super::{
     breaker::{Admission, Probe},
     chunk,
     chunk_error::ChunkError,
+    failure_policy::max_attempts,
     heartbeat::{Heartbeat, LeaseTerm},
 };
 use crate::retention::remove_chunks_at_end;
@@ -203,7 +204,8 @@ impl Worker {
     /// looks earlier.
     async fn record_unreachable(&self, delivery: &Delivery, lease: &ChunkLease) -> Infallible {
         let error = self.unreachable(&delivery.chunk).await;
-        let error = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
+        let attempt = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
+        let error = AttemptError { max_attempts: max_attempts(&error), ..attempt };
         self.record_error(delivery, &error).await;
         pending().await
     }

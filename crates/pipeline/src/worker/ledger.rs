@@ -14,7 +14,7 @@ use super::{
 use host_core::{
     model::{
         ChunkLine, Digest, Document, DocumentId, EntryClass, Job, JobRecency, LastRefusal, LedgerRecord,
-        ProductId, ProductState, ReportEntry,
+        Operation, ProductId, ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
     storage::{LedgerScope, RecordChange},
@@ -289,7 +289,7 @@ impl ProductChange<'_> {
         // If only the refusal changed, `job_id` and `at` stay as they were: the refusal names its own job.
         let refused_only = LedgerRecord { refusal: before.refusal.clone(), ..record.clone() };
         if is_written || !refused_only.says_the_same(before) {
-            (record.job_id, record.at) = (job.id.clone(), now);
+            (record.job_id, record.at, record.repaired_at) = (job.id.clone(), now, None);
             // A job that only removed some documents of a live product did not have the product in its export.
             let is_removal = |outcome: &AcceptedOutcome| matches!(outcome, AcceptedOutcome::Removed(_));
             if record.state != ProductState::Live
@@ -349,7 +349,12 @@ impl ProductChange<'_> {
         {
             return earlier;
         }
-        let refusal = LastRefusal::of(self.entries.last()?.1, job);
+        let Some((_, entry)) = self.entries.last() else {
+            // What the host removes by itself, such as what a full sync did not have, accepts nothing: why the product was left out
+            // before stays worth knowing.
+            return earlier.filter(|_| job.operation == Operation::DeleteDocuments);
+        };
+        let refusal = LastRefusal::of(entry, job);
         Some(earlier.filter(|earlier| refusal.repeats(earlier)).unwrap_or(refusal))
     }
 }

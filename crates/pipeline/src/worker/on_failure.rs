@@ -6,7 +6,7 @@ use super::{
     breaker::{Probe, is_near_receive_limit},
     chunk,
     chunk_error::ChunkError,
-    failure_policy::{MAX_UNFINISHED_DELIVERIES, failure_action, requeue_delay},
+    failure_policy::{MAX_UNFINISHED_DELIVERIES, failure_action, max_attempts, requeue_delay},
     handle::{AttemptDeadline, Handled, StopPolicy},
 };
 use host_core::{
@@ -92,7 +92,16 @@ impl Worker {
             );
         }
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => action.label()).increment(1);
-        let attempt = AttemptError::new(error.code(), &error, attempts, self.clock.now());
+        let now = self.clock.now();
+        let attempt = AttemptError::new(error.code(), &error, attempts, now);
+        let attempt = match action {
+            FailureAction::Retry(after) => AttemptError {
+                max_attempts: max_attempts(&error),
+                retry_at: now.saturating_add(after).ok(),
+                ..attempt
+            },
+            _ => attempt,
+        };
         let lease = lease.as_ref();
         let delay = match action {
             FailureAction::Retry(after) => after,

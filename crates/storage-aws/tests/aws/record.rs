@@ -105,6 +105,8 @@ async fn the_last_error_is_shown_until_the_job_has_recovered() {
         causes: vec!["connection refused".to_owned()],
         attempt: 1,
         at: harness.clock.now(),
+        max_attempts: None,
+        retry_at: None,
     };
     harness.jobs.record_error(&harness.job.id, &error).await.unwrap();
     let record = harness.record().await;

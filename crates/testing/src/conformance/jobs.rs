@@ -542,6 +542,8 @@ pub async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
         causes: vec!["a broken connection".to_owned()],
         attempt,
         at: backend.clock.now(),
+        max_attempts: Some(9),
+        retry_at: Some(backend.clock.now()),
     };
     let first = error(1);
     for attempt in 1..4 {

@@ -310,6 +310,8 @@ pub async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         causes: vec!["a broken connection".to_owned(), "reset".to_owned()],
         attempt: 1,
         at: backend.clock.now(),
+        max_attempts: None,
+        retry_at: None,
     };
     let context = FailureContext {
         attempts: 4,

@@ -269,9 +269,10 @@ fn print_notice(notice: ArchiveNotice) {
             eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
         }
         ArchiveNotice::NewerStay(products, exported_at) => eprintln!(
-            "kept {} that the export does not have: {} newer than {exported_at:.0}, when it was taken; --exported-at corrects that time",
+            "kept {} that the export does not have: a later job wrote {them}, or one whose export was taken after {exported_at:.0}, when \
+             this one was (`host why` tells the job of each); if it was taken later, run the full sync again with --exported-at",
             pluralize(products, "product"),
-            if products == 1 { "its data is" } else { "their data is" }
+            them = if products == 1 { "it" } else { "them" },
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::worker;
+use host_core::storage::BreakerScope;
 
 /// Works the queue of one shop or, if `all_shops`, of all, and cancels the worker after 5 s; returns the seconds
 /// until it has ended.
@@ -74,6 +75,32 @@ async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
     let queue = &harness.stores.queue;
     assert!(queue.dead_letters(SHOP).await.unwrap().is_empty());
     assert_eq!((queue.depth(SHOP).await.unwrap(), harness.index.state().documents.len()), (0, 5));
+}
+
+/// They need no server: a probe that one of them used up would find nothing out, and the others would wait for the next one.
+#[tokio::test(start_paused = true)]
+async fn the_messages_of_a_cancelled_job_are_dropped_while_its_index_is_stopped() {
+    let harness = Harness::new();
+    let chunks: Vec<String> = (0..6).map(|number| format!("{{\"_id\":\"{number}\",\"v\":1}}\n")).collect();
+    let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
+    let id = harness.publish("job", &chunks, false).await;
+    harness.script([Next::Permanent]);
+    harness.run(&id).await.unwrap_err();
+    let scope = BreakerScope { shop_id: SHOP.to_owned(), index_name: "products".to_owned() };
+    let stopped = harness.stores.breakers.get(&scope).await.unwrap();
+    assert!(stopped.is_some());
+    worker::cancel(&harness.stores, &id).await.unwrap();
+    // Less than a probe takes to become due.
+    let cancel = CancellationToken::new();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        cancel.cancel();
+    };
+    let (worked, ()) = tokio::join!(harness.worker.run_all(None, &cancel), stop);
+    worked.unwrap();
+    assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
+    assert_eq!(harness.stores.breakers.get(&scope).await.unwrap(), stopped, "no probe is used up");
+    assert_eq!(harness.writes(), 1);
 }
 
 /// As with the setting `worker.lease_seconds = 3600`.

@@ -337,6 +337,30 @@ async fn an_update_does_not_say_what_its_product_consists_of() {
     assert_eq!(harness.ids().len(), 2);
 }
 
+/// That the index does not have it any more is no reason to forget why it was left out.
+#[tokio::test(start_paused = true)]
+async fn a_removal_of_the_host_keeps_the_refusal_and_one_of_an_export_does_not() {
+    for (operation, is_kept) in [(DELETE, true), (ADD, false)] {
+        let harness = Harness::new();
+        harness.work("good", ADD, &line("1", "gid/1", 1)).await;
+        harness.clock.sleep(Duration::from_secs(1)).await;
+        harness.work("bad", ADD, &line("1", "gid/1", 2).replace("}", ",\"title\":\"bad\"}")).await;
+        let refusal = harness.record("gid/1").await.unwrap().refusal;
+        assert_eq!(refusal.as_ref().unwrap().job_id.as_str(), "bad");
+        harness.clock.sleep(Duration::from_secs(1)).await;
+        let job = Job { operation, ..build::job(&*harness.clock, SHOP) };
+        let removal = line("1", "gid/1", 1);
+        build::publish(&harness.stores, &job, &[(0, DELETE, removal.as_str())]).await;
+        assert_eq!(harness.run(&job.id).await.unwrap().counts.deleted, 1);
+        let record = harness.record("gid/1").await.unwrap();
+        assert_eq!((record.state, record.job_id), (ProductState::Removed, job.id));
+        assert_eq!(record.refusal, refusal.filter(|_| is_kept), "{operation:?}");
+        // It is accepted again.
+        harness.work("again", ADD, &line("1", "gid/1", 3)).await;
+        assert_eq!(harness.record("gid/1").await.unwrap().refusal, None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn refusals_and_conflicts_stand_beside_the_state() {
     let harness = Harness::new();

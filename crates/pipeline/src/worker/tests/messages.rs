@@ -19,6 +19,35 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
+/// Nine attempts take ten minutes, and an operator looks earlier.
+#[tokio::test(start_paused = true)]
+async fn a_job_says_which_attempt_failed_and_when_the_next_one_begins() {
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    let said = async |next: Vec<Next>| {
+        harness.index.state().script.clear();
+        harness.script(next);
+        let cancel = CancellationToken::new();
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cancel.cancel();
+        };
+        let (worked, ()) = tokio::join!(harness.worker.run_all(None, &cancel), stop);
+        worked.unwrap();
+        harness.stores.jobs.get(&id).await.unwrap().unwrap().last_error.unwrap()
+    };
+    let retried = said(vec![Next::Transient; 100]).await;
+    let retry_at = retried.retry_at.unwrap();
+    assert_eq!((retried.code.as_str(), retried.max_attempts), ("index-unavailable", Some(9)));
+    assert!((1..9).contains(&retried.attempt) && retry_at >= retried.at, "{retried:?}");
+    harness.clock.sleep(Duration::from_secs(60)).await;
+    let refused = said(vec![Next::Permanent; 100]).await;
+    assert_eq!(
+        (refused.code.as_str(), refused.max_attempts, refused.retry_at),
+        ("index-refused", None, None)
+    );
+}
+
 /// A queue that fails to remove messages as often as `failures` says.
 struct Unremovable {
     queue: Arc<dyn Queue>,
