@@ -47,9 +47,9 @@ pub use failure_policy::{FailureAction, failure_action};
 use host_core::{
     clock::SharedClock,
     index::Index,
-    model::{Job, JobId},
+    model::{Counts, Job, JobId},
     plugin::{Validate, Version},
-    storage::Stores,
+    storage::{JobSnapshot, Stores},
 };
 use std::{
     collections::HashMap,
@@ -96,6 +96,16 @@ pub struct Worker {
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
     wakeup: Notify,
     open: breaker::Open,
+    observer: Option<Arc<dyn WorkObserver>>,
+}
+
+/// Is told what a worker has done. Its methods return at once.
+pub trait WorkObserver: Send + Sync {
+    /// A chunk was completed with these counts.
+    fn chunk_completed(&self, counts: &Counts);
+
+    /// A job ended with a chunk that this worker completed.
+    fn job_ended(&self, job: &JobSnapshot);
 }
 
 /// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
@@ -133,7 +143,12 @@ impl Worker {
         settings: WorkerSettings,
     ) -> Self {
         let (jobs, wakeup, open) = (Mutex::default(), Notify::new(), breaker::Open::default());
-        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open }
+        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open, observer: None }
+    }
+
+    /// The worker with an observer.
+    pub fn with_observer(self, observer: Arc<dyn WorkObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Lease of a chunk and its message.

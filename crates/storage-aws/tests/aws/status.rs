@@ -2,7 +2,8 @@
 //! many shops there are.
 
 use super::{
-    shops::{Figures, Harness, shop},
+    costs::Figures,
+    shops::{Harness, shop},
     table::Model,
 };
 use host_core::{
