@@ -117,8 +117,7 @@ async fn show_in_full(
     job: &JobSnapshot,
     chunks: &str,
 ) -> Result<(), Failure> {
-    let mut found =
-        FoundLater { dead_letters: dead_letters(stores, job).await?, ..FoundLater::default() };
+    let mut found = FoundLater { dead_letters: dead_letters(stores, job).await?, ..FoundLater::default() };
     if job.job.full {
         let later = stores.jobs.list(Some(&job.job.shop_id), LATEST).await.map_err(store_failure)?;
         let removals = later.into_iter().map(|other| other.job);
@@ -185,7 +184,8 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     let widest = |title: &str, of: fn(&Job) -> &str| {
         jobs.iter().map(|job| of(&job.job).chars().count()).max().unwrap_or(0).max(title.len())
     };
-    let (shop_width, index_width) = (widest("shop", |job| &job.shop_id), widest("index", |job| &job.index_name));
+    let (shop_width, index_width) =
+        (widest("shop", |job| &job.shop_id), widest("index", |job| &job.index_name));
     let mut text = format!(
         "{:36}  {:11}  {:shop_width$}  {:7}  {:index_width$}  {:9}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}  source\n",
         "job",

@@ -139,7 +139,8 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
             return Ok(exit(ended.as_ref()));
         }
         for index in found.indexes {
-            if let Some(NotAsked::Failed(error)) = index.not_asked {
+            // Of a shop that is gone it is the one that the settings name, if any.
+            if let (Some(NotAsked::Failed(error)), None) = (index.not_asked, &ended) {
                 return Err(failure(error));
             }
         }
@@ -235,7 +236,9 @@ fn print_found(found: &Found) {
         eprintln!("  index {index_name} ({target}): {}{settings}", pluralize(*documents, "document"));
         match not_asked {
             None => {}
-            Some(NotAsked::Gone) => eprintln!("    it is not asked: its documents are those that the ledger names"),
+            Some(NotAsked::Gone) => {
+                eprintln!("    it is not asked: its documents are those that the ledger names")
+            }
             Some(NotAsked::Failed(error)) => eprintln!(
                 "    warning: its documents are those that the ledger names, since it could not be asked: {}",
                 chain(error)
@@ -283,7 +286,9 @@ impl Shown<'_> {
         }
         let counts = receipt.map(|receipt| receipt.counts).or(dry_run.map(|found| found.counts));
         let (mut indexes, mut uncounted) = (Vec::new(), Vec::new());
-        for FoundIndex { of_shop, documents, has_settings, not_asked } in dry_run.iter().flat_map(|found| &found.indexes) {
+        for FoundIndex { of_shop, documents, has_settings, not_asked } in
+            dry_run.iter().flat_map(|found| &found.indexes)
+        {
             let (index_name, target) = (of_shop.index_name.as_str(), of_shop.target.kind());
             indexes.push(IndexView { index_name, target, documents: *documents, settings: *has_settings });
             if let Some(NotAsked::Failed(error)) = not_asked {

@@ -220,14 +220,20 @@ fn what_was_discarded_is_not_offered_again() {
         assert!(said.contains("run the export again") && !said.contains("host dlq"), "{said}");
     }
     // One rule: what names dead letters that are not there is an error, and `--all` names none.
-    for command in [&["show"][..], &["redrive", "--job"], &["redrive", "--dry-run", "--job"], &["discard", "--job"]] {
+    for command in
+        [&["show"][..], &["redrive", "--job"], &["redrive", "--dry-run", "--job"], &["discard", "--job"]]
+    {
         let output = host(&[&["dlq"], command, &[&job]].concat());
         assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{output:?}");
         assert!(output.stderr.contains(&format!("job {job} has no dead letter\n")), "{output:?}");
     }
     for command in ["redrive", "discard"] {
         let output = host(&["dlq", command, "--all"]);
-        assert_eq!((output.code, output.stdout.as_str()), (Some(0), "there are no dead letters\n"), "{output:?}");
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(0), "there are no dead letters\n"),
+            "{output:?}"
+        );
     }
 }
 

@@ -26,7 +26,8 @@ use host_core::{
 use host_testing::{
     VirtualClock, build,
     fakes::{
-        FakeIndex, FakePlugin, InterceptedStorage, IndexCall, IndexedDocument, Intercepted, Interceptor, refuse_first,
+        FakeIndex, FakePlugin, IndexCall, IndexedDocument, Intercepted, InterceptedStorage, Interceptor,
+        refuse_first,
     },
     storage::Memory,
 };

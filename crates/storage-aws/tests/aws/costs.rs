@@ -5,6 +5,27 @@ use super::{
     MONTH,
     shops::{HOUR, Harness, shop},
 };
+use host_core::{
+    format::count,
+    index::Index,
+    model::{Counts, Digest, Job, Operation, Product, Seal, SourceStats},
+    storage::Stores,
+};
+use host_export::ExportItem;
+use host_pipeline::{
+    ingest::{
+        chunk::{ChunkBounds, FinishedChunk},
+        publish::Publisher,
+        run::{Ingest, IngestProgress, IngestSettings, SourceEvent},
+    },
+    worker::RunUntil,
+};
+use host_storage_aws::{acquire_ingest_on, jobs_on};
+use host_testing::{build, fakes::FakePlugin};
+use std::{fmt::Write, fs, path::Path, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 /// What something costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Figures {
@@ -181,7 +202,7 @@ impl Harness {
         lease.end().await.unwrap();
     }
 
-    async fn jobs_get(&self, job: &Job) -> host_core::model::Counts {
+    async fn jobs_get(&self, job: &Job) -> Counts {
         jobs_on(self.jobs.clone(), self.clock.clone(), MONTH).get(&job.id).await.unwrap().unwrap().counts
     }
 }

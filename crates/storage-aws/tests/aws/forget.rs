@@ -23,7 +23,8 @@ use host_pipeline::{
     worker::{RunUntil, Worker, WorkerSettings},
 };
 use host_storage_aws::{
-    Names, QueueService, Table, TableError, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on,
+    Names, QueueService, Table, TableError, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
+    settings_on,
 };
 use host_testing::{
     VirtualClock, build,

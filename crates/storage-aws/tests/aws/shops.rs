@@ -9,52 +9,39 @@ use super::{
 };
 use host_core::{
     clock::SharedClock,
-    format::count,
-    index::Index,
-    model::{Digest, Job, Operation, Product, Seal, SourceStats},
-    storage::{Storage, Stores},
+    model::{Job, Operation},
+    storage::Stores,
 };
-use host_export::ExportItem;
-use host_pipeline::{
-    ingest::{
-        chunk::{ChunkBounds, FinishedChunk},
-        publish::Publisher,
-        run::{Ingest, IngestProgress, IngestSettings, SourceEvent},
-    },
-    worker::{RunUntil, Worker, WorkerSettings},
-};
+use host_pipeline::worker::{RunUntil, Worker, WorkerSettings};
 use host_storage_aws::{
-    Names, Outgoing, QueueService, QueueSpec, acquire_ingest_on, breakers_on, jobs_on, ledger_on,
-    queue_with_jobs_on, settings_on,
+    Names, Outgoing, QueueService, QueueSpec, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
+    settings_on,
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, FakePlugin, Next},
+    fakes::{FakeIndex, FakePlugin, Next, intercepted},
     storage::Memory,
 };
 use std::{
     collections::BTreeSet,
-    fmt::Write,
-    fs,
-    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// An environment with its worker, as `host work` runs it.
 pub(super) struct Harness {
     pub(super) clock: SharedClock,
-    meter: Arc<Meter>,
+    pub(super) meter: Arc<Meter>,
     queues: Arc<sqs::Model>,
-    jobs: Arc<table::Model>,
-    table: Arc<InterceptedTable<Meter>>,
+    pub(super) jobs: Arc<table::Model>,
+    pub(super) table: Arc<InterceptedTable<Meter>>,
     products: Arc<table::Model>,
     pub(super) stores: Stores,
-    index: Arc<FakeIndex>,
+    pub(super) index: Arc<FakeIndex>,
 }
 
 impl Harness {
@@ -77,13 +64,17 @@ impl Harness {
             queue: queue_with_jobs_on(service, table.clone(), names, clock.clone(), MONTH),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
-            ledger: ledger_on(Arc::new(InterceptedTable(products.clone(), meter.clone())), clock.clone(), MONTH),
+            ledger: ledger_on(
+                Arc::new(InterceptedTable(products.clone(), meter.clone())),
+                clock.clone(),
+                MONTH,
+            ),
             breakers: breakers_on(table.clone()),
         };
         Self { clock, meter, queues, jobs, table, products, stores, index: Arc::default() }
     }
 
-    fn worker(&self) -> Worker {
+    pub(super) fn worker(&self) -> Worker {
         let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 4,
@@ -97,7 +88,7 @@ impl Harness {
         Worker::new(stores, self.index.clone(), rules.clone(), rules, clock, settings)
     }
 
-    fn work(&self) -> (JoinHandle<bool>, CancellationToken) {
+    pub(super) fn work(&self) -> (JoinHandle<bool>, CancellationToken) {
         let (worker, cancel) = (Arc::new(self.worker()), CancellationToken::new());
         let cancelled = cancel.clone();
         (tokio::spawn(async move { worker.run_all(None, &cancelled).await.is_ok() }), cancel)

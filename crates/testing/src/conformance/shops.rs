@@ -3,8 +3,12 @@
 use super::Backend;
 use crate::build::{MINUTE, chunk, complete, processed, seal, store_records};
 use host_core::{
-    model::{ChunkRef, Digest, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry},
-    storage::{Claim, DocumentsLeft, LedgerScope, LeftReason, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval},
+    model::{
+        ChunkRef, Digest, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry,
+    },
+    storage::{
+        Claim, DocumentsLeft, LedgerScope, LeftReason, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval,
+    },
 };
 
 /// A job of a shop with one chunk, which is sent and completed.
