@@ -259,7 +259,7 @@ impl<'a> JobView<'a> {
                 let _ = writeln!(text, "    {line}");
             }
         }
-        for removal in self.removals.iter().flatten() {
+        for removal in self.removals.unwrap_or_default() {
             let _ = writeln!(text, "  removals   of what it did not have: job {removal}");
         }
         if let Some(hint) = self.quarantined_chunks() {

@@ -23,7 +23,7 @@ use host_pipeline::{
     worker::{RunUntil, Worker, WorkerSettings},
 };
 use host_storage_aws::{
-    Names, QueueService, Table, TableError, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
+    Key, Names, QueueService, Table, TableError, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
     settings_on,
 };
 use host_testing::{
@@ -87,9 +87,9 @@ impl TableInterceptor for Faults {
         call: TableCall<'_>,
         answer: impl Future<Output = Result<T, TableError>> + Send,
     ) -> Result<T, TableError> {
-        if matches!(call, TableCall::Delete(key) if key.pk.starts_with("PLATFORM#"))
-            && let Some((table, late)) = self.late.lock().unwrap().take()
-        {
+        let is_job = matches!(call, TableCall::Delete(key) if key.pk.starts_with("PLATFORM#"));
+        let late = self.late.lock().unwrap().take_if(|_| is_job);
+        if let Some((table, late)) = late {
             table.update(&late).await?;
         }
         let lost = || TableError { kind: StoreErrorKind::Transient, source: "lost".into() };

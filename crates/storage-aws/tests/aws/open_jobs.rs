@@ -13,7 +13,7 @@ use host_core::{
     storage::{Breaker, BreakerScope, Breakers, Jobs, Queue},
 };
 use host_storage_aws::{
-    Names, Sweeper, Table, TableError, Update, breakers_on, jobs_on, queue_with_jobs_on, sweeper_on,
+    Key, Names, Sweeper, Table, TableError, Update, breakers_on, jobs_on, queue_with_jobs_on, sweeper_on,
 };
 use host_testing::{
     VirtualClock,

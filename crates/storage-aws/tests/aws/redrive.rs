@@ -144,7 +144,7 @@ async fn run_scenario(table: Model, job: &Job, fault: InjectedFault) -> (JobSnap
     }
     let ended = jobs().get(id).await.unwrap().unwrap();
     let reports = jobs().reports(id).await.unwrap();
-    (JobSnapshot { ended_at: None, ..ended }, reports, table.updates())
+    (JobSnapshot { ended_at: None, ..ended }, reports, table.1.updates())
 }
 
 /// One more than a segment has.

@@ -10,7 +10,7 @@ use super::{
 use host_core::{
     clock::SharedClock,
     model::{Job, Operation},
-    storage::Stores,
+    storage::{Storage, Stores},
 };
 use host_pipeline::worker::{RunUntil, Worker, WorkerSettings};
 use host_storage_aws::{

@@ -18,8 +18,8 @@ use host_core::{
 };
 use host_pipeline::worker::{DeadLetterFilter, Deadlines, Worker, WorkerSettings, redrive, resume};
 use host_storage_aws::{
-    EventQueues, Incoming, Names, Outgoing, QueueService, ReceiveRequest, TableError, Update, breakers_on,
-    event_queues_on, jobs_on, ledger_on, settings_on,
+    EventQueues, Incoming, Key, Names, Outgoing, QueueService, ReceiveRequest, Table, TableError, Update,
+    breakers_on, event_queues_on, jobs_on, ledger_on, settings_on,
 };
 use host_testing::{
     VirtualClock, build,
