@@ -144,5 +144,6 @@ fn job(plugins: &Plugins) -> Job {
         transform_digest: None,
         skips_unchanged: false,
         full: false,
+        removes_missing_of: None,
     }
 }

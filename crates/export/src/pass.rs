@@ -87,11 +87,6 @@ impl Pass {
         self.input.sources[line.source].name()
     }
 
-    /// Lines with content read so far.
-    pub(super) fn lines(&self) -> u64 {
-        self.lines
-    }
-
     /// Decompressed bytes of the sources read to their end.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -84,6 +84,7 @@ pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str;
         transform_digest: None,
         skips_unchanged: false,
         full: false,
+        removes_missing_of: None,
         ..other.clone()
     }
 }

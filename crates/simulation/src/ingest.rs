@@ -104,7 +104,7 @@ impl<W: World> Simulation<W> {
     /// Runs a job that reads `source`, without a worker, and tells the oracle what it says.
     async fn run(&mut self, source: Source, offset: SignedDuration, fate: Fate, plugin: ShopPlugin) {
         let process = self.process(offset, fate);
-        let (clock, lanes) = (process.clock(), 1 + self.random.below(4) as u16);
+        let (clock, lanes) = (process.interceptor.clock(), 1 + self.random.below(4) as u16);
         let Source { inputs, at, full, products, replayed } = source;
         let request = JobRequest {
             platform: "shopify".to_owned(),
@@ -162,7 +162,7 @@ impl<W: World> Simulation<W> {
         };
         let has_crashed = tokio::select! {
             ran = run.run(&job, source, notify) => ran.map(|_| false).unwrap(),
-            () = process.crashed() => true,
+            () = process.interceptor.crashed() => true,
         };
         self.coverage.add_if(Event::IngestCrashed, has_crashed);
         self.coverage.add(Event::JobSuperseded, superseded.into_inner());

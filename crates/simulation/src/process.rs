@@ -4,13 +4,12 @@
 use async_trait::async_trait;
 use host_core::{
     clock::{Clock, SharedClock},
-    model::{Digest, Job, JobId},
-    storage::{Chunks, IngestGuard, JobRemover, Put, Storage, StoreError, Stores},
+    storage::{Storage, StoreError},
 };
+use host_testing::fakes::{InterceptedStorage, StoreCall, StoreInterceptor, Subject};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
-    convert::Infallible,
     future::pending,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -68,15 +67,8 @@ pub(crate) struct Fate {
 /// that has ended.
 pub(crate) type WrittenChunks = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
-/// The storage as one process of the schedule sees it.
+/// A process, which crashes or whose clock jumps as it writes objects.
 pub(crate) struct Process {
-    storage: Arc<dyn Storage>,
-    chunks: Arc<ProcessChunks>,
-}
-
-/// The process's chunk store, whose writes are the steps at which it crashes.
-struct ProcessChunks {
-    chunks: Arc<dyn Chunks>,
     written: WrittenChunks,
     clock: Arc<WrongClock>,
     /// The number of steps so far, and what happens at which.
@@ -84,33 +76,32 @@ struct ProcessChunks {
     crashed: Notify,
 }
 
+/// The storage as a process sees it.
+pub(crate) type ProcessStorage = InterceptedStorage<Process>;
+
 impl Process {
-    pub(crate) fn new(
+    /// The storage as a new process sees it.
+    pub(crate) fn storage(
         storage: Arc<dyn Storage>,
         written: WrittenChunks,
         clock: Arc<WrongClock>,
         fate: Fate,
-    ) -> Self {
-        let (chunks, fate) = (storage.stores().chunks, Mutex::new((0, fate)));
-        Self {
-            storage,
-            chunks: Arc::new(ProcessChunks { chunks, written, clock, fate, crashed: Notify::new() }),
-        }
+    ) -> ProcessStorage {
+        let process = Self { written, clock, fate: Mutex::new((0, fate)), crashed: Notify::new() };
+        InterceptedStorage { storage, interceptor: Arc::new(process) }
     }
 
     /// The process's clock.
     pub(crate) fn clock(&self) -> SharedClock {
-        self.chunks.clock.clone()
+        self.clock.clone()
     }
 
     /// Returns when the process has reached the step at which it crashes. That step itself never returns, and the
     /// caller drops what the process was doing.
     pub(crate) async fn crashed(&self) {
-        self.chunks.crashed.notified().await;
+        self.crashed.notified().await;
     }
-}
 
-impl ProcessChunks {
     /// One step: the clock jumps, or the process crashes, if that is its fate.
     async fn take_step(&self) {
         let (step, fate) = {
@@ -128,75 +119,19 @@ impl ProcessChunks {
     }
 }
 
-#[async_trait]
-impl Storage for Process {
-    fn stores(&self) -> Stores {
-        Stores { chunks: self.chunks.clone(), ..self.storage.stores() }
-    }
-
-    async fn register(&self) -> Result<(), StoreError> {
-        self.storage.register().await
-    }
-
-    fn has_active_worker(&self) -> bool {
-        self.storage.has_active_worker()
-    }
-
-    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
-        self.storage.has_active_ingest(job).await
-    }
-
-    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        self.storage.acquire_ingest(job).await
-    }
-
-    async fn run_maintenance(&self) -> Infallible {
-        self.storage.run_maintenance().await
-    }
-
-    fn job_remover(&self) -> Option<&dyn JobRemover> {
-        self.storage.job_remover()
-    }
-
-    fn location(&self) -> String {
-        self.storage.location()
-    }
-
-    fn poll_interval(&self) -> Option<Duration> {
-        self.storage.poll_interval()
-    }
-}
-
-#[async_trait]
-impl Chunks for ProcessChunks {
-    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+impl StoreInterceptor for Process {
+    async fn around<T: Send>(
+        &self,
+        call: StoreCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let Subject::Object(key, bytes) = call.subject else { return answer.await };
         self.take_step().await;
-        let put = self.chunks.put_if_absent(key, bytes).await?;
-        self.written.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
+        let put = answer.await?;
+        if call.name == "chunks.put_if_absent" {
+            self.written.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
+        }
         self.take_step().await;
         Ok(put)
-    }
-
-    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.take_step().await;
-        self.chunks.put(key, bytes).await?;
-        self.take_step().await;
-        Ok(())
-    }
-
-    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
-        self.chunks.get(key, sha256).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.chunks.delete(key).await
-    }
-
-    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
-        self.chunks.delete_all(keys).await
-    }
-
-    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
-        self.chunks.remove_shop(shop_id, dry_run).await
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     World,
     coverage::{Coverage, Event},
     oracle::Oracle,
-    process::{Fate, Process, WrittenChunks, WrongClock},
+    process::{Fate, Process, ProcessStorage, WrittenChunks, WrongClock},
     shop::{Export, State},
 };
 use host_core::{
@@ -176,11 +176,11 @@ impl<W: World> Simulation<W> {
     }
 
     /// A process that ingests or archives, whose clock is wrong by `offset`.
-    pub(crate) fn process(&mut self, offset: SignedDuration, fate: Fate) -> Process {
+    pub(crate) fn process(&mut self, offset: SignedDuration, fate: Fate) -> ProcessStorage {
         self.coverage.add_if(Event::IngestAhead, offset.is_positive());
         self.coverage.add_if(Event::IngestBehind, offset.is_negative());
         let clock = WrongClock::new(&self.clock, offset);
-        Process::new(self.world.process(clock.clone()), self.written.clone(), clock, fate)
+        Process::storage(self.world.process(clock.clone()), self.written.clone(), clock, fate)
     }
 
     /// Creates, changes, deletes, hides or shows a product.
@@ -228,7 +228,7 @@ impl<W: World> Simulation<W> {
         let jobs = self.stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
         let full = jobs.into_iter().filter(|job| job.job.full);
         let Some(full) = full.max_by_key(|job| job.job.sequence) else { return };
-        let (clock, cancel) = (process.clock(), CancellationToken::new());
+        let (clock, cancel) = (process.interceptor.clock(), CancellationToken::new());
         let archive = Archive {
             storage: &process,
             index: &*self.index,
@@ -441,7 +441,7 @@ impl<W: World> Simulation<W> {
             target,
             mode: ReconcileMode::All,
             adopt: true,
-            clock: process.clock(),
+            clock: process.interceptor.clock(),
         };
         let settings = RemovalSettings { bounds: BOUNDS, lanes: 4 };
         reconcile.repair(settings, |_| {}).await.unwrap();

@@ -154,6 +154,7 @@ impl ExternalChunks {
             transform_digest: None,
             skips_unchanged: false,
             full: false,
+            removes_missing_of: None,
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
         transform_digest: None,
         skips_unchanged: false,
         full: false,
+        removes_missing_of: None,
     }
 }
 

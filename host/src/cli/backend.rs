@@ -12,7 +12,7 @@ use host_core::{
 };
 use host_index_catalog::Catalog;
 use host_net::RetryProfile;
-use host_pipeline::worker::{Worker, WorkerSettings};
+use host_pipeline::worker::{WorkObserver, Worker, WorkerSettings};
 use host_plugin_host::Plugins;
 use host_sqlite::Database;
 use host_storage_aws::{Aws, Clients};
@@ -70,6 +70,17 @@ impl Backend {
     pub(super) fn worker(&self, config: &Config, plugins: &Plugins) -> Result<Arc<Worker>, Failure> {
         let index = self.index(config, RetryProfile::Background)?;
         Ok(Arc::new(worker(self.storage(), config, index, plugins)))
+    }
+
+    /// The same worker with an observer.
+    pub(super) fn observed_worker(
+        &self,
+        config: &Config,
+        plugins: &Plugins,
+        observer: Arc<dyn WorkObserver>,
+    ) -> Result<Arc<Worker>, Failure> {
+        let index = self.index(config, RetryProfile::Background)?;
+        Ok(Arc::new(worker(self.storage(), config, index, plugins).with_observer(observer)))
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) enum DlqCommand {
         /// Number of the chunk; may be left out if the job has one dead letter
         chunk: Option<u32>,
     },
-    /// Send chunks again once the cause is fixed: they no longer count as failed, and the job ends once more
+    /// Send chunks again once the cause is fixed: they no longer count as failed, and the job ends once more. That --job or --code name
+    /// no dead letter is an error
     Redrive {
         #[command(flatten)]
         choice: Choice,
@@ -44,7 +45,7 @@ pub(super) enum DlqCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Remove dead letters; their chunks stay counted as failed
+    /// Remove dead letters; their chunks stay counted as failed. That --job or --code name no dead letter is an error
     Discard {
         #[command(flatten)]
         choice: Choice,
@@ -227,11 +228,27 @@ fn only(
             Err(Failure::usage(format!("job {job} has several dead letters: chunks {}", many.join(", ")))
                 .help(format!("name one of them: `host dlq show {job} {}{options}`", many[0])))
         }
-        (None, _) => Err(Failure::usage(match filter.chunk {
-            Some(chunk) => format!("chunk {chunk} of job {job} is not among the dead letters"),
-            None => format!("job {job} has no dead letter"),
-        })
-        .help(format!("`host dlq list{options}` prints all of them"))),
+        (None, _) => Err(not_found(filter, options)),
+    }
+}
+
+/// The selected dead letters are not there.
+fn not_found(DeadLetterFilter { job, code, chunk }: &DeadLetterFilter, options: &str) -> Failure {
+    let message = match (job, code, chunk) {
+        (Some(job), _, Some(chunk)) => format!("chunk {chunk} of job {job} is not among the dead letters"),
+        (Some(job), Some(code), None) => format!("job {job} has no dead letter with the reason {code}"),
+        (Some(job), None, None) => format!("job {job} has no dead letter"),
+        (None, Some(code), _) => format!("there is no dead letter with the reason {code}"),
+        (None, None, _) => "there are no dead letters".to_owned(),
+    };
+    Failure::usage(message).help(format!("`host dlq list{options}` prints all of them"))
+}
+
+/// An error if dead letters were named and none is there. That there are none at all is what `--all` asks for.
+fn must_exist(found: usize, filter: &DeadLetterFilter, options: &str) -> Result<(), Failure> {
+    match found {
+        0 if *filter != DeadLetterFilter::default() => Err(not_found(filter, options)),
+        _ => Ok(()),
     }
 }
 
@@ -287,6 +304,7 @@ async fn redrive(
         redriven.held_back.extend(of_shop.held_back);
     }
     let Redriven { sent, done, orphaned, held_back } = &redriven;
+    must_exist(sent.len() + done.len() + orphaned.len() + held_back.len(), filter, &options(global))?;
     if global.output == OutputFormat::Json {
         return print_json(&serde_json::json!({
             "dry_run": dry_run,
@@ -326,7 +344,7 @@ async fn redrive(
             writeln!(text, "a chunk that is damaged or missing is quarantined again unless {REPAIR_HINT}");
     }
     if text.is_empty() {
-        text.push_str("there are no such dead letters\n");
+        text.push_str("there are no dead letters\n");
     }
     print(&text)
 }
@@ -347,13 +365,14 @@ async fn discard(
             discarded.extend(of_shop);
         }
     }
+    must_exist(discarded.len(), filter, &options(global))?;
     if global.output == OutputFormat::Json {
         return print_json(&serde_json::json!({ "dry_run": dry_run, "discarded": named(&discarded) }));
     }
     let mut text = String::new();
     lines(&mut text, if dry_run { "would remove" } else { "removed" }, &discarded);
     if text.is_empty() {
-        text.push_str("there are no such dead letters\n");
+        text.push_str("there are no dead letters\n");
     }
     print(&text)
 }

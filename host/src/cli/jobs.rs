@@ -5,8 +5,8 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::{how_to_resume, options},
-    output::{JobView, OutputFormat, exit_of},
+    hints::{how_to_resume, options, same_plugins},
+    output::{JobView, OutputFormat, exit_of, operation_text, sources_text},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},
     shop::warn_of_removal,
@@ -68,7 +68,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
             }
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                show(global, &stores, &job, &chunks, None).await?;
+                show_in_full(global, &stores, &job, &chunks).await?;
                 print_blockers(global, &backend, &job).await?;
                 warn_of_removal(&stores, &job.job.shop_id).await?;
                 Ok(Exit::Completed)
@@ -90,13 +90,62 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
     })
 }
 
-/// Prints a job, and how many products its full sync kept because their data is newer, where that is known.
+/// Prints a job that has just been worked on, and how many products its full sync kept because their data is newer, where that is
+/// known.
 pub(super) async fn show(
     global: &Global,
     stores: &Stores,
     job: &JobSnapshot,
     chunks: &str,
     kept_newer: Option<u64>,
+) -> Result<(), Failure> {
+    print_view(global, stores, job, chunks, FoundLater { kept_newer, ..FoundLater::default() }).await
+}
+
+/// What a job's record does not say.
+#[derive(Default)]
+struct FoundLater {
+    kept_newer: Option<u64>,
+    dead_letters: Option<usize>,
+    removals: Option<Vec<JobId>>,
+}
+
+/// Prints a job, with what may have happened since it ended.
+async fn show_in_full(
+    global: &Global,
+    stores: &Stores,
+    job: &JobSnapshot,
+    chunks: &str,
+) -> Result<(), Failure> {
+    let mut found = FoundLater { dead_letters: dead_letters(stores, job).await?, ..FoundLater::default() };
+    if job.job.full {
+        let later = stores.jobs.list(Some(&job.job.shop_id), LATEST).await.map_err(store_failure)?;
+        let removals = later.into_iter().map(|other| other.job);
+        let removals = removals.filter(|other| other.removes_missing_of.as_ref() == Some(&job.job.id));
+        found.removals = Some(removals.map(|other| other.id).collect());
+    }
+    print_view(global, stores, job, chunks, found).await
+}
+
+/// Number of dead letters of a job's chunks; none if none was quarantined, or if one may be on its way.
+pub(super) async fn dead_letters(stores: &Stores, job: &JobSnapshot) -> Result<Option<usize>, Failure> {
+    if JobView::new(job, "", job.job.created_at).quarantined_chunks().is_none() {
+        return Ok(None);
+    }
+    let (queue, shop) = (&stores.queue, &job.job.shop_id);
+    let letters = queue.dead_letters(shop).await.map_err(store_failure)?;
+    let number = letters.iter().filter(|letter| letter.chunk.job_id == job.job.id).count();
+    // A chunk counts as failed before its message becomes a dead letter.
+    let is_sure = number > 0 || queue.depth(shop).await.map_err(store_failure)? == 0;
+    Ok(is_sure.then_some(number))
+}
+
+async fn print_view(
+    global: &Global,
+    stores: &Stores,
+    job: &JobSnapshot,
+    chunks: &str,
+    found: FoundLater,
 ) -> Result<(), Failure> {
     let breakers = match job.status.has_ended() {
         true => Vec::new(),
@@ -111,7 +160,8 @@ pub(super) async fn show(
     let (now, options) = (clock().now(), options(global));
     let view = JobView::new(job, chunks, now).with_options(&options);
     let view = view.with_breaker(breaker_of(&breakers, &job.job), now).with_cleared(cleared);
-    let view = view.with_kept(kept_newer);
+    let view = view.with_kept(found.kept_newer).with_dead_letters(found.dead_letters);
+    let view = view.with_removals(found.removals.as_deref());
     match global.output {
         OutputFormat::Text => print(&view.text()),
         OutputFormat::Json => print_json(&view),
@@ -131,26 +181,44 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
         print_json(&jobs.iter().map(view).collect::<Vec<_>>())?;
         return Ok(Exit::Completed);
     }
-    let widest = jobs.iter().map(|job| job.job.shop_id.len()).max().unwrap_or(0).max("shop".len());
+    let widest = |title: &str, of: fn(&Job) -> &str| {
+        jobs.iter().map(|job| of(&job.job).chars().count()).max().unwrap_or(0).max(title.len())
+    };
+    let (shop_width, index_width) =
+        (widest("shop", |job| &job.shop_id), widest("index", |job| &job.index_name));
     let mut text = format!(
-        "{:36}  {:11}  {:widest$}  {:7}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}\n",
-        "job", "status", "shop", "target", "created", "items", "processed", "skipped", "failed", "conflict"
+        "{:36}  {:11}  {:shop_width$}  {:7}  {:index_width$}  {:9}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}  source\n",
+        "job",
+        "status",
+        "shop",
+        "target",
+        "index",
+        "operation",
+        "created",
+        "items",
+        "processed",
+        "skipped",
+        "failed",
+        "conflict"
     );
     for JobSnapshot { job, status, seal, counts, .. } in &jobs {
         let items = seal.as_ref().map_or("?".to_owned(), |seal| count(seal.total_items));
         let _ = writeln!(
             text,
-            "{:36}  {:11}  {:widest$}  {:7}  {:20.0}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}",
+            "{:36}  {:11}  {:shop_width$}  {:7}  {:index_width$}  {:9}  {:20.0}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}  {}",
             job.id.as_str(),
             status.as_str(),
             job.shop_id,
             job.target.kind(),
+            job.index_name,
+            operation_text(job),
             job.created_at,
             items,
             count(counts.processed),
             count(counts.skipped),
             count(counts.failed),
             count(counts.conflict),
+            sources_text(job).unwrap_or_default(),
         );
     }
     for breaker in &breakers {
@@ -209,7 +277,7 @@ async fn watch(
         job = now;
     }
     line.finish();
-    show(global, &stores, &job, chunks, None).await?;
+    show_in_full(global, &stores, &job, chunks).await?;
     print_blockers(global, backend, &job).await?;
     Ok(exit_of(job.status))
 }

@@ -28,6 +28,7 @@ mod shutdown;
 mod status;
 mod why;
 mod work;
+mod work_progress;
 
 pub use failure::Exit;
 
@@ -195,7 +196,7 @@ pub fn main() -> Exit {
     let result = match command {
         Command::Run(args) => run::run(&global, *args, run::Stages::IngestAndWork, &screen),
         Command::Ingest(args) => run::run(&global, (*args).into(), run::Stages::Ingest, &screen),
-        Command::Work(args) => work::run(&global, args),
+        Command::Work(args) => work::run(&global, args, &screen),
         Command::Status => status::run(&global),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),

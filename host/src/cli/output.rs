@@ -7,8 +7,8 @@ use crate::cli::{
 use host_core::{
     format::{bytes, count, duration, pluralize},
     model::{
-        Counts, EntryClass, JobStatus, QuarantinedProducts, ReportEntry, SourceStats, job::PluginRef,
-        report::Samples,
+        Counts, EntryClass, Job, JobId, JobStatus, Operation, QuarantinedProducts, ReportEntry, SourceStats,
+        job::PluginRef, report::Samples,
     },
     report_codes::is_dead_letter,
     storage::{AttemptError, Breaker, JobSnapshot},
@@ -37,6 +37,17 @@ pub(super) struct JobView<'a> {
     /// Kind of index: `catalog` or `marqo`; empty for jobs of versions that knew only one kind.
     target: &'a str,
     operation: &'static str,
+    /// Whether it is a full sync.
+    full: bool,
+    /// The sources of the export, as the user named them.
+    sources: &'a [String],
+    /// When the export was taken from the shop, as far as is known.
+    exported_at: Option<Timestamp>,
+    /// The full sync whose missing products this job removes.
+    removes_missing_of: Option<&'a JobId>,
+    /// The jobs that remove what this full sync did not have; only `jobs show` looks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removals: Option<&'a [JobId]>,
     status: JobStatus,
     /// Whether the export was read to its end, so that the number of items is known.
     sealed: bool,
@@ -55,6 +66,8 @@ pub(super) struct JobView<'a> {
     report: Option<String>,
     elapsed_ms: i64,
     created_at: Timestamp,
+    /// When its last chunk was counted; `None` if it has not ended.
+    ended_at: Option<Timestamp>,
     /// Products that are not in the export of a full sync and stay all the same because their data is newer. Only the
     /// run of that sync knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,9 +85,14 @@ pub(super) struct JobView<'a> {
     cleared: Option<ClearedView<'a>>,
     #[serde(skip)]
     cleared_text: Option<String>,
+    /// Dead letters of its chunks now; only `jobs show` and `jobs report` look for them, where a chunk was quarantined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letters: Option<usize>,
     /// Options that a command in a hint needs, such as ` --data-dir data`.
     #[serde(skip)]
     options: &'a str,
+    #[serde(skip)]
+    job: &'a Job,
     plugin: &'a PluginRef,
 }
 
@@ -97,6 +115,11 @@ impl<'a> JobView<'a> {
             index_name: &job.job.index_name,
             target: job.job.target.kind(),
             operation: job.job.operation.as_str(),
+            full: job.job.full,
+            sources: &job.job.sources,
+            exported_at: job.job.exported_at,
+            removes_missing_of: job.job.removes_missing_of.as_ref(),
+            removals: None,
             status: job.status,
             sealed: job.seal.is_some(),
             total_items: job.seal.as_ref().map(|seal| seal.total_items),
@@ -113,6 +136,7 @@ impl<'a> JobView<'a> {
             },
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
+            ended_at: job.ended_at,
             kept_newer: None,
             error_message: job.failure_message(),
             last_error: job.last_error.as_ref(),
@@ -120,7 +144,9 @@ impl<'a> JobView<'a> {
             stopped_text: None,
             cleared: None,
             cleared_text: None,
+            dead_letters: None,
             options: "",
+            job: &job.job,
             plugin: &job.job.plugin,
         }
     }
@@ -154,20 +180,32 @@ impl<'a> JobView<'a> {
         Self { kept_newer, ..self }
     }
 
-    /// A hint on the chunks that became dead letters (that no worker could handle), counted among the samples of failed
-    /// items. `None` if there are none.
-    pub(super) fn dead_letters(&self) -> Option<String> {
+    /// The view with how many dead letters there are of it now.
+    pub(super) fn with_dead_letters(self, dead_letters: Option<usize>) -> Self {
+        Self { dead_letters, ..self }
+    }
+
+    /// The view with the jobs that remove what this full sync did not have.
+    pub(super) fn with_removals(self, removals: Option<&'a [JobId]>) -> Self {
+        Self { removals, ..self }
+    }
+
+    /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
+    pub(super) fn quarantined_chunks(&self) -> Option<String> {
         let failed = &self.samples.failed;
         let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
         let at_least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
         let were = if chunks == 1 { "was" } else { "were" };
         let number = pluralize(chunks, "chunk");
         let (shop, job, options) = (self.shop_id, self.job_id, self.options);
-        (chunks > 0).then(|| {
-            format!(
+        (chunks > 0).then(|| match self.dead_letters {
+            Some(0) => format!(
+                "{at_least}{number} {were} quarantined, and no dead letter is left: run the export again to write what was in them"
+            ),
+            _ => format!(
                 "{at_least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}{options}` tells why, and \
                  `host dlq redrive --shop {shop} --job {job}{options}` sends them again once the cause is fixed"
-            )
+            ),
         })
     }
 
@@ -182,7 +220,13 @@ impl<'a> JobView<'a> {
             duration(elapsed)
         };
         let _ = writeln!(text, "job {}  {}  in {took}", self.job_id, self.status.as_str());
-        let _ = writeln!(text, "  shop       {} → index {}", self.shop_id, self.index_name);
+        let _ = writeln!(text, "  shop       {} → index {} ({})", self.shop_id, self.index_name, self.target);
+        let _ = writeln!(text, "  operation  {}", operation_text(self.job));
+        if let Some(source) = sources_text(self.job) {
+            let _ = writeln!(text, "  source     {source}");
+        }
+        let ended = self.ended_at.map(|at| format!(", ended {at:.0}")).unwrap_or_default();
+        let _ = writeln!(text, "  began      {:.0}{ended}", self.created_at);
         if let Some(source) = self.source {
             let _ = writeln!(
                 text,
@@ -222,7 +266,10 @@ impl<'a> JobView<'a> {
                 let _ = writeln!(text, "    {line}");
             }
         }
-        if let Some(hint) = self.dead_letters() {
+        for removal in self.removals.unwrap_or_default() {
+            let _ = writeln!(text, "  removals   of what it did not have: job {removal}");
+        }
+        if let Some(hint) = self.quarantined_chunks() {
             let _ = writeln!(text, "  dlq        {hint}");
         }
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
@@ -258,6 +305,52 @@ impl<'a> JobView<'a> {
         }
         text
     }
+}
+
+/// What a job does, in a word or two.
+pub(super) fn operation_text(job: &Job) -> &'static str {
+    match (job.operation, job.full) {
+        (Operation::AddDocuments, true) => "full sync",
+        (Operation::AddDocuments, false) => "add",
+        (Operation::UpdateDocuments, _) => "update",
+        (Operation::DeleteDocuments, _) => "remove",
+    }
+}
+
+/// Names of sources that are shown.
+const MAX_SOURCES: usize = 3;
+
+/// Where the products of a job came from, and when they were exported as far as is known; none if the record does not say.
+pub(super) fn sources_text(Job { sources, exported_at, .. }: &Job) -> Option<String> {
+    let mut text = sources.iter().take(MAX_SOURCES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if sources.len() > MAX_SOURCES {
+        let _ = write!(text, " and {} more", sources.len() - MAX_SOURCES);
+    }
+    if let Some(at) = exported_at {
+        let _ = write!(text, " (as of {at:.0})");
+    }
+    (!sources.is_empty()).then_some(text)
+}
+
+/// One line about a job that has just ended, with the next command where one is due.
+pub(super) fn ended_text(job: &JobSnapshot, options: &str) -> String {
+    let Job { id, shop_id, index_name, .. } = &job.job;
+    let mut text = format!("job {id} {}: {shop_id} → index {index_name}", job.status.as_str());
+    let Counts { processed, failed, skipped, conflict, .. } = job.counts;
+    for (number, name) in
+        [(processed, "processed"), (skipped, "skipped"), (failed, "failed"), (conflict, "in conflict")]
+    {
+        if number > 0 || name == "processed" {
+            let _ = write!(text, ", {} {name}", count(number));
+        }
+    }
+    let view = JobView::new(job, "", job.job.created_at).with_options(options);
+    if let Some(hint) = view.quarantined_chunks() {
+        let _ = write!(text, "; {hint}");
+    } else if failed + conflict > 0 {
+        let _ = write!(text, "; `host jobs report {id}{options}` tells why");
+    }
+    text
 }
 
 /// An entry of a report on one line.

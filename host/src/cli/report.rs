@@ -4,6 +4,7 @@
 use super::{
     context::{print, store_failure},
     failure::Failure,
+    jobs::dead_letters,
     output::JobView,
 };
 use host_core::{
@@ -47,8 +48,11 @@ pub(super) async fn print_report(
             }
         }
     }
+    let dead_letters = dead_letters(stores, job).await?;
+    let view = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at));
+    let view = view.with_options(options).with_dead_letters(dead_letters);
     if format == ReportFormat::Html {
-        print(&head(job, options))?;
+        print(&head(&view, job.job.id.as_str()))?;
     }
     for key in keys {
         let Some(bytes) = stores.chunks.get(&key, None).await.map_err(store_failure)? else {
@@ -72,16 +76,14 @@ pub(super) async fn print_report(
     if format == ReportFormat::Html {
         print("</tbody></table></body></html>\n")?;
     }
-    if let Some(hint) = JobView::new(job, "", job.job.created_at).with_options(options).dead_letters() {
+    if let Some(hint) = view.quarantined_chunks() {
         eprintln!("{hint}");
     }
     Ok(())
 }
 
 /// The HTML page up to the first row of its table.
-fn head(job: &JobSnapshot, options: &str) -> String {
-    let view = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at));
-    let summary = view.with_options(options).text();
+fn head(view: &JobView<'_>, id: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Job {id}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>\
@@ -91,8 +93,8 @@ fn head(job: &JobSnapshot, options: &str) -> String {
          td:nth-child(4){{overflow-wrap:anywhere}}.skipped{{color:#888}}.failed{{color:#c33}}.conflict{{color:#b70}}.warning{{color:#47a}}\
          details{{font-size:.85em}}</style></head><body><h1>Job {id}</h1><pre>{summary}</pre>\
          <table><thead><tr><th>Class<th>Item<th>Code<th>What happened</tr></thead><tbody>\n",
-        id = escape(job.job.id.as_str()),
-        summary = escape(&summary),
+        id = escape(id),
+        summary = escape(&view.text()),
     )
 }
 

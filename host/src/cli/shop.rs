@@ -6,6 +6,7 @@ use super::{
     context::{clock, config, print_json, runtime, store_failure},
     documents::index_failure,
     failure::{Exit, Failure},
+    hints::options,
     output::OutputFormat,
     shop_id,
 };
@@ -14,11 +15,12 @@ use clap::Subcommand;
 use host_core::{
     error::chain,
     format::pluralize,
-    storage::{ShopCounts, ShopIndex, ShopRemoval, Stores},
+    model::{Digest, JobId},
+    storage::{DocumentsLeft, LeftReason, ShopCounts, ShopIndex, ShopRemoval, Stores},
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    forget::{self, DocumentsLeft, Forget, ForgetError, Forgotten, Found, LeftReason, OpenIndexes},
+    forget::{self, Forget, ForgetError, Found, FoundIndex, NotAsked, OpenIndexes},
     removed_shop::{ShopIsRemoved, open_removal},
 };
 use jiff::Timestamp;
@@ -34,9 +36,13 @@ pub(super) enum ShopCommand {
         /// The shop
         #[arg(value_name = "SHOP")]
         id: String,
-        /// Only print how much there is
+        /// Only print what there is, and whether a job that has not ended is in the way
         #[arg(long)]
         dry_run: bool,
+        /// This index of the shop is gone for good, and its documents with it: its server is not asked, and the receipt says so. As
+        /// TARGET/INDEX where several targets have one of this name
+        #[arg(long, value_name = "INDEX")]
+        without_index: Vec<String>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -53,15 +59,31 @@ struct RemovalView<'a> {
     ended_at: Option<Timestamp>,
     #[serde(flatten)]
     counts: ShopCounts,
+    /// Of a dry run: the shop's indexes.
+    indexes: Vec<IndexView<'a>>,
+    /// Of a dry run: a job that has not ended, because of which nothing would be removed.
+    open_job: Option<&'a str>,
     /// Indexes that could not be asked: of these, the documents are counted that the ledger names.
     uncounted: Vec<UncountedView<'a>>,
-    /// Documents that stay, of which some may be the shop's.
+    /// Documents that were not removed.
     left: Vec<LeftView<'a>>,
 }
 
 #[derive(Serialize)]
-struct LeftView<'a> {
+struct IndexView<'a> {
     index_name: &'a str,
+    target: &'a str,
+    documents: u64,
+    /// Whether it has settings that go with the shop.
+    settings: bool,
+}
+
+#[derive(Serialize)]
+struct LeftView<'a> {
+    /// None where the receipt alone is left, which has a digest of it.
+    index_name: Option<&'a str>,
+    /// SHA-256 of the index's name.
+    index: Digest,
     documents: u64,
     reason: &'static str,
 }
@@ -73,74 +95,112 @@ struct UncountedView<'a> {
 }
 
 pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
-    let ShopCommand::Forget { id, dry_run, yes } = command;
+    let ShopCommand::Forget { id, dry_run, without_index, yes } = command;
     let config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let stores = backend.stores();
         let id = shop_id::id_as_stored(id, &stores).await?;
         let before = stores.jobs.shop_removal(&id).await.map_err(store_failure)?;
-        let found = forget::indexes(&stores, &id).await.map_err(store_failure)?;
-        let indexes = open_indexes(&config, &backend, found)?;
-        let forget = Forget { storage: backend.storage(), shop_id: &id, indexes, clock: clock() };
-        let interrupted = before.clone().filter(ShopRemoval::is_open);
-        let Found { counts, uncounted } = match &interrupted {
-            Some(removal) => {
-                eprintln!("the removal of {id} began at {:.0} and was interrupted; then there was of it:", removal.began_at);
-                Found { counts: removal.counts, uncounted: Vec::new() }
+        let all = forget::indexes(&stores, &id).await.map_err(store_failure)?;
+        let index_names = all.iter().map(|of_shop| of_shop.index_name.clone()).chain(config.index.clone()).collect();
+        let (there, gone) = split_indexes(&config, all, &without_index)?;
+        let indexes = open_indexes(&config, &backend, there)?;
+        let forget = Forget { storage: backend.storage(), shop_id: &id, indexes, gone, clock: clock() };
+        let options = options(global);
+        let failure = |error| failure(error, &id, &options);
+        let found = forget.find().await.map_err(failure)?;
+        let is_gone = found.counts == ShopCounts::default();
+        match &before {
+            Some(removal) if removal.is_open() => eprintln!(
+                "the removal of shop {id} began at {:.0} and was interrupted; this is left of it:",
+                removal.began_at
+            ),
+            None if is_gone => {
+                return Err(Failure::usage(format!("there is nothing of shop {id}")).help(
+                    "`host jobs list` names the shops that have jobs; with --store aws and --target name where else it was",
+                ));
             }
-            None if dry_run => forget.find().await.map_err(failure)?,
-            None => Found { counts: forget.counts().await.map_err(failure)?, uncounted: Vec::new() },
-        };
-        if interrupted.is_none() && counts == ShopCounts::default() {
-            let said = before.and_then(|removal| removal.ended_at).map_or(String::new(), |ended_at| {
-                format!("; it was removed at {ended_at:.0}")
-            });
-            return Err(Failure::usage(format!("there is nothing of shop {id}{said}"))
-                .help("`host jobs list` names the shops that have jobs; with --store aws and --target name where else it was"));
+            _ => {}
         }
-        eprintln!("{}", text(&counts));
-        for (index_name, error) in &uncounted {
-            eprintln!(
-                "warning: the documents of index {index_name} are those that the ledger names, since it could not be asked: {}",
-                chain(error)
-            );
+        let ended = before.filter(|removal| is_gone && !removal.is_open());
+        match &ended {
+            Some(receipt) => eprintln!("shop {id} was removed before; then there was of it:\n{}", text(&receipt.counts)),
+            None => print_found(&found),
+        }
+        let shown = Shown { global, id: &id, index_names };
+        if dry_run {
+            shown.print(ended.as_ref(), Some(&found))?;
+        }
+        if let Some(job) = found.open_job {
+            return Err(failure(ForgetError::Unfinished(job)));
         }
         if dry_run {
-            show(global, &id, None, counts, &uncounted, &[])?;
-            return Ok(Exit::Completed);
+            return Ok(exit(ended.as_ref()));
         }
-        if !yes {
+        for index in found.indexes {
+            // Of a shop that is gone it is the one that the settings name, if any.
+            if let (Some(NotAsked::Failed(error)), None) = (index.not_asked, &ended) {
+                return Err(failure(error));
+            }
+        }
+        if !yes && !is_gone {
             confirm(&id)?;
         }
-        let Forgotten { receipt, left } = forget.run(counts).await.map_err(failure)?;
+        let receipt = forget.run(found.counts).await.map_err(failure)?;
         backend.flush().await?;
-        let but = if left.is_empty() { "" } else { "perhaps documents and " };
-        eprintln!("nothing is left of shop {id} but {but}the receipt {}", ShopRemoval::key(&id));
-        left.iter().for_each(|left| eprintln!("warning: {}", left_text(left)));
-        show(global, &id, Some(&receipt), receipt.counts, &[], &left)?;
-        Ok(if left.is_empty() { Exit::Completed } else { Exit::Usage })
+        shown.print(Some(&receipt), None)?;
+        Ok(exit(Some(&receipt)))
     })
 }
 
-/// Opens the indexes of a shop; without one, that of the settings, since jobs expire.
-fn open_indexes(
-    config: &Config,
-    backend: &Backend,
-    mut found: Vec<ShopIndex>,
-) -> Result<OpenIndexes, Failure> {
-    if found.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
-        let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
-        found.push(ShopIndex { target, index_name, is_exclusive: false });
+fn exit(receipt: Option<&ShopRemoval>) -> Exit {
+    match receipt {
+        Some(receipt) if receipt.may_have_left_documents() => Exit::Usage,
+        _ => Exit::Completed,
     }
+}
+
+/// The indexes of a shop, those that `gone` names apart. Without any, that of the settings is the shop's, since jobs expire.
+fn split_indexes(
+    config: &Config,
+    mut all: Vec<ShopIndex>,
+    gone: &[String],
+) -> Result<(Vec<ShopIndex>, Vec<ShopIndex>), Failure> {
+    if all.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
+        let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
+        all.push(ShopIndex { target, index_name, is_exclusive: false });
+    }
+    let name = |of_shop: &ShopIndex| format!("{}/{}", of_shop.target.kind(), of_shop.index_name);
+    let is = |wanted: &str, of_shop: &ShopIndex| wanted == of_shop.index_name || wanted == name(of_shop);
+    for wanted in gone {
+        let named: Vec<String> = all.iter().filter(|of_shop| is(wanted, of_shop)).map(name).collect();
+        let message = match named.len() {
+            1 => continue,
+            // An interrupted removal has erased their names.
+            0 if all.is_empty() => continue,
+            0 => format!("the shop has no index {wanted}"),
+            _ => format!("the shop has several indexes {wanted}"),
+        };
+        let named = if named.is_empty() { all.iter().map(name).collect() } else { named };
+        return Err(Failure::usage(message).help(format!("name one of {}", named.join(", "))));
+    }
+    Ok(all.into_iter().partition(|of_shop| !gone.iter().any(|wanted| is(wanted, of_shop))))
+}
+
+/// Opens the indexes of a shop.
+fn open_indexes(config: &Config, backend: &Backend, found: Vec<ShopIndex>) -> Result<OpenIndexes, Failure> {
     let open = |of_shop: ShopIndex| {
         let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
         let index = backend.index(&Config { target, ..config.clone() }, RetryProfile::Interactive)?;
         if !of_shop.target.includes(&index.id()) {
             let message =
                 format!("the shop has documents in {}, and the settings name {}", of_shop.target, index.id());
-            return Err(Failure::usage(message)
-                .help("name that catalog with `catalog.url`, and run the command again"));
+            return Err(Failure::usage(message).help(format!(
+                "name that catalog with `catalog.url`, and run the command again; if it is gone for good, add \
+                 `--without-index {}`",
+                of_shop.index_name
+            )));
         }
         Ok((of_shop, index))
     };
@@ -163,14 +223,28 @@ fn text(counts: &ShopCounts) -> String {
     .join(", ")
 }
 
-fn left_text(left: &DocumentsLeft) -> String {
-    let DocumentsLeft { index_name, documents, reason } = left;
-    let documents = pluralize(*documents, "document");
-    let why = match reason {
-        LeftReason::Unlisted => "more than it lists, so that those which no ledger names cannot be found",
-        LeftReason::Unattributed => "written by jobs that are no longer known",
-    };
-    format!("index {index_name} still has {documents}, {why}; if they are the shop's, delete the index")
+/// Prints on stderr what there is of a shop.
+fn print_found(found: &Found) {
+    eprintln!("{}", text(&found.counts));
+    for FoundIndex { of_shop, documents, has_settings, not_asked } in &found.indexes {
+        let (index_name, target) = (&of_shop.index_name, of_shop.target.kind());
+        let settings = match (has_settings, of_shop.is_exclusive) {
+            (true, _) => ", and its settings",
+            (false, true) => ", no settings",
+            (false, false) => "; its settings stay for other shops",
+        };
+        eprintln!("  index {index_name} ({target}): {}{settings}", pluralize(*documents, "document"));
+        match not_asked {
+            None => {}
+            Some(NotAsked::Gone) => {
+                eprintln!("    it is not asked: its documents are those that the ledger names")
+            }
+            Some(NotAsked::Failed(error)) => eprintln!(
+                "    warning: its documents are those that the ledger names, since it could not be asked: {}",
+                chain(error)
+            ),
+        }
+    }
 }
 
 /// Asks for the shop's id.
@@ -187,34 +261,82 @@ fn confirm(id: &str) -> Result<(), Failure> {
     if line.trim() == id { Ok(()) } else { Err(refused()) }
 }
 
-fn show(
-    global: &Global,
-    id: &str,
-    removal: Option<&ShopRemoval>,
-    counts: ShopCounts,
-    uncounted: &[(String, ForgetError)],
-    left: &[DocumentsLeft],
-) -> Result<(), Failure> {
-    let mut reasons = Vec::with_capacity(uncounted.len());
-    for (index_name, error) in uncounted {
-        reasons.push(UncountedView { index_name, reason: chain(error) });
-    }
-    match global.output {
-        OutputFormat::Text => Ok(()),
-        OutputFormat::Json => print_json(&RemovalView {
-            shop: &ShopRemoval::key(id),
-            dry_run: removal.is_none(),
-            began_at: removal.map(|removal| removal.began_at),
-            ended_at: removal.and_then(|removal| removal.ended_at),
-            counts,
-            uncounted: reasons,
-            left: left.iter().map(left_view).collect(),
-        }),
-    }
+/// What is shown of a removal.
+struct Shown<'a> {
+    global: &'a Global,
+    id: &'a str,
+    /// Names of indexes, of which a receipt has digests.
+    index_names: Vec<String>,
 }
 
-fn left_view(left: &DocumentsLeft) -> LeftView<'_> {
-    LeftView { index_name: &left.index_name, documents: left.documents, reason: left.reason.as_str() }
+impl Shown<'_> {
+    /// Prints a receipt, or what a dry run found.
+    fn print(&self, receipt: Option<&ShopRemoval>, dry_run: Option<&Found>) -> Result<(), Failure> {
+        let (id, key) = (self.id, ShopRemoval::key(self.id));
+        let left = receipt.map_or(&[][..], |receipt| &receipt.left);
+        if let Some(receipt) = receipt {
+            let but = if receipt.may_have_left_documents() { "perhaps documents and " } else { "" };
+            eprintln!("nothing is left of shop {id} but {but}the receipt {key}");
+        }
+        for left in left {
+            eprintln!("warning: {}", self.left_text(left));
+        }
+        if self.global.output == OutputFormat::Text {
+            return Ok(());
+        }
+        let counts = receipt.map(|receipt| receipt.counts).or(dry_run.map(|found| found.counts));
+        let (mut indexes, mut uncounted) = (Vec::new(), Vec::new());
+        for FoundIndex { of_shop, documents, has_settings, not_asked } in
+            dry_run.iter().flat_map(|found| &found.indexes)
+        {
+            let (index_name, target) = (of_shop.index_name.as_str(), of_shop.target.kind());
+            indexes.push(IndexView { index_name, target, documents: *documents, settings: *has_settings });
+            if let Some(NotAsked::Failed(error)) = not_asked {
+                uncounted.push(UncountedView { index_name, reason: chain(error) });
+            }
+        }
+        print_json(&RemovalView {
+            shop: &key,
+            dry_run: dry_run.is_some(),
+            began_at: receipt.map(|receipt| receipt.began_at),
+            ended_at: receipt.and_then(|receipt| receipt.ended_at),
+            counts: counts.unwrap_or_default(),
+            indexes,
+            open_job: dry_run.and_then(|found| found.open_job.as_ref()).map(JobId::as_str),
+            uncounted,
+            left: left.iter().map(|left| self.left_view(left)).collect(),
+        })
+    }
+
+    fn left_view(&self, left: &DocumentsLeft) -> LeftView<'_> {
+        let DocumentsLeft { index, documents, reason } = *left;
+        LeftView { index_name: self.index_name(&index), index, documents, reason: reason.as_str() }
+    }
+
+    fn index_name(&self, digest: &Digest) -> Option<&str> {
+        let is_named = |name: &&String| Digest::of(name.as_bytes()) == *digest;
+        self.index_names.iter().find(is_named).map(String::as_str)
+    }
+
+    fn left_text(&self, left: &DocumentsLeft) -> String {
+        let index = match self.index_name(&left.index) {
+            Some(name) => format!("index {name}"),
+            None => format!("the index whose name has the digest {}", left.index),
+        };
+        let documents = pluralize(left.documents, "document");
+        match left.reason {
+            LeftReason::Unlisted => format!(
+                "{index} still had {documents}, more than it lists, so that those which no ledger names could not be found; if \
+                 they are the shop's, delete the index"
+            ),
+            LeftReason::Unattributed => format!(
+                "{index} still had {documents}, written by jobs that are no longer known; if they are the shop's, delete the index"
+            ),
+            LeftReason::WithoutIndex => {
+                format!("{index} was not asked to remove {documents}: it was said to be gone for good")
+            }
+        }
+    }
 }
 
 /// What to do before anything else of a shop that is being removed.
@@ -237,17 +359,20 @@ pub(super) async fn warn_of_removal(stores: &Stores, shop_id: &str) -> Result<()
     Ok(())
 }
 
-fn failure(error: ForgetError) -> Failure {
+fn failure(error: ForgetError, id: &str, options: &str) -> Failure {
+    let again = format!("run `host shop forget {id}{options}` again: it removes what is left");
     match error {
         ForgetError::Store(error) => store_failure(error),
         ForgetError::Unfinished(job) => {
-            let help =
-                format!("wait for it (`host jobs watch {job}`) or end it (`host jobs cancel {job}`) first");
+            let help = format!(
+                "wait for it (`host jobs watch {job}{options}`) or end it (`host jobs cancel {job}{options}`) first"
+            );
             Failure::usage(ForgetError::Unfinished(job)).help(help)
         }
-        ForgetError::Index(error) => {
-            index_failure(error).help("run the same command again: it removes what is left")
-        }
-        error => Failure::runtime(error).help("run the same command again: it removes what is left"),
+        ForgetError::Index { index_name, source } => index_failure(source).help(format!(
+            "once index {index_name} answers, {again}; if it is gone for good, and its documents with it: \
+             `host shop forget {id} --without-index {index_name}{options}`"
+        )),
+        error => Failure::runtime(error).help(again),
     }
 }

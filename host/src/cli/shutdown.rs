@@ -1,6 +1,7 @@
 //! Shutdown on SIGINT and SIGTERM: the first finishes or requeues what is in progress, the second ends at once.
 
 use super::failure::Exit;
+use host_core::storage::Stores;
 use tokio_util::sync::CancellationToken;
 
 /// Cancels at the first SIGINT or SIGTERM, so that chunks in progress are finished or requeued; ends at once at the second.
@@ -25,7 +26,14 @@ pub(super) async fn cancel_on_signal(cancel: CancellationToken) {
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// Says after an interrupt how to resume.
-pub(super) fn print_how_to_resume() {
-    eprintln!("interrupted: unwritten documents are queued; re-run the same command to resume");
+/// Says after an interrupt of a worker whether there is more to do, as far as it can be found out.
+pub(super) async fn print_what_is_left(stores: &Stores, shop: Option<&str>) {
+    match stores.jobs.list_open(shop, 1).await.as_deref() {
+        Ok([]) => eprintln!("stopped: no job is open"),
+        Ok([open, ..]) => eprintln!(
+            "stopped: job {} is not finished; what is not written is queued, and the same command continues with it",
+            open.job.id
+        ),
+        Err(_) => eprintln!("stopped: what is not written is queued, and the same command continues with it"),
+    }
 }

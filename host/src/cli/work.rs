@@ -6,13 +6,17 @@ use super::{
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::warn_of_other_plugin,
+    hints::{options, warn_of_other_plugin},
     plugin_source::PluginArgs,
     run::stopped,
     shop_id,
-    shutdown::{cancel_on_signal, print_how_to_resume},
+    shutdown::{cancel_on_signal, print_what_is_left},
+    work_progress::WorkProgress,
 };
-use crate::{config::Effective, telemetry::exporter};
+use crate::{
+    config::Effective,
+    telemetry::{exporter, progress::Screen},
+};
 use clap::Args;
 use host_pipeline::retention::run as run_retention;
 use std::num::NonZeroUsize;
@@ -28,7 +32,7 @@ pub(super) struct WorkArgs {
     concurrency: Option<NonZeroUsize>,
 }
 
-pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
+pub(super) fn run(global: &Global, args: WorkArgs, screen: &Screen) -> CliResult {
     let mut overrides = global.overrides();
     overrides.set("--concurrency", "worker.concurrency", args.concurrency);
     args.plugins.set(&mut overrides);
@@ -44,7 +48,8 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
         // An environment that is not there has no queues, and would be waited for without a word.
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let config = shop_id::as_stored(config, &backend.stores()).await?;
-        let worker = backend.worker(&config, &plugins)?;
+        let progress = WorkProgress::new(screen, global.quiet, options(global));
+        let worker = backend.observed_worker(&config, &plugins, progress.clone())?;
         let only = config.shop.as_deref();
         warn_of_other_plugin(&backend.stores(), only, &plugins).await?;
         if !global.quiet {
@@ -59,9 +64,10 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
             never = backend.storage().run_maintenance() => match never {},
             never = run_retention(backend.storage(), &clock, retention) => match never {},
         };
+        progress.finish();
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;
-        print_how_to_resume();
+        print_what_is_left(&backend.stores(), only).await;
         Ok(Exit::Interrupted)
     })
 }

@@ -1,7 +1,7 @@
 //! Full syncs (runs whose export is the whole shop) into a Marqo index: what the shop does not have any more leaves the
 //! index.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, interrupt, lines, product, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::Value;
 use std::{
@@ -244,7 +244,7 @@ fn an_interrupt_does_not_wait_for_a_slow_read_of_the_index() {
     while shop.server.running() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(child.id());
     let interrupted = run_output(child.wait_with_output().unwrap());
     assert_eq!((interrupted.code, shop.ids().len()), (Some(130), 10), "{interrupted:?}");
     assert!(interrupted.stderr.contains("interrupted before anything was archived"), "{interrupted:?}");

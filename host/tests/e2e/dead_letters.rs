@@ -3,9 +3,10 @@
 
 use crate::{
     aws::{Cloud, Shop, wait_for},
-    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, interrupt, lines, product, run_output},
 };
 use serde_json::{Value, json};
+use std::{io::Read, path::PathBuf, process::Command};
 
 /// Overwrites a chunk's object past host with other content; returns its former bytes.
 fn damage(cloud: &Cloud, key: &str) -> Vec<u8> {
@@ -86,7 +87,11 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
         let planned = dlq(&[&["redrive", "--dry-run", "--output", "json"], &choice[..]].concat()).json();
         assert_eq!(planned["redriven"][0]["chunk"], 1, "{planned}");
     }
-    assert_eq!(dlq(&["redrive", "--code", "lost-input"]).stdout, "there are no such dead letters\n");
+    for command in ["redrive", "discard"] {
+        let other = cloud.host(&["dlq", command, "--job", &job, "--code", "lost-input"]);
+        assert_eq!(other.code, Some(2), "{other:?}");
+        assert!(other.stderr.contains("has no dead letter with the reason lost-input"), "{other:?}");
+    }
 
     // Redriven before the cause is fixed, it becomes a dead letter again; its items still count as failed once.
     dlq(&["redrive", "--job", &job]);
@@ -119,9 +124,15 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     worker.wait().unwrap();
 }
 
-#[test]
-fn a_poison_chunk_in_a_data_directory_is_explained_and_redriven() {
-    let test_dir = TestDir::new();
+/// A command that makes chunks of ten documents.
+fn chunked(test_dir: &TestDir, command: &str) -> Command {
+    let mut command = test_dir.command(&[command, "--output", "json", "--shop", SHOP]);
+    command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
+    command
+}
+
+/// Makes three chunks, of which the second can be spoiled before a worker writes it. Returns their job and that one's object.
+fn ingested(test_dir: &TestDir) -> (String, PathBuf) {
     let mut export = Vec::new();
     for number in 0..30 {
         let line = format!(
@@ -130,45 +141,52 @@ fn a_poison_chunk_in_a_data_directory_is_explained_and_redriven() {
         );
         export.extend_from_slice(line.as_bytes());
     }
-    let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
-    // Ingest alone first, so that a chunk can be damaged before a worker writes it.
-    let chunked = |command: &str| {
-        let mut command = test_dir.command(&[command, "--output", "json", "--shop", SHOP]);
-        command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
-        command
-    };
-    let ingested =
-        run_output(chunked("ingest").arg("--plugin").arg(&*SHOPIFY).arg(&source).output().unwrap());
+    let source = test_dir.write("export.jsonl", export);
+    let mut ingest = chunked(test_dir, "ingest");
+    let ingested = run_output(ingest.arg("--plugin").arg(&*SHOPIFY).arg(&source).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
+    let path = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0001.jsonl"));
+    (job, path)
+}
+
+/// Has a worker bring the job to its end; returns the job, and what the worker said.
+fn worked(test_dir: &TestDir, job: &str) -> (Value, String) {
+    let mut worker = chunked(test_dir, "work").spawn().unwrap();
+    let shown = wait_for(|| {
+        let shown = test_dir.host(&["jobs", "show", job, "--data-dir", "data", "--output", "json"]).json();
+        let has_ended = ["COMPLETED", "FAILED"].contains(&shown["status"].as_str().unwrap());
+        has_ended.then_some(shown)
+    });
+    interrupt(worker.id());
+    worker.wait().unwrap();
+    let mut said = String::new();
+    worker.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (shown, said)
+}
+
+#[test]
+fn on_one_machine_too() {
+    let test_dir = TestDir::new();
+    let (job, path) = ingested(&test_dir);
     let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     let warning = format!(
         "warning: no worker runs for job {job}: `host run --shop {SHOP} --target catalog --data-dir data` resumes the queued chunks; give it the \
          same `--plugin` options as before (shopify@"
     );
     assert!(waiting.stderr.starts_with(&warning), "{waiting:?}");
-    let path = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0001.jsonl"));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, "spoiled\n").unwrap();
-    let work = || {
-        let mut worker = chunked("work").spawn().unwrap();
-        let shown = wait_for(|| {
-            let shown =
-                test_dir.host(&["jobs", "show", &job, "--data-dir", "data", "--output", "json"]).json();
-            let has_ended = ["COMPLETED", "FAILED"].contains(&shown["status"].as_str().unwrap());
-            has_ended.then_some(shown)
-        });
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-        shown
-    };
-    assert_eq!(counts(&work()), [30, 20, 10]);
+    let (failed, said) = worked(&test_dir, &job);
+    assert_eq!(counts(&failed), [30, 20, 10]);
     let hint = format!(
         "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job} --data-dir data` tells why, and `host dlq redrive \
          --shop {SHOP} --job {job} --data-dir data` sends them again once the cause is fixed\n"
     );
     let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");
+    assert!(said.contains(&format!("job {job} FAILED: {SHOP} → index ")), "{said}");
+    assert!(said.contains(&format!(", 20 processed, 10 failed; {hint}stopped: no job is open\n")), "{said}");
     assert_eq!(test_dir.host(&["jobs", "report", &job, "--data-dir", "data"]).stderr, hint);
     std::fs::write(&path, bytes).unwrap();
     let refused = test_dir.host(&["dlq", "discard", "--data-dir", "data"]);
@@ -184,9 +202,45 @@ fn a_poison_chunk_in_a_data_directory_is_explained_and_redriven() {
     // The hint names the plug-ins, since a worker without the job's validators would write what they refuse.
     let plugins = "give it the same `--plugin` options as before (shopify@";
     assert!(sent.stdout.contains(plugins) && sent.stdout.contains("and validators"), "{sent:?}");
-    let ended = work();
+    let (ended, said) = worked(&test_dir, &job);
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
+    assert!(said.contains(", 30 processed\nstopped: "), "{said}");
     assert_eq!(test_dir.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
+}
+
+#[test]
+fn what_was_discarded_is_not_offered_again() {
+    let test_dir = TestDir::new();
+    let (job, path) = ingested(&test_dir);
+    std::fs::write(&path, "spoiled\n").unwrap();
+    assert_eq!(counts(&worked(&test_dir, &job).0), [30, 20, 10]);
+    let host = |arguments: &[&str]| test_dir.host(&[arguments, &["--data-dir", "data"]].concat());
+    assert_eq!(host(&["jobs", "show", &job, "--output", "json"]).json()["dead_letters"], 1);
+    let discarded = host(&["dlq", "discard", "--job", &job]);
+    assert_eq!(discarded.stdout, format!("removed chunk 1 of job {job} (corrupt-chunk)\n"));
+    let shown = host(&["jobs", "show", &job]);
+    assert!(shown.stdout.contains("1 chunk was quarantined, and no dead letter is left"), "{shown:?}");
+    assert_eq!(host(&["jobs", "show", &job, "--output", "json"]).json()["dead_letters"], 0);
+    let report = host(&["jobs", "report", &job]);
+    for said in [shown.stdout, report.stderr, host(&["jobs", "report", &job, "--format", "html"]).stdout] {
+        assert!(said.contains("run the export again") && !said.contains("host dlq"), "{said}");
+    }
+    // One rule: what names dead letters that are not there is an error, and `--all` names none.
+    for command in
+        [&["show"][..], &["redrive", "--job"], &["redrive", "--dry-run", "--job"], &["discard", "--job"]]
+    {
+        let output = host(&[&["dlq"], command, &[&job]].concat());
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{output:?}");
+        assert!(output.stderr.contains(&format!("job {job} has no dead letter\n")), "{output:?}");
+    }
+    for command in ["redrive", "discard"] {
+        let output = host(&["dlq", command, "--all"]);
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(0), "there are no dead letters\n"),
+            "{output:?}"
+        );
+    }
 }
 
 /// Workers acknowledge the messages that a cancelled job still has in the queue.

@@ -1,6 +1,6 @@
 //! What people stumble over in everyday use: each mistake is explained, and nothing hangs.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, interrupt, lines, product, run_output};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -29,10 +29,6 @@ fn interrupted(test_dir: &TestDir) -> Value {
     let left = run_output(child.wait_with_output().unwrap());
     assert_eq!((left.code, &left.json()["sealed"]), (Some(130), &Value::from(false)), "{left:?}");
     left.json()
-}
-
-fn interrupt(process: u32) {
-    assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
 }
 
 fn job(test_dir: &TestDir, id: &Value) -> Value {

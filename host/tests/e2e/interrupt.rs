@@ -2,11 +2,10 @@
 
 use crate::{
     aws::wait_for,
-    support::{SHOP, TestDir, guest, lines, product, run_output},
+    support::{SHOP, TestDir, guest, interrupt, lines, product, run_output},
 };
 use std::{
     fs,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     while !test_dir.path("data/chunks/shopify").exists() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(child.id());
     let interrupted = run_output(child.wait_with_output().unwrap());
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
     let told = "the rest is queued again; re-run the same command to resume job";
@@ -65,7 +64,7 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
     while !is_at_work(child.id()) {
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(child.id());
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if began.elapsed() > TIMEOUT {
@@ -99,7 +98,7 @@ fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
     assert_eq!((&error["code"], &error["attempt"]), (&"index-unavailable".into(), &1.into()), "{error}");
     let text = show(&[]).stdout;
     assert!(text.contains("last error") && text.contains(&endpoint), "{text}");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(child.id());
     wait_for(|| child_has_ended(child.id()).then_some(()));
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let left = show(&["--output", "json"]).json();

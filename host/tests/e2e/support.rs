@@ -48,6 +48,11 @@ pub(crate) fn shared_sample(name: &str) -> PathBuf {
     path
 }
 
+/// Interrupts a process, as Ctrl-C does.
+pub(crate) fn interrupt(process: u32) {
+    assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
+}
+
 /// A number from the environment, for the long forms of tests.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())

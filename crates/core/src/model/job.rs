@@ -144,6 +144,9 @@ pub struct Job {
     /// (`docs/archiving.md`).
     #[serde(default)]
     pub full: bool,
+    /// The full sync whose missing products this job removes; none in other jobs, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removes_missing_of: Option<JobId>,
 }
 
 /// The folder of a job's objects: `{platform}/{shop_id}/bulk/{job_id}`.

@@ -34,7 +34,7 @@ pub use queue::{
     UNREADABLE_VISIBILITY, UnreadableMessage,
 };
 pub use settings::{IndexDocument, Settings};
-pub use shop_removal::{ShopCounts, ShopIndex, ShopRemoval};
+pub use shop_removal::{DocumentsLeft, LeftReason, ShopCounts, ShopIndex, ShopRemoval};
 
 /// A storage call failed; it may or may not have taken effect.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,43 @@ pub struct ShopRemoval {
     /// removal has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<ShopIndex>,
+    /// Documents that it did not remove, in the order of its indexes; empty in receipts of older versions, which do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<DocumentsLeft>,
+}
+
+/// Documents of an index that the removal of a shop did not remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentsLeft {
+    /// The digest of the index's name, which may be the shop's.
+    pub index: Digest,
+    /// How many they are.
+    pub documents: u64,
+    /// Why they were not removed.
+    pub reason: LeftReason,
+}
+
+/// Why the removal of a shop did not remove documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftReason {
+    /// The index has more documents than it lists: these are all that it has, and some may be the shop's.
+    Unlisted,
+    /// Jobs wrote them that are no longer known, and no other shop is known to write to the index: they may be the shop's.
+    Unattributed,
+    /// The operator said that the index is gone with its server. These are the documents that the ledger named in it.
+    WithoutIndex,
+}
+
+impl LeftReason {
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unlisted => "unlisted",
+            Self::Unattributed => "unattributed",
+            Self::WithoutIndex => "without-index",
+        }
+    }
 }
 
 impl ShopRemoval {
@@ -31,6 +68,11 @@ impl ShopRemoval {
     /// Whether the removal has begun and not ended.
     pub fn is_open(&self) -> bool {
         self.ended_at.is_none()
+    }
+
+    /// Whether an index may still have documents of the shop. One that the operator said is gone has none.
+    pub fn may_have_left_documents(&self) -> bool {
+        self.left.iter().any(|left| left.reason != LeftReason::WithoutIndex)
     }
 }
 
@@ -75,4 +117,19 @@ pub struct ShopCounts {
     pub jobs: u64,
     /// Settings of indexes.
     pub settings: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_of_an_older_version_is_read() {
+        let stored = r#"{"began_at":"2026-01-01T00:00:00Z","ended_at":"2026-01-01T00:00:01Z",
+            "counts":{"documents":3,"messages":0,"objects":2,"products":3,"jobs":1,"settings":0}}"#;
+        let receipt: ShopRemoval = serde_json::from_str(stored).unwrap();
+        assert_eq!((receipt.counts.documents, receipt.left.len()), (3, 0));
+        assert!(!receipt.is_open() && !receipt.may_have_left_documents());
+        assert!(!serde_json::to_string(&receipt).unwrap().contains("left"), "an older version reads it too");
+    }
 }

@@ -99,7 +99,7 @@ async fn the_files_do_not_contain_the_word_of_a_removed_shop() {
     assert!([leaves, stays].iter().all(|shop| count(dir.path(), word(shop)) > 100));
     let open = indexes(&storage.stores(), leaves).await.unwrap().into_iter();
     let indexes = open.map(|of_shop| (of_shop, Arc::new(catalog.clone()) as Arc<dyn Index>)).collect();
-    let forget = Forget { storage: &storage, shop_id: leaves, indexes, clock };
+    let forget = Forget { storage: &storage, shop_id: leaves, indexes, gone: Vec::new(), clock };
     forget.run(ShopCounts::default()).await.unwrap();
     assert_eq!(count(dir.path(), word(leaves)), 0);
     assert!(count(dir.path(), word(stays)) > 500, "the other shop stays");

@@ -231,7 +231,8 @@ impl Archive<'_> {
     /// The job that removes what a full sync did not have.
     fn removal_job(&self, job: &Job) -> Job {
         let (of, source) = (["archive", job.id.as_str()], format!("what job {} did not have", job.id));
-        removal_job(job, &*self.clock, self.removals.lanes, of, source)
+        let removal = removal_job(job, &*self.clock, self.removals.lanes, of, source);
+        Job { removes_missing_of: Some(job.id.clone()), ..removal }
     }
 }
 

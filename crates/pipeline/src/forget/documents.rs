@@ -1,11 +1,11 @@
 //! Documents of a shop leave its indexes.
 
-use super::{DocumentsLeft, Forget, ForgetError, LeftReason};
+use super::{Forget, ForgetError};
 use crate::{ingest::chunk::ChunkBounds, removals::RemovalSettings, writers::Writers};
 use host_core::{
-    index::{Index, Outcome, Precondition, Removal, WriteTarget},
-    model::{DocumentId, JobId, LedgerRecord, ProductState},
-    storage::{LedgerScope, ShopIndex, StoreError, Stores},
+    index::{Index, Outcome, Precondition, Removal, TargetId},
+    model::{Digest, DocumentId, JobId, LedgerRecord, ProductState},
+    storage::{DocumentsLeft, LedgerScope, LeftReason, ShopIndex, StoreError, Stores},
 };
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ impl Forget<'_> {
         &self,
         stores: &Stores,
         of_shop: &ShopIndex,
-        index: &dyn Index,
+        target: TargetId,
     ) -> Result<u64, StoreError> {
-        let (scope, mut after, mut documents) = (self.scope(of_shop, index), None, 0);
+        let (scope, mut after, mut documents) = (self.scope(of_shop, target), None, 0);
         loop {
             let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(documents) };
@@ -33,40 +33,62 @@ impl Forget<'_> {
         }
     }
 
-    fn scope(&self, of_shop: &ShopIndex, index: &dyn Index) -> LedgerScope {
+    fn scope(&self, of_shop: &ShopIndex, target: TargetId) -> LedgerScope {
         let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
-        LedgerScope { shop_id, target: index.id(), index_name }
+        LedgerScope { shop_id, target, index_name }
+    }
+
+    /// Removes the shop's documents from all its indexes. Returns what was not removed.
+    pub(super) async fn remove_from_indexes(
+        &self,
+        stores: &Stores,
+    ) -> Result<Vec<DocumentsLeft>, ForgetError> {
+        let mut all = Vec::new();
+        let mut add = |of_shop: &ShopIndex, documents, reason| {
+            let index = Digest::of(of_shop.index_name.as_bytes());
+            all.push(DocumentsLeft { index, documents, reason });
+        };
+        for (of_shop, index) in &self.indexes {
+            let (documents, reason) = self.remove_documents(stores, of_shop, index.as_ref()).await?;
+            if documents > 0 {
+                add(of_shop, documents, reason);
+            }
+        }
+        for of_shop in &self.gone {
+            let documents = self.documents_in_ledger(stores, of_shop, of_shop.target.clone()).await?;
+            add(of_shop, documents, LeftReason::WithoutIndex);
+        }
+        Ok(all)
     }
 
     /// Removes a shop's documents from an index. Where shops share an index, that is what the ledger names, and what the ledger lacks,
-    /// which is recorded in it first, unless another shop or program has written it since. Returns what may be left.
-    pub(super) async fn remove_documents(
+    /// which is recorded in it first, unless another shop or program has written it since. Returns how many documents may be
+    /// left, and why.
+    async fn remove_documents(
         &self,
         stores: &Stores,
         of_shop: &ShopIndex,
         index: &dyn Index,
-    ) -> Result<Option<DocumentsLeft>, ForgetError> {
-        let target = self.target(of_shop);
-        if index.remove_shop(&target).await?.is_some() {
-            return Ok(None);
+    ) -> Result<(u64, LeftReason), ForgetError> {
+        let (target, failed) = (self.target(of_shop), ForgetError::of_index(of_shop));
+        if index.remove_shop(&target).await.map_err(&failed)?.is_some() {
+            return Ok((0, LeftReason::Unattributed));
         }
         // Before the others are looked for: an index that lists only so many documents may list all that are left then.
         self.remove_documents_in_ledger(stores, of_shop, index).await?;
         // Nothing is removed by a job of the shop that is being removed.
         let unused = RemovalSettings { bounds: ChunkBounds { documents: 1, bytes: 1 }, lanes: 1 };
-        let compared = self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await?;
+        let compared = self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await;
+        let compared = compared.map_err(ForgetError::of_comparison(of_shop))?;
         if compared.unknown > 0 {
             self.remove_documents_in_ledger(stores, of_shop, index).await?;
         }
-        let (documents, reason) = if compared.is_unlisted {
-            (index.count(&target).await?, LeftReason::Unlisted)
-        } else {
-            // Where other shops write, they are taken for theirs.
-            let unattributed = if of_shop.is_exclusive { compared.unattributed } else { 0 };
-            (unattributed, LeftReason::Unattributed)
-        };
-        let index_name = of_shop.index_name.clone();
-        Ok((documents > 0).then_some(DocumentsLeft { index_name, documents, reason }))
+        if compared.is_unlisted {
+            return Ok((index.count(&target).await.map_err(&failed)?, LeftReason::Unlisted));
+        }
+        // Where other shops write, they are taken for theirs.
+        let unattributed = if of_shop.is_exclusive { compared.unattributed } else { 0 };
+        Ok((unattributed, LeftReason::Unattributed))
     }
 
     async fn remove_documents_in_ledger(
@@ -75,7 +97,7 @@ impl Forget<'_> {
         of_shop: &ShopIndex,
         index: &dyn Index,
     ) -> Result<(), ForgetError> {
-        let (scope, target) = (self.scope(of_shop, index), self.target(of_shop));
+        let scope = self.scope(of_shop, index.id());
         let (mut writers, mut after) = (Writers::new(stores, self.shop_id), None);
         loop {
             let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
@@ -87,21 +109,22 @@ impl Forget<'_> {
             }
             let named: Vec<_> = named.into_iter().collect();
             for some in named.chunks(BATCH) {
-                self.remove_named(index, &target, some, &mut writers).await?;
+                self.remove_named(of_shop, index, some, &mut writers).await?;
             }
         }
     }
 
     async fn remove_named(
         &self,
+        of_shop: &ShopIndex,
         index: &dyn Index,
-        target: &WriteTarget,
         named: &[(&DocumentId, &LedgerRecord)],
         writers: &mut Writers<'_>,
     ) -> Result<(), ForgetError> {
+        let (target, failed) = (self.target(of_shop), ForgetError::of_index(of_shop));
         let ids: Vec<DocumentId> = named.iter().map(|(id, _)| (*id).clone()).collect();
         let mut removals = Vec::new();
-        for ((id, record), stored) in named.iter().zip(index.stored(target, &ids).await?) {
+        for ((id, record), stored) in named.iter().zip(index.stored(&target, &ids).await.map_err(&failed)?) {
             let Some(stored) = stored else { continue };
             let Some(writer) = stored.job_id.clone().and_then(JobId::new) else { continue };
             if writers.wrote(&writer, &record.job_id, record.at).await? {
@@ -112,14 +135,14 @@ impl Forget<'_> {
         if removals.is_empty() {
             return Ok(());
         }
-        let outcomes = index.delete(target, &removals).await?;
+        let outcomes = index.delete(&target, &removals).await.map_err(&failed)?;
         for (removal, outcome) in removals.into_iter().zip(outcomes) {
             let reason = match outcome {
                 Outcome::Done => continue,
                 Outcome::Refused { code, message } => format!("{code}: {message}"),
                 Outcome::Conflict => "it was written again meanwhile".to_owned(),
             };
-            let index_name = target.index_name.clone();
+            let index_name = of_shop.index_name.clone();
             return Err(ForgetError::Kept { index_name, document: removal.id, reason });
         }
         Ok(())

@@ -13,7 +13,7 @@ use host_core::{
     model::{DocumentId, JobId},
     storage::{JobSnapshot, ShopCounts, ShopIndex, ShopRemoval, Storage, StoreError, Stores},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 mod documents;
 #[cfg(test)]
@@ -27,6 +27,8 @@ pub struct Forget<'a> {
     pub shop_id: &'a str,
     /// Its indexes, as [`indexes`] found them.
     pub indexes: OpenIndexes,
+    /// Those of its indexes that are gone with their servers, as the operator says: nothing is removed from them.
+    pub gone: Vec<ShopIndex>,
     /// The clock.
     pub clock: SharedClock,
 }
@@ -41,8 +43,14 @@ pub enum ForgetError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An index failed.
-    #[error(transparent)]
-    Index(#[from] IndexError),
+    #[error("{source}")]
+    Index {
+        /// The index.
+        index_name: String,
+        /// What it says.
+        #[source]
+        source: IndexError,
+    },
     /// It is not known which documents are the shop's.
     #[error(transparent)]
     Reconcile(ReconcileError),
@@ -61,11 +69,17 @@ pub enum ForgetError {
     },
 }
 
-impl From<ReconcileError> for ForgetError {
-    fn from(error: ReconcileError) -> Self {
-        match error {
+impl ForgetError {
+    /// The error of an index.
+    fn of_index(of_shop: &ShopIndex) -> impl Fn(IndexError) -> Self {
+        |source| Self::Index { index_name: of_shop.index_name.clone(), source }
+    }
+
+    /// The error of a comparison with an index.
+    fn of_comparison(of_shop: &ShopIndex) -> impl Fn(ReconcileError) -> Self {
+        |error| match error {
             ReconcileError::Store(error) => Self::Store(error),
-            ReconcileError::Index(error) => Self::Index(error),
+            ReconcileError::Index(error) => Self::of_index(of_shop)(error),
             ReconcileError::Unfinished(job) => Self::Unfinished(job),
             other => Self::Reconcile(other),
         }
@@ -85,96 +99,90 @@ pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<ShopIndex>, S
 pub struct Found {
     /// What there is.
     pub counts: ShopCounts,
-    /// The names of indexes that could not be asked, and why: of these, the documents are counted that the ledger names.
-    pub uncounted: Vec<(String, ForgetError)>,
+    /// Its indexes, those that are gone last.
+    pub indexes: Vec<FoundIndex>,
+    /// A job that has not ended: nothing is removed before it has.
+    pub open_job: Option<JobId>,
 }
 
-/// What the removal of a shop came to.
+/// What was found of a shop in an index.
 #[derive(Debug)]
-pub struct Forgotten {
-    /// The receipt.
-    pub receipt: ShopRemoval,
-    /// Documents that may be the shop's, in the order of its indexes.
-    pub left: Vec<DocumentsLeft>,
-}
-
-/// Documents that stay in an index, and of which some may be the shop's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DocumentsLeft {
+pub struct FoundIndex {
     /// The index.
-    pub index_name: String,
-    /// How many they are.
+    pub of_shop: ShopIndex,
+    /// Documents of the shop. Where the index was not asked, those that the ledger names.
     pub documents: u64,
-    /// Why it is not known whose they are.
-    pub reason: LeftReason,
+    /// Whether it has settings that go with the shop. Indexes of one name share them.
+    pub has_settings: bool,
+    /// Why it was not asked.
+    pub not_asked: Option<NotAsked>,
 }
 
-/// Why it is not known whose documents are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftReason {
-    /// The index has more documents than it lists: these are all that it has.
-    Unlisted,
-    /// Jobs wrote them that are no longer known, and no other shop is known to write to the index.
-    Unattributed,
-}
-
-impl LeftReason {
-    /// The name in output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unlisted => "unlisted",
-            Self::Unattributed => "unattributed",
-        }
-    }
+/// Why an index was not asked for documents.
+#[derive(Debug)]
+pub enum NotAsked {
+    /// It is gone with its server, as the operator says.
+    Gone,
+    /// It could not be.
+    Failed(ForgetError),
 }
 
 impl Forget<'_> {
-    /// What there is of the shop. Changes nothing. Fails if an index cannot be asked.
-    pub async fn counts(&self) -> Result<ShopCounts, ForgetError> {
-        let Found { counts, mut uncounted } = self.find().await?;
-        uncounted.pop().map_or(Ok(counts), |(_, error)| Err(error))
-    }
-
     /// What can be found of the shop. Changes nothing.
     pub async fn find(&self) -> Result<Found, ForgetError> {
         let stores = self.storage.stores();
-        let (mut documents, mut uncounted) = (0, Vec::new());
+        let mut found = Vec::new();
         for (of_shop, index) in &self.indexes {
-            match self.documents(of_shop, index.as_ref()).await {
-                Ok(counted) => documents += counted,
+            let (documents, not_asked) = match self.documents(of_shop, index.as_ref()).await {
+                Ok(documents) => (documents, None),
                 Err(ForgetError::Store(error)) => return Err(error.into()),
                 Err(error) => {
-                    documents += self.documents_in_ledger(&stores, of_shop, index.as_ref()).await?;
-                    uncounted.push((of_shop.index_name.clone(), error));
+                    let documents = self.documents_in_ledger(&stores, of_shop, index.id()).await?;
+                    (documents, Some(NotAsked::Failed(error)))
                 }
+            };
+            found.push(FoundIndex { of_shop: of_shop.clone(), documents, has_settings: false, not_asked });
+        }
+        for of_shop in &self.gone {
+            let documents = self.documents_in_ledger(&stores, of_shop, of_shop.target.clone()).await?;
+            let not_asked = Some(NotAsked::Gone);
+            found.push(FoundIndex { of_shop: of_shop.clone(), documents, has_settings: false, not_asked });
+        }
+        let mut settings = BTreeSet::new();
+        for FoundIndex { of_shop, has_settings, .. } in &mut found {
+            if of_shop.is_exclusive && stores.settings.get(&of_shop.index_name).await?.is_some() {
+                *has_settings = true;
+                settings.insert(of_shop.index_name.clone());
             }
         }
-        let mut settings = 0;
-        for (of_shop, _) in self.indexes.iter().filter(|(of_shop, _)| of_shop.is_exclusive) {
-            settings += u64::from(stores.settings.get(&of_shop.index_name).await?.is_some());
-        }
         let counts = ShopCounts {
-            documents,
-            settings,
+            documents: found.iter().map(|index| index.documents).sum(),
+            settings: settings.len() as u64,
             messages: stores.queue.remove_shop(self.shop_id, true).await?,
             objects: stores.chunks.remove_shop(self.shop_id, true).await?,
             products: stores.ledger.remove_shop(self.shop_id, true).await?,
             jobs: stores.jobs.remove_shop(self.shop_id, true).await?,
         };
-        Ok(Found { counts, uncounted })
+        let open_job = match self.ended_jobs(&stores).await {
+            Err(ForgetError::Unfinished(job)) => Some(job),
+            jobs => jobs.map(|_| None)?,
+        };
+        Ok(Found { counts, indexes: found, open_job })
     }
 
     /// Number of documents of the shop in an index.
     async fn documents(&self, of_shop: &ShopIndex, index: &dyn Index) -> Result<u64, ForgetError> {
         if index.is_per_shop() {
-            return Ok(index.count(&self.target(of_shop)).await?);
+            let counted = index.count(&self.target(of_shop)).await;
+            return counted.map_err(ForgetError::of_index(of_shop));
         }
-        let compared = self.reconcile(of_shop, index).compare(|_| {}).await?;
+        let compared = self.reconcile(of_shop, index).compare(|_| {}).await;
+        let compared = compared.map_err(ForgetError::of_comparison(of_shop))?;
         Ok(compared.in_ledger + compared.unknown)
     }
 
-    /// Removes everything of the shop, and returns what stays. `counts` go into that unless an interrupted removal is continued.
-    pub async fn run(&self, counts: ShopCounts) -> Result<Forgotten, ForgetError> {
+    /// Removes everything of the shop, and returns the receipt. `counts` go into it unless an interrupted removal is continued.
+    pub async fn run(&self, counts: ShopCounts) -> Result<ShopRemoval, ForgetError> {
         let (stores, shop) = (self.storage.stores(), self.shop_id);
         let jobs = self.ended_jobs(&stores).await?;
         let (interrupted, ended) = match stores.jobs.shop_removal(shop).await? {
@@ -187,25 +195,28 @@ impl Forget<'_> {
             stores.breakers.remove_shop(shop).await?;
             self.storage.erase().await?;
             self.storage.flush().await?;
-            return Ok(Forgotten { receipt, left: Vec::new() });
+            return Ok(receipt);
         }
         // Ledger and jobs go after documents, and say whose these are.
         let has_documents =
             interrupted.is_none() || !jobs.is_empty() || stores.ledger.remove_shop(shop, true).await? > 0;
-        let begun = interrupted.unwrap_or_else(|| ShopRemoval {
+        let mut begun = interrupted.unwrap_or_else(|| ShopRemoval {
             began_at: self.clock.now(),
             ended_at: None,
             counts,
-            indexes: self.indexes.iter().map(|(of_shop, _)| of_shop.clone()).collect(),
+            indexes: self.indexes.iter().map(|(of_shop, _)| of_shop).chain(&self.gone).cloned().collect(),
+            left: Vec::new(),
         });
         stores.jobs.put_shop_removal(shop, &begun).await?;
         // One may have begun before the mark was there.
         self.ended_jobs(&stores).await?;
         stores.queue.remove_shop(shop, false).await?;
-        let mut left = Vec::new();
         if has_documents {
-            for (of_shop, index) in &self.indexes {
-                left.extend(self.remove_documents(&stores, of_shop, index.as_ref()).await?);
+            let left = self.remove_from_indexes(&stores).await?;
+            // The next call cannot find it out once ledger and jobs are gone.
+            if left != begun.left {
+                begun.left = left;
+                stores.jobs.put_shop_removal(shop, &begun).await?;
             }
         }
         stores.chunks.remove_shop(shop, false).await?;
@@ -224,7 +235,7 @@ impl Forget<'_> {
         let receipt = ShopRemoval { ended_at: Some(self.clock.now()), ..nameless };
         stores.jobs.put_shop_removal(shop, &receipt).await?;
         self.storage.flush().await?;
-        Ok(Forgotten { receipt, left })
+        Ok(receipt)
     }
 
     /// The jobs of the shop. All must have ended.

@@ -1,6 +1,6 @@
 //! Shops that are removed, at once or with interrupts, on storage in memory.
 
-use super::{DocumentsLeft, Forget, ForgetError, LeftReason, indexes};
+use super::{Forget, ForgetError, NotAsked, indexes};
 use crate::{
     archive::{Archive, ArchiveError},
     ingest::{
@@ -17,12 +17,18 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     index::{ArchiveLimit, Index, IndexError, Outcome, WriteTarget},
-    model::{DocumentId, Job, JobId, JobStatus, Operation},
-    storage::{IndexDocument, JobRemover, LedgerScope, ShopCounts, ShopRemoval, Storage, Stores},
+    model::{Digest, DocumentId, Job, JobId, JobStatus, Operation},
+    storage::{
+        DocumentsLeft, IndexDocument, JobRemover, LedgerScope, LeftReason, ShopCounts, ShopRemoval, Storage,
+        StoreErrorKind, Stores,
+    },
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, FakePlugin, IndexCall, IndexedDocument, Intercepted, Interceptor},
+    fakes::{
+        FakeIndex, FakePlugin, IndexCall, IndexedDocument, Intercepted, InterceptedStorage, Interceptor,
+        refuse_first,
+    },
     storage::Memory,
 };
 use serde_json::Map;
@@ -92,6 +98,7 @@ impl World {
             storage: &self.storage,
             shop_id: SHOP,
             indexes: indexes.collect(),
+            gone: Vec::new(),
             clock: self.clock.clone(),
         }
     }
@@ -104,7 +111,7 @@ impl World {
     async fn check(&self) {
         let stores = self.stores();
         assert_eq!(self.ids(), ["7", "8", "program"]);
-        let nothing = self.forget().await.counts().await.unwrap();
+        let nothing = self.forget().await.find().await.unwrap().counts;
         assert_eq!(nothing, ShopCounts::default());
         assert_eq!(stores.jobs.list(Some(OTHER), 9).await.unwrap().len(), 2);
         let index_name = "products".to_owned();
@@ -121,11 +128,11 @@ fn id(id: &str) -> DocumentId {
 #[tokio::test(start_paused = true)]
 async fn a_shop_goes_and_the_others_stay() {
     let world = World::new().await;
-    let counts = world.forget().await.counts().await.unwrap();
+    let counts = world.forget().await.find().await.unwrap().counts;
     let expected = ShopCounts { documents: 3, messages: 0, objects: 2, products: 3, jobs: 2, settings: 0 };
     assert_eq!(counts, expected);
     assert_eq!(world.ids().len(), 6, "counting removes nothing");
-    let removal = world.forget().await.run(counts).await.unwrap().receipt;
+    let removal = world.forget().await.run(counts).await.unwrap();
     assert_eq!((removal.counts, removal.is_open(), removal.indexes.len()), (expected, false, 0));
     let stored = world.stores().jobs.shop_removal(SHOP).await.unwrap().unwrap();
     assert_eq!(stored, removal);
@@ -134,7 +141,7 @@ async fn a_shop_goes_and_the_others_stay() {
     world.check().await;
     world.clock.sleep(Duration::from_secs(1)).await;
     let again = world.forget().await.run(ShopCounts::default()).await.unwrap();
-    assert_eq!(again.receipt, removal, "what there was at first");
+    assert_eq!(again, removal, "what there was at first");
 
     // The shop comes back as a new one, also with what was removed.
     let job = world.work(SHOP, Operation::AddDocuments, "{\"_id\":\"3\",\"v\":1}\n").await;
@@ -148,12 +155,12 @@ async fn a_shop_goes_and_the_others_stay() {
 async fn an_interrupted_removal_is_finished_by_the_next() {
     for steps in 0..=6 {
         let world = World::new().await;
-        let counts = world.forget().await.counts().await.unwrap();
+        let counts = world.forget().await.find().await.unwrap().counts;
         let began_at = world.clock.now();
         let stores = world.stores();
         let mut found = indexes(&stores, SHOP).await.unwrap();
         found.iter_mut().for_each(|of_shop| of_shop.is_exclusive = true);
-        let begun = ShopRemoval { began_at, ended_at: None, counts, indexes: found };
+        let begun = ShopRemoval { began_at, ended_at: None, counts, indexes: found, left: Vec::new() };
         stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
         if steps > 0 {
             stores.queue.remove_shop(SHOP, false).await.unwrap();
@@ -173,7 +180,7 @@ async fn an_interrupted_removal_is_finished_by_the_next() {
         if steps > 5 {
             stores.settings.delete("products").await.unwrap();
         }
-        let removal = world.forget().await.run(ShopCounts::default()).await.unwrap().receipt;
+        let removal = world.forget().await.run(ShopCounts::default()).await.unwrap();
         assert_eq!((removal.began_at, removal.counts), (began_at, counts), "what there was at first");
         assert!(!removal.is_open(), "{steps}");
         assert!(stores.settings.get("products").await.unwrap().is_none());
@@ -193,7 +200,7 @@ async fn a_removal_that_fails_at_the_documents_keeps_what_the_next_one_needs() {
         let indexes = found.into_iter().map(|of_shop| (of_shop, failing.clone() as Arc<dyn Index>)).collect();
         let forget = Forget { indexes, ..world.forget().await };
         let failed = forget.run(ShopCounts::default()).await;
-        assert!(matches!(failed, Err(ForgetError::Index(_))), "{failed:?}");
+        assert!(matches!(failed, Err(ForgetError::Index { .. })), "{failed:?}");
         assert!(world.stores().jobs.shop_removal(SHOP).await.unwrap().unwrap().is_open());
         assert!(!world.stores().jobs.list(Some(SHOP), 9).await.unwrap().is_empty());
         *world.index.state() = std::mem::take(&mut *failing.index.state());
@@ -230,7 +237,11 @@ impl Interceptor for Failing {
 async fn settings_go_where_no_other_shop_needs_them() {
     let world = World::new().await;
     world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
-    let counts = world.forget().await.counts().await.unwrap();
+    // Another target of the shop has an index of the same name.
+    let job = Job { target: "another".into(), ..build::job(&*world.clock, SHOP) };
+    world.stores().jobs.create(&job).await.unwrap();
+    world.stores().jobs.cancel(&job.id, "so").await.unwrap();
+    let counts = world.forget().await.find().await.unwrap().counts;
     assert_eq!(counts.settings, 1);
     world.forget().await.run(counts).await.unwrap();
     assert!(world.stores().settings.get("products").await.unwrap().is_none());
@@ -243,13 +254,15 @@ async fn nothing_goes_while_a_job_is_open() {
     build::publish(&world.stores(), &job, &[(0, Operation::AddDocuments, "{\"_id\":\"4\",\"v\":1}\n")]).await;
     let refused = world.forget().await.run(ShopCounts::default()).await;
     assert!(matches!(refused, Err(ForgetError::Unfinished(id)) if id == job.id));
+    assert_eq!(world.forget().await.find().await.unwrap().open_job, Some(job.id));
     assert_eq!((world.ids().len(), world.stores().jobs.shop_removal(SHOP).await.unwrap()), (6, None));
 }
 
 /// The shop is marked as being removed.
 async fn begin(world: &World) {
     let began_at = world.clock.now();
-    let begun = ShopRemoval { began_at, ended_at: None, counts: ShopCounts::default(), indexes: Vec::new() };
+    let (counts, indexes) = (ShopCounts::default(), Vec::new());
+    let begun = ShopRemoval { began_at, ended_at: None, counts, indexes, left: Vec::new() };
     world.stores().jobs.put_shop_removal(SHOP, &begun).await.unwrap();
 }
 
@@ -344,7 +357,8 @@ async fn an_index_with_more_documents_than_it_lists_lists_what_is_left_after_tho
 
 #[tokio::test(start_paused = true)]
 async fn documents_that_cannot_be_told_from_the_shops_are_counted() {
-    let left = |documents, reason| DocumentsLeft { index_name: "products".to_owned(), documents, reason };
+    let index = Digest::of(b"products");
+    let left = |documents, reason| DocumentsLeft { index, documents, reason };
     // Of the other shop there are more than the index lists.
     let world = World::new().await;
     world.index.state().list_limit = Some(2);
@@ -367,5 +381,48 @@ async fn documents_that_cannot_be_told_from_the_shops_are_counted() {
         assert!(world.ids().contains(&"lost".to_owned()) && !world.ids().contains(&"1".to_owned()));
         let expected = (!is_shared).then(|| left(1, LeftReason::Unattributed));
         assert_eq!(forgotten.left, Vec::from_iter(expected));
+        assert_eq!(forgotten.may_have_left_documents(), !is_shared);
+        // The call is repeated, since its answer was lost.
+        world.clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.forget().await.run(ShopCounts::default()).await.unwrap(), forgotten);
     }
+}
+
+/// What may be left is found out before the ledger goes, and a kill may come right after.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_removal_remembers_what_may_be_left() {
+    let world = World::new().await;
+    world.index.state().list_limit = Some(2);
+    let (gate, _) = refuse_first("ledger.remove_shop", 1, StoreErrorKind::Transient);
+    let storage = InterceptedStorage { storage: Arc::new(world.storage.clone()), interceptor: gate };
+    let interrupted = Forget { storage: &storage, ..world.forget().await };
+    interrupted.run(ShopCounts::default()).await.unwrap_err();
+    world.stores().ledger.remove_shop(SHOP, false).await.unwrap();
+    world.stores().jobs.remove_shop(SHOP, false).await.unwrap();
+    let receipt = world.forget().await.run(ShopCounts::default()).await.unwrap();
+    assert_eq!(receipt.left.len(), 1, "{receipt:?}");
+}
+
+/// The server of an index is gone for good.
+#[tokio::test(start_paused = true)]
+async fn a_shop_goes_without_an_index_that_is_gone() {
+    let world = World::new().await;
+    world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
+    let mut forget = world.forget().await;
+    let index = forget.indexes.pop().unwrap().0;
+    forget.gone.push(index);
+    let found = forget.find().await.unwrap();
+    // Those that the ledger names: it does not know of `lost`.
+    assert_eq!((found.counts.documents, found.counts.settings), (2, 1));
+    assert!(matches!(found.indexes[0].not_asked, Some(NotAsked::Gone)), "{found:?}");
+    let documents = world.ids();
+    let receipt = forget.run(found.counts).await.unwrap();
+    assert_eq!(world.ids(), documents);
+    let index = Digest::of(b"products");
+    assert_eq!(receipt.left, [DocumentsLeft { index, documents: 2, reason: LeftReason::WithoutIndex }]);
+    assert!(!receipt.is_open() && !receipt.may_have_left_documents());
+    let stores = world.stores();
+    assert_eq!(stores.jobs.shop_removal(SHOP).await.unwrap(), Some(receipt));
+    assert_eq!(stores.settings.get("products").await.unwrap(), None);
+    assert_eq!(stores.ledger.remove_shop(SHOP, true).await.unwrap(), 0);
 }

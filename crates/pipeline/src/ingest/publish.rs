@@ -127,7 +127,7 @@ mod tests {
     };
     use host_testing::{
         VirtualClock, build,
-        fakes::{gated, refuse_first},
+        fakes::{intercepted, refuse_first},
         storage::Memory,
     };
     use std::{
@@ -144,7 +144,7 @@ mod tests {
     async fn a_resume_uploads_and_sends_nothing_that_is_there() {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let (gate, uploads) = refuse_first("chunks.put_if_absent", 0, StoreErrorKind::Transient);
-        let stores = gated(Memory::new(clock.clone()).stores(), gate);
+        let stores = intercepted(Memory::new(clock.clone()).stores(), gate);
         let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
         let texts = ["a\n", "b\n", "c\n", "d\n"];
         let mut publisher = Publisher::new(&stores, &clock, &job);

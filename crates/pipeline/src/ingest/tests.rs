@@ -18,7 +18,7 @@ use host_core::{
 use host_export::ExportItem;
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakePlugin, gated, refuse_first},
+    fakes::{FakePlugin, intercepted, refuse_first},
     storage::Memory,
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -166,7 +166,7 @@ async fn an_ingest_outlasts_eight_temporary_failures_of_each_call() {
             // that the plug-in refuses.
             let transform_digest = Some(Digest::of(b"plug-in"));
             let job = Job { transform_digest, skips_unchanged: true, ..fixture.job.clone() };
-            let fixture = Fixture { stores: gated(fixture.stores, gate), job, ..fixture };
+            let fixture = Fixture { stores: intercepted(fixture.stores, gate), job, ..fixture };
             let (source_tx, source_rx) = mpsc::channel(2);
             let product = |line: u64, text: &str| {
                 let (text, id) = (text.to_owned(), Some(format!("gid/{line}")));

@@ -120,6 +120,7 @@ impl JobRequest {
             transform_digest,
             skips_unchanged: self.skip_unchanged && self.operation == Operation::AddDocuments,
             full: self.full,
+            removes_missing_of: None,
         })
     }
 
@@ -185,7 +186,7 @@ mod tests {
     use host_core::storage::{Storage, StoreErrorKind};
     use host_testing::{
         VirtualClock, build,
-        fakes::{gated, refuse_first},
+        fakes::{intercepted, refuse_first},
         storage::Memory,
     };
     use std::{
@@ -314,7 +315,7 @@ mod tests {
                 stores.jobs.create(&interrupted).await.unwrap();
                 stores.jobs.add_chunk(&build::chunk(&interrupted.id, 0, 0)).await.unwrap();
                 stores.jobs.seal(&interrupted.id, &build::seal(1)).await.unwrap();
-                let jobs = gated(stores, gate).jobs;
+                let jobs = intercepted(stores, gate).jobs;
                 let found = request(&*clock).find_or_create(&*jobs, &clock).await;
                 let what = format!("{call}: {failures} {kind:?}");
                 assert_eq!((found.is_ok(), calls.load(Relaxed)), (succeeds, calls_made), "{what}");

@@ -26,7 +26,7 @@ use host_core::{
 use host_export::ExportItem;
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, FakePlugin, GatedStorage, Next, refuse_first},
+    fakes::{FakeIndex, FakePlugin, InterceptedStorage, Next, refuse_first},
     next_random,
     storage::Memory,
 };
@@ -260,7 +260,7 @@ async fn a_run_outlasts_eight_temporary_failures_of_each_call() {
         ] {
             let world = World::new(1);
             let (gate, calls) = refuse_first(call, failures, kind);
-            let storage = GatedStorage { storage: world.storage.clone(), gate };
+            let storage = InterceptedStorage { storage: Arc::new(world.storage.clone()), interceptor: gate };
             let export = products(&[("a", "1 red")]);
             let run = world.try_run_on(&storage, &world.job(), &export, false).await;
             let what = format!("{call}: {failures} {kind:?}");

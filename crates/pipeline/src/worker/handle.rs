@@ -240,9 +240,12 @@ impl Worker {
             return Err(ChunkError::LeaseLost { key: delivery.chunk.key.clone() });
         }
         measure(outcome);
+        if let Some(observer) = &self.observer {
+            observer.chunk_completed(&outcome.counts);
+        }
         let removed = self.remove_message(delivery, outcome.quarantined.as_ref()).await;
-        if completion == Completion::JobEnded && !self.settings.keep_chunks {
-            self.remove_chunks(&lease.job_id).await;
+        if completion == Completion::JobEnded {
+            self.end_job(&lease.job_id).await;
         }
         match removed {
             Ok(()) => Ok(Handled::Acked),
@@ -258,16 +261,23 @@ impl Worker {
         }
     }
 
-    /// Removes the chunks of a job that has ended. Those that a failure or a crash left are removed when retention
-    /// removes the job.
-    async fn remove_chunks(&self, id: &JobId) {
-        let removed = async {
-            match self.stores.jobs.get(id).await? {
-                Some(job) => remove_chunks_at_end(self.stores.chunks.as_ref(), &job).await,
-                None => Ok(()),
+    /// Tells the observer of a job that has ended, and removes the job's chunks. Those that a failure or a crash left are
+    /// removed when retention removes the job.
+    async fn end_job(&self, id: &JobId) {
+        if self.observer.is_none() && self.settings.keep_chunks {
+            return;
+        }
+        let ended = async {
+            let Some(job) = self.stores.jobs.get(id).await? else { return Ok(()) };
+            if let Some(observer) = &self.observer {
+                observer.job_ended(&job);
+            }
+            match self.settings.keep_chunks {
+                true => Ok(()),
+                false => remove_chunks_at_end(self.stores.chunks.as_ref(), &job).await,
             }
         };
-        if let Err(error) = removed.await {
+        if let Err::<(), StoreError>(error) = ended.await {
             tracing::warn!(cause = chain(&error), "could not remove the chunks of a job that has ended");
         }
     }

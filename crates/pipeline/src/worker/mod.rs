@@ -49,9 +49,9 @@ pub use failure_policy::{FailureAction, failure_action};
 use host_core::{
     clock::SharedClock,
     index::Index,
-    model::{Job, JobId},
+    model::{Counts, Job, JobId},
     plugin::{Validate, Version},
-    storage::Stores,
+    storage::{JobSnapshot, Stores},
 };
 use std::{
     collections::HashMap,
@@ -98,6 +98,16 @@ pub struct Worker {
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
     wakeup: Notify,
     open_breakers: breaker::OpenBreakers,
+    observer: Option<Arc<dyn WorkObserver>>,
+}
+
+/// Is told what a worker has done. Its methods return at once.
+pub trait WorkObserver: Send + Sync {
+    /// A chunk was completed with these counts.
+    fn chunk_completed(&self, counts: &Counts);
+
+    /// A job ended with a chunk that this worker completed.
+    fn job_ended(&self, job: &JobSnapshot);
 }
 
 /// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
@@ -136,7 +146,13 @@ impl Worker {
     ) -> Self {
         let (jobs, wakeup, open_breakers) =
             (Mutex::default(), Notify::new(), breaker::OpenBreakers::default());
-        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open_breakers }
+        let observer = None;
+        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open_breakers, observer }
+    }
+
+    /// The worker with an observer.
+    pub fn with_observer(self, observer: Arc<dyn WorkObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Lease of a chunk and its message.

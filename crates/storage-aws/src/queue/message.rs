@@ -295,6 +295,7 @@ mod tests {
             transform_digest: None,
             skips_unchanged: false,
             full: false,
+            removes_missing_of: None,
         };
         let chunk = ChunkRef {
             job_id: job.id.clone(),

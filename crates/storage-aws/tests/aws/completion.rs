@@ -3,7 +3,7 @@
 
 use super::{
     MONTH,
-    redrive::{FaultyTable, InjectedFault, quarantined},
+    redrive::{InjectedFault, faulty, quarantined},
     table::Model,
 };
 use host_core::{
@@ -27,7 +27,7 @@ async fn completed(fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     jobs.seal(&job.id, &seal(1)).await.unwrap();
     let lease = claim(&*jobs, &job.id, 0).await;
-    let faulty = FaultyTable::new(table, fault);
+    let faulty = faulty(table, fault);
     let completed = jobs_on(faulty.clone(), clock, MONTH).complete(&lease, &quarantined()).await;
     assert_eq!(completed.is_ok(), matches!(fault, InjectedFault::None), "{fault:?}");
     for _ in 0..2 {
@@ -41,7 +41,7 @@ async fn completed(fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
         }
     }
     let (ended, reports) = (jobs.get(&job.id).await.unwrap().unwrap(), jobs.reports(&job.id).await.unwrap());
-    (JobSnapshot { job, ..ended }, reports, faulty.updates())
+    (JobSnapshot { job, ..ended }, reports, faulty.1.updates())
 }
 
 #[tokio::test]

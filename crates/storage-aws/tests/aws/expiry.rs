@@ -191,13 +191,15 @@ async fn a_shop_whose_jobs_have_expired_is_removed_with_its_documents() {
                 ended_at: None,
                 counts: ShopCounts::default(),
                 indexes: found.clone(),
+                left: Vec::new(),
             };
             stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
         }
         let storage = ModelStorage { stores: stores.clone(), jobs: jobs.clone(), clock: clock.clone() };
         let indexes =
             found.into_iter().map(|found| (found, environment.index.clone() as Arc<dyn Index>)).collect();
-        let forget = Forget { storage: &storage, shop_id: SHOP, indexes, clock: clock.clone() };
+        let (storage, clock) = (&storage, clock.clone());
+        let forget = Forget { storage, shop_id: SHOP, indexes, gone: Vec::new(), clock };
         let forgotten = forget.run(ShopCounts::default()).await.unwrap();
         assert_eq!(forgotten.left, []);
         assert_eq!(environment.documents(), [""; 0], "interrupted: {is_interrupted}");

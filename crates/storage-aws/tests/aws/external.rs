@@ -1,6 +1,11 @@
 //! Messages of another program: `job_id, shop_id, index_name, operation, s3_bucket, s3_key`.
 
-use super::{MONTH, sqs, table::Model};
+use super::{
+    MONTH,
+    intercepted::{InterceptedTable, TableCall, TableInterceptor},
+    sqs,
+    table::Model,
+};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
@@ -9,8 +14,8 @@ use host_core::{
 };
 use host_pipeline::worker::{DeadLetterFilter, redrive};
 use host_storage_aws::{
-    Condition, ForeignBucket, ForeignObject, Item, Key, Names, OpenBucket, Outgoing, QueueService, QueueSpec,
-    Table, TableError, Update, Updated, external_queue_on, jobs_on, queue_on,
+    ForeignBucket, ForeignObject, Key, Names, OpenBucket, Outgoing, QueueService, QueueSpec, Table,
+    TableError, Update, external_queue_on, jobs_on, queue_on,
 };
 use host_testing::{
     VirtualClock,
@@ -211,8 +216,8 @@ async fn messages_of_several_groups_that_arrive_at_once_are_counted_with_their_o
         for number in 0..5 {
             harness.publish_in(&format!("group-{number}"), "b", number, number + 1, OURS).await;
         }
-        let random = Mutex::new(seed + 1);
-        let table = Arc::new(Interleaved { table: harness.table.clone(), random });
+        let interleaved = Arc::new(Interleaved(Mutex::new(seed + 1)));
+        let table = Arc::new(InterceptedTable(harness.table.clone(), interleaved));
         let workers = (0..3).map(|_| {
             let worker = Harness { queue: harness.queue_on(table.clone(), &["allowed"]), ..harness.clone() };
             async move {
@@ -233,50 +238,20 @@ async fn messages_of_several_groups_that_arrive_at_once_are_counted_with_their_o
     }
 }
 
-/// A table at which concurrent calls take turns at random.
-struct Interleaved {
-    table: Arc<Model>,
-    random: Mutex<u64>,
-}
+/// Has concurrent calls take turns at random.
+struct Interleaved(Mutex<u64>);
 
-impl Interleaved {
-    async fn wait(&self) {
-        let random = host_testing::next_random(&mut self.random.lock().unwrap());
+impl TableInterceptor for Interleaved {
+    async fn of_table<T: Send>(
+        &self,
+        _: TableCall<'_>,
+        answer: impl Future<Output = Result<T, TableError>> + Send,
+    ) -> Result<T, TableError> {
+        let random = host_testing::next_random(&mut self.0.lock().unwrap());
         for _ in 0..random % 4 {
             tokio::task::yield_now().await;
         }
-    }
-}
-
-#[async_trait]
-impl Table for Interleaved {
-    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.wait().await;
-        self.table.get(key).await
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
-        self.wait().await;
-        self.table.update(update).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
-        self.table.delete(key).await
-    }
-
-    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
-        self.table.delete_when(key, when).await
-    }
-
-    async fn query(
-        &self,
-        pk: &str,
-        prefix: &str,
-        newest_first: bool,
-        limit: Option<usize>,
-    ) -> Result<Vec<Item>, TableError> {
-        self.wait().await;
-        self.table.query(pk, prefix, newest_first, limit).await
+        answer.await
     }
 }
 

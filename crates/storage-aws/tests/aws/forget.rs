@@ -1,7 +1,14 @@
 //! The removal of a shop on services that fail at any one of its calls: the next one removes the rest.
 
-use super::{MONTH, expiry::ModelStorage, sqs, table::Model};
-use async_trait::async_trait;
+use super::{
+    MONTH,
+    expiry::ModelStorage,
+    intercepted::{
+        InterceptedQueues, InterceptedTable, QueueCall, QueueInterceptor, TableCall, TableInterceptor,
+    },
+    sqs,
+    table::Model,
+};
 use host_core::{
     clock::SharedClock,
     index::Index,
@@ -16,12 +23,12 @@ use host_pipeline::{
     worker::{RunUntil, Worker, WorkerSettings},
 };
 use host_storage_aws::{
-    Condition, Depth, Incoming, Item, Key, Names, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table,
-    TableError, Update, Updated, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on,
+    Key, Names, QueueService, Table, TableError, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
+    settings_on,
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, FakePlugin, gated},
+    fakes::{FakeIndex, FakePlugin, intercepted},
     storage::Memory,
 };
 use serde_json::Map;
@@ -51,7 +58,7 @@ struct Faults {
     fault: Mutex<Option<Fault>>,
     calls: AtomicUsize,
     /// What another process writes just before a job's record goes.
-    late: Mutex<Option<Update>>,
+    late: Mutex<Option<(Arc<Model>, Update)>>,
 }
 
 impl Faults {
@@ -68,116 +75,35 @@ impl Faults {
             Some(Fault { takes_effect: true, .. }) => call.await.and_then(|_| Err(error())),
         }
     }
-
-    async fn of_table<T>(&self, call: impl Future<Output = Result<T, TableError>>) -> Result<T, TableError> {
-        let lost = || TableError { kind: StoreErrorKind::Transient, source: "lost".into() };
-        self.call(call, lost).await
-    }
-
-    async fn of_store<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.call(call, lost).await
-    }
 }
 
 fn lost() -> StoreError {
     StoreError { action: "a call".to_owned(), kind: StoreErrorKind::Transient, source: "lost".into() }
 }
 
-struct FaultyTable(Arc<Model>, Arc<Faults>);
-
-#[async_trait]
-impl Table for FaultyTable {
-    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.1.of_table(self.0.get(key)).await
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
-        self.1.of_table(self.0.update(update)).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
-        let late = self.1.late.lock().unwrap().take_if(|_| key.pk.starts_with("PLATFORM#"));
-        if let Some(late) = late {
-            self.0.update(&late).await?;
+impl TableInterceptor for Faults {
+    async fn of_table<T: Send>(
+        &self,
+        call: TableCall<'_>,
+        answer: impl Future<Output = Result<T, TableError>> + Send,
+    ) -> Result<T, TableError> {
+        let is_job = matches!(call, TableCall::Delete(key) if key.pk.starts_with("PLATFORM#"));
+        let late = self.late.lock().unwrap().take_if(|_| is_job);
+        if let Some((table, late)) = late {
+            table.update(&late).await?;
         }
-        self.1.of_table(self.0.delete(key)).await
-    }
-
-    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
-        self.1.of_table(self.0.delete_when(key, when)).await
-    }
-
-    async fn query(
-        &self,
-        pk: &str,
-        prefix: &str,
-        newest_first: bool,
-        limit: Option<usize>,
-    ) -> Result<Vec<Item>, TableError> {
-        self.1.of_table(self.0.query(pk, prefix, newest_first, limit)).await
-    }
-
-    async fn scan(
-        &self,
-        name: &'static str,
-        text: &str,
-        after: Option<Key>,
-    ) -> Result<(Vec<Key>, Option<Key>), TableError> {
-        self.1.of_table(self.0.scan(name, text, after)).await
+        let lost = || TableError { kind: StoreErrorKind::Transient, source: "lost".into() };
+        self.call(answer, lost).await
     }
 }
 
-struct FaultyQueues(Arc<sqs::Model>, Arc<Faults>);
-
-#[async_trait]
-impl QueueService for FaultyQueues {
-    async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.1.of_store(self.0.find(name)).await
-    }
-
-    async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
-        self.1.of_store(self.0.create(spec)).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
-        self.1.of_store(self.0.list(prefix)).await
-    }
-
-    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
-        self.1.of_store(self.0.shop(url)).await
-    }
-
-    async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
-        self.1.of_store(self.0.send(url, message)).await
-    }
-
-    async fn receive(
+impl QueueInterceptor for Faults {
+    async fn of_queue<T: Send>(
         &self,
-        url: &str,
-        request: &ReceiveRequest,
-    ) -> Result<Option<Vec<Incoming>>, StoreError> {
-        self.1.of_store(self.0.receive(url, request)).await
-    }
-
-    async fn change_visibility(
-        &self,
-        url: &str,
-        handle: &str,
-        visibility: Duration,
-    ) -> Result<bool, StoreError> {
-        self.1.of_store(self.0.change_visibility(url, handle, visibility)).await
-    }
-
-    async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
-        self.1.of_store(self.0.delete(url, handle)).await
-    }
-
-    async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
-        self.1.of_store(self.0.depth(url)).await
-    }
-
-    async fn remove(&self, url: &str) -> Result<(), StoreError> {
-        self.1.of_store(self.0.remove(url)).await
+        _: QueueCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.call(answer, lost).await
     }
 }
 
@@ -197,9 +123,9 @@ impl World {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let (queues, faults) = (Arc::new(sqs::Model::new(clock.clone())), Arc::<Faults>::default());
         let [jobs, products] = <[Arc<Model>; 2]>::default();
-        let table = Arc::new(FaultyTable(jobs.clone(), faults.clone()));
-        let service = Arc::new(FaultyQueues(queues.clone(), faults.clone()));
-        let ledger = Arc::new(FaultyTable(products.clone(), faults.clone()));
+        let table = Arc::new(InterceptedTable(jobs.clone(), faults.clone()));
+        let service = Arc::new(InterceptedQueues(queues.clone(), faults.clone()));
+        let ledger = Arc::new(InterceptedTable(products.clone(), faults.clone()));
         // A bucket removes what it has of a shop in one step.
         let of_bucket = faults.clone();
         let gate = move |_: &'static str| {
@@ -208,7 +134,7 @@ impl World {
             if fails { Err(lost()) } else { Ok(()) }
         };
         let stores = Stores {
-            chunks: gated(Memory::new(clock.clone()).stores(), Arc::new(gate)).chunks,
+            chunks: intercepted(Memory::new(clock.clone()).stores(), Arc::new(gate)).chunks,
             queue: queue_with_jobs_on(service, table.clone(), Names::new("test", None), clock.clone(), MONTH),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
@@ -263,7 +189,8 @@ impl World {
     fn forget(&self) -> Forget<'_> {
         let of_shop = ShopIndex { target: self.index.id(), index_name: index_name(SHOP), is_exclusive: true };
         let indexes = vec![(of_shop, self.index.clone() as Arc<dyn Index>)];
-        Forget { storage: &self.storage, shop_id: SHOP, indexes, clock: self.clock.clone() }
+        let (storage, clock) = (&self.storage, self.clock.clone());
+        Forget { storage, shop_id: SHOP, indexes, gone: Vec::new(), clock }
     }
 
     /// Whether nothing names the shop, and all of the other one is there.
@@ -299,7 +226,7 @@ async fn a_removal_that_fails_at_any_call_is_finished_by_the_next() {
     for takes_effect in [false, true] {
         for at in 0.. {
             let world = World::new().await;
-            let counts = world.forget().counts().await.unwrap();
+            let counts = world.forget().find().await.unwrap().counts;
             let expected =
                 ShopCounts { documents: 2, messages: 1, objects: 3, products: 2, jobs: 2, settings: 1 };
             assert_eq!(counts, expected);
@@ -334,8 +261,8 @@ async fn what_a_worker_clears_during_the_removal_goes_too() {
     let world = World::new().await;
     let cleared = Key::new("BREAKERS", format!("CLEARED#SHOP#{SHOP}#INDEX#{}", index_name(SHOP)));
     let late = Update::new(cleared).set("breaker", "{}");
-    *world.faults.late.lock().unwrap() = Some(late);
-    let counts = world.forget().counts().await.unwrap();
+    *world.faults.late.lock().unwrap() = Some((world.jobs.clone(), late));
+    let counts = world.forget().find().await.unwrap().counts;
     world.forget().run(counts).await.unwrap();
     assert!(world.faults.late.lock().unwrap().is_none(), "it was written");
     world.check("cleared late").await;

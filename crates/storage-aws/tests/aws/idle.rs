@@ -2,7 +2,8 @@
 
 use super::{
     MONTH,
-    chaos::{Chaos, ChaosChunks, ChaosQueues},
+    chaos::{Chaos, ChaosChunks},
+    intercepted::InterceptedQueues,
     simulation::{index, worker},
     sqs, table,
 };
@@ -46,7 +47,7 @@ impl Harness {
         let stores = Stores {
             chunks: Arc::new(ChaosChunks(Mutex::default(), chaos.clone())),
             queue: queue_with_jobs_on(
-                Arc::new(ChaosQueues(queues, chaos.clone())),
+                Arc::new(InterceptedQueues(queues, chaos.clone())),
                 table.clone(),
                 names,
                 clock.clone(),

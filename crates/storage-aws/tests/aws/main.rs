@@ -7,11 +7,13 @@
 mod bootstrap;
 mod chaos;
 mod completion;
+mod costs;
 mod envelopes;
 mod expiry;
 mod external;
 mod forget;
 mod idle;
+mod intercepted;
 mod lambda_event;
 mod large;
 mod metered;

@@ -2,19 +2,18 @@
 
 use super::{
     MONTH,
-    redrive::{FaultyTable, InjectedFault, quarantined},
+    intercepted::{InterceptedTable, TableCall, TableInterceptor},
+    redrive::{InjectedFault, faulty, quarantined},
     sqs,
     table::Model,
 };
-use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
     storage::{Breaker, BreakerScope, Breakers, Jobs, Queue},
 };
 use host_storage_aws::{
-    Condition, Item, Key, Names, Sweeper, Table, TableError, Update, Updated, breakers_on, jobs_on,
-    queue_with_jobs_on, sweeper_on,
+    Key, Names, Sweeper, Table, TableError, Update, breakers_on, jobs_on, queue_with_jobs_on, sweeper_on,
 };
 use host_testing::{
     VirtualClock,
@@ -124,38 +123,20 @@ async fn a_job_is_in_the_index_until_nothing_of_it_waits() {
 
 /// A process that is slow: before it removes an entry, an operator redrives the first chunk.
 struct Slow {
-    table: Arc<Model>,
     operator: Arc<dyn Jobs>,
     job: JobId,
 }
 
-#[async_trait]
-impl Table for Slow {
-    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.table.get(key).await
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
-        self.table.update(update).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
-        self.table.delete(key).await
-    }
-
-    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
-        assert_eq!(self.operator.redrive(&self.job, 0, 0).await.unwrap(), Some(1));
-        self.table.delete_when(key, when).await
-    }
-
-    async fn query(
+impl TableInterceptor for Slow {
+    async fn of_table<T: Send>(
         &self,
-        pk: &str,
-        prefix: &str,
-        newest_first: bool,
-        limit: Option<usize>,
-    ) -> Result<Vec<Item>, TableError> {
-        self.table.query(pk, prefix, newest_first, limit).await
+        call: TableCall<'_>,
+        answer: impl Future<Output = Result<T, TableError>> + Send,
+    ) -> Result<T, TableError> {
+        if matches!(call, TableCall::DeleteWhen) {
+            assert_eq!(self.operator.redrive(&self.job, 0, 0).await.unwrap(), Some(1));
+        }
+        answer.await
     }
 }
 
@@ -165,8 +146,8 @@ async fn an_end_takes_no_entry_out_that_a_redrive_has_written() {
     let job = harness.job("shop", 2).await;
     harness.jobs.seal(&job.id, &seal(2)).await.unwrap();
     complete(&*harness.jobs, &job.id, 0, &quarantined()).await;
-    let (table, operator) = (harness.table.clone(), harness.another());
-    let slow = Arc::new(Slow { table, operator, job: job.id.clone() });
+    let slow = Slow { operator: harness.another(), job: job.id.clone() };
+    let slow = Arc::new(InterceptedTable(harness.table.clone(), Arc::new(slow)));
     complete(&*jobs_on(slow, harness.clock.clone(), MONTH), &job.id, 1, &processed(10)).await;
     assert!(!harness.jobs.has_ended(&job.id).await.unwrap(), "the redrive has opened it again");
     assert_eq!(harness.entries().await, [job.id.to_string()]);
@@ -180,7 +161,7 @@ async fn a_redrive_that_crashes_leaves_no_open_job_without_an_entry() {
         harness.jobs.seal(&job.id, &seal(1)).await.unwrap();
         complete(&*harness.jobs, &job.id, 0, &quarantined()).await;
         // Crashes at any of its updates; the operator repeats it.
-        let faulty = FaultyTable::new(harness.table.clone(), InjectedFault::NotApplied(at));
+        let faulty = faulty(harness.table.clone(), InjectedFault::NotApplied(at));
         let redriven = jobs_on(faulty, harness.clock.clone(), MONTH).redrive(&job.id, 0, 0).await;
         let is_open = !harness.jobs.has_ended(&job.id).await.unwrap();
         assert!(!is_open || harness.entries().await.len() == 1, "{at}: {redriven:?}");

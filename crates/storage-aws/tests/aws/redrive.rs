@@ -1,13 +1,16 @@
 //! Redriving on a table that loses calls and makes them once more, late: whatever happens in between, each chunk counts once.
 
-use super::{MONTH, table::Model};
-use async_trait::async_trait;
+use super::{
+    MONTH,
+    intercepted::{InterceptedTable, TableCall, TableInterceptor},
+    table::Model,
+};
 use host_core::{
     clock::SharedClock,
     model::{Counts, EntryClass, Job, JobStatus},
     storage::{ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
-use host_storage_aws::{Condition, Item, Key, Table, TableError, Update, Updated, jobs_on};
+use host_storage_aws::{Table, TableError, Update, jobs_on};
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, complete, entry, job, processed, seal},
@@ -26,17 +29,20 @@ pub(super) enum InjectedFault {
     Duplicated(usize, usize),
 }
 
-pub(super) struct FaultyTable {
+/// Loses or repeats updates of a table.
+pub(super) struct FaultyUpdates {
     table: Arc<Model>,
     fault: InjectedFault,
     made: Mutex<Vec<Update>>,
 }
 
-impl FaultyTable {
-    pub(super) fn new(table: Arc<Model>, fault: InjectedFault) -> Arc<Self> {
-        Arc::new(Self { table, fault, made: Mutex::default() })
-    }
+/// A table with this fault.
+pub(super) fn faulty(table: Arc<Model>, fault: InjectedFault) -> Arc<InterceptedTable<FaultyUpdates>> {
+    let faulty = FaultyUpdates { table: table.clone(), fault, made: Mutex::default() };
+    Arc::new(InterceptedTable(table, Arc::new(faulty)))
+}
 
+impl FaultyUpdates {
     /// How many updates were made.
     pub(super) fn updates(&self) -> usize {
         self.made.lock().unwrap().len()
@@ -47,49 +53,29 @@ fn lost() -> TableError {
     TableError { kind: StoreErrorKind::Transient, source: "lost".into() }
 }
 
-#[async_trait]
-impl Table for FaultyTable {
-    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.table.get(key).await
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+impl TableInterceptor for FaultyUpdates {
+    async fn of_table<T: Send>(
+        &self,
+        call: TableCall<'_>,
+        answer: impl Future<Output = Result<T, TableError>> + Send,
+    ) -> Result<T, TableError> {
+        let TableCall::Update(update) = call else { return answer.await };
         let number = {
             let mut made = self.made.lock().unwrap();
             made.push(update.clone());
             made.len() - 1
         };
-        if matches!(self.fault, InjectedFault::NotApplied(at) if at == number) {
-            return Err(lost());
-        }
-        let answer = self.table.update(update).await;
         match self.fault {
-            InjectedFault::ResponseLost(at) if at == number => Err(lost()),
+            InjectedFault::NotApplied(at) if at == number => Err(lost()),
+            InjectedFault::ResponseLost(at) if at == number => answer.await.and(Err(lost())),
             InjectedFault::Duplicated(first, second) if second == number => {
+                let answer = answer.await;
                 let late = self.made.lock().unwrap()[first].clone();
                 self.table.update(&late).await.unwrap();
                 answer
             }
-            _ => answer,
+            _ => answer.await,
         }
-    }
-
-    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
-        self.table.delete(key).await
-    }
-
-    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
-        self.table.delete_when(key, when).await
-    }
-
-    async fn query(
-        &self,
-        pk: &str,
-        prefix: &str,
-        newest_first: bool,
-        limit: Option<usize>,
-    ) -> Result<Vec<Item>, TableError> {
-        self.table.query(pk, prefix, newest_first, limit).await
     }
 }
 
@@ -130,7 +116,7 @@ async fn work(jobs: &dyn Jobs, clock: &SharedClock, job: &Job, seq: u32, outcome
 /// A chunk of each of two segments is quarantined, redriven, quarantined once more and written in the end. The others are counted.
 async fn run_scenario(table: Model, job: &Job, fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let table = FaultyTable::new(Arc::new(table), fault);
+    let table = faulty(Arc::new(table), fault);
     // Another process for each act: none shares state with the one before it.
     let jobs = || jobs_on(table.clone(), clock.clone(), MONTH);
     let (id, seqs) = (&job.id, [CHUNKS - 2, CHUNKS - 1]);
@@ -158,7 +144,7 @@ async fn run_scenario(table: Model, job: &Job, fault: InjectedFault) -> (JobSnap
     }
     let ended = jobs().get(id).await.unwrap().unwrap();
     let reports = jobs().reports(id).await.unwrap();
-    (JobSnapshot { ended_at: None, ..ended }, reports, table.updates())
+    (JobSnapshot { ended_at: None, ..ended }, reports, table.1.updates())
 }
 
 /// One more than a segment has.

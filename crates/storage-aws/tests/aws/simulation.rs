@@ -7,7 +7,8 @@
 
 use super::{
     MONTH,
-    chaos::{Chaos, ChaosChunks, ChaosQueues, ChaosTable},
+    chaos::{Chaos, ChaosChunks},
+    intercepted::{InterceptedQueues, InterceptedTable},
     sqs, table,
 };
 use host_core::{
@@ -182,16 +183,16 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
     let stores = || Stores {
         chunks: chunks.clone(),
         queue: queue_with_jobs_on(
-            Arc::new(ChaosQueues(queues.clone(), chaos.clone())),
-            Arc::new(ChaosTable(jobs.clone(), chaos.clone())),
+            Arc::new(InterceptedQueues(queues.clone(), chaos.clone())),
+            Arc::new(InterceptedTable(jobs.clone(), chaos.clone())),
             Names::new("test", None),
             clock.clone(),
             MONTH,
         ),
-        jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
+        jobs: jobs_on(Arc::new(InterceptedTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
         settings: settings_on(jobs.clone()),
-        ledger: ledger_on(Arc::new(ChaosTable(products.clone(), chaos.clone())), clock.clone(), MONTH),
-        breakers: breakers_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone()))),
+        ledger: ledger_on(Arc::new(InterceptedTable(products.clone(), chaos.clone())), clock.clone(), MONTH),
+        breakers: breakers_on(Arc::new(InterceptedTable(jobs.clone(), chaos.clone()))),
     };
     let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;

@@ -2,7 +2,8 @@
 //! the number of ended jobs and of shops.
 
 use super::{
-    shops::{Figures, Harness, shop},
+    costs::Figures,
+    shops::{Harness, shop},
     table::Model,
 };
 use host_core::{

@@ -3,6 +3,7 @@
 
 use super::{
     MONTH,
+    intercepted::{InterceptedTable, TableCall, TableInterceptor},
     lambda_event::{QUEUE_VISIBILITY, records},
     sqs,
     table::Model,
@@ -17,8 +18,8 @@ use host_core::{
 };
 use host_pipeline::worker::{DeadLetterFilter, Deadlines, Worker, WorkerSettings, redrive, resume};
 use host_storage_aws::{
-    Condition, EventQueues, Incoming, Item, Key, Names, Outgoing, QueueService, ReceiveRequest, Table,
-    TableError, Update, Updated, breakers_on, event_queues_on, jobs_on, ledger_on, settings_on,
+    EventQueues, Incoming, Key, Names, Outgoing, QueueService, ReceiveRequest, Table, TableError, Update,
+    breakers_on, event_queues_on, jobs_on, ledger_on, settings_on,
 };
 use host_testing::{
     VirtualClock, build,
@@ -106,43 +107,23 @@ impl Validate for Server {
     }
 }
 
-/// The table of jobs, whose claims may fail.
-struct Claims {
-    table: Arc<Model>,
-    server: Arc<Server>,
-}
-
-#[async_trait]
-impl Table for Claims {
-    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.table.get(key).await
-    }
-
-    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
-        let is_claim = update.set.iter().any(|(name, value)| *name == "state" && *value == "RUNNING".into());
-        if let (Fault::Claims(kind), true) = (*self.server.fault.borrow(), is_claim) {
-            self.server.calls.fetch_add(1, Relaxed);
-            return Err(TableError { kind, source: "the table refuses it".into() });
-        }
-        self.table.update(update).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
-        self.table.delete(key).await
-    }
-
-    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
-        self.table.delete_when(key, when).await
-    }
-
-    async fn query(
+/// Claims may fail.
+impl TableInterceptor for Server {
+    async fn of_table<T: Send>(
         &self,
-        pk: &str,
-        prefix: &str,
-        newest_first: bool,
-        limit: Option<usize>,
-    ) -> Result<Vec<Item>, TableError> {
-        self.table.query(pk, prefix, newest_first, limit).await
+        call: TableCall<'_>,
+        answer: impl Future<Output = Result<T, TableError>> + Send,
+    ) -> Result<T, TableError> {
+        let is_claim = |update: &Update| {
+            update.set.iter().any(|(name, value)| *name == "state" && *value == "RUNNING".into())
+        };
+        let fault = match (&*self.fault.borrow(), call) {
+            (Fault::Claims(kind), TableCall::Update(update)) if is_claim(update) => Some(*kind),
+            _ => None,
+        };
+        let Some(kind) = fault else { return answer.await };
+        self.calls.fetch_add(1, Relaxed);
+        Err(TableError { kind, source: "the table refuses it".into() })
     }
 }
 
@@ -213,7 +194,7 @@ impl Source {
         let (fault, calls) = (watch::Sender::new(fault), AtomicU64::new(0));
         let server = Arc::new(Server { fault, calls, rules: FakePlugin::default() });
         let records = Arc::new(Model::default());
-        let table = Arc::new(Claims { table: records.clone(), server: server.clone() });
+        let table = Arc::new(InterceptedTable(records.clone(), server.clone()));
         let stores = Stores {
             chunks: Memory::new(clock.clone()).stores().chunks,
             queue: queues.queue(),

@@ -2,7 +2,7 @@
 
 use super::{
     MONTH,
-    redrive::{FaultyTable, InjectedFault, quarantined},
+    redrive::{InjectedFault, faulty, quarantined},
     sqs,
     table::Model,
 };
@@ -53,7 +53,7 @@ impl Harness {
 
     /// The jobs as another process sees them, of whose calls one fails.
     fn faulty(&self, fault: InjectedFault) -> Arc<dyn Jobs> {
-        jobs_on(FaultyTable::new(self.table.clone(), fault), self.clock.clone(), MONTH)
+        jobs_on(faulty(self.table.clone(), fault), self.clock.clone(), MONTH)
     }
 
     async fn sweep(&self) -> Swept {

@@ -3,8 +3,12 @@
 use super::Backend;
 use crate::build::{MINUTE, chunk, complete, processed, seal, store_records};
 use host_core::{
-    model::{ChunkRef, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry},
-    storage::{Claim, LedgerScope, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval},
+    model::{
+        ChunkRef, Digest, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry,
+    },
+    storage::{
+        Claim, DocumentsLeft, LedgerScope, LeftReason, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval,
+    },
 };
 
 /// A job of a shop with one chunk, which is sent and completed.
@@ -144,7 +148,9 @@ pub async fn that_a_shop_was_removed_is_remembered(backend: &Backend) {
     assert_eq!(jobs.shop_removal(&shop).await.unwrap(), None);
     let index = ShopIndex { target: "marqo".into(), index_name: "products".to_owned(), is_exclusive: true };
     let counts = ShopCounts { documents: 7, jobs: 1, ..ShopCounts::default() };
-    let begun = ShopRemoval { began_at: backend.clock.now(), ended_at: None, counts, indexes: vec![index] };
+    let left = DocumentsLeft { index: Digest::of(b"products"), documents: 1, reason: LeftReason::Unlisted };
+    let (began_at, left) = (backend.clock.now(), vec![left]);
+    let begun = ShopRemoval { began_at, ended_at: None, counts, indexes: vec![index], left };
     for _ in 0..2 {
         jobs.put_shop_removal(&shop, &begun).await.unwrap();
     }

@@ -3,9 +3,11 @@
 mod index;
 mod interceptor;
 mod plugin;
-mod store_gate;
+mod stores;
 
 pub use index::{FakeIndex, FakeIndexState, IndexedDocument, Next};
 pub use interceptor::{IndexCall, Intercepted, Interceptor};
 pub use plugin::FakePlugin;
-pub use store_gate::{GatedStorage, StoreGate, gated, refuse_first};
+pub use stores::{
+    InterceptedStorage, StoreCall, StoreGate, StoreInterceptor, Subject, intercepted, refuse_first,
+};

@@ -18,13 +18,14 @@ use super::{
     context::{clock, effective, plugins, runtime, store_failure},
     documents::index_failure,
     failure::{Exit, Failure},
-    hints::warn_of_other_plugin,
+    hints::{options, warn_of_other_plugin},
     plugin::shadow,
     plugin_source::PluginArgs,
     resume::print_stopped,
     shop::removed_shop,
     shop_id,
-    shutdown::{cancel_on_signal, print_how_to_resume},
+    shutdown::{cancel_on_signal, print_what_is_left},
+    work_progress::WorkProgress,
 };
 use crate::{
     config::{Config, Effective, GroupingMode, StoreKind, TargetIndex},
@@ -220,12 +221,12 @@ impl Run<'_> {
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        backend
-            .worker(self.config, self.plugins)?
-            .run(self.shop, RunUntil::Cancelled, self.cancel)
-            .await
-            .map_err(|stop| stopped(stop, None))?;
-        print_how_to_resume();
+        let progress = WorkProgress::new(self.screen, self.global.quiet, options(self.global));
+        let worker = backend.observed_worker(self.config, self.plugins, progress.clone())?;
+        let worked = worker.run(self.shop, RunUntil::Cancelled, self.cancel).await;
+        progress.finish();
+        worked.map_err(|stop| stopped(stop, None))?;
+        print_what_is_left(&backend.stores(), Some(self.shop)).await;
         Ok(Exit::Interrupted)
     }
 

@@ -7,7 +7,7 @@ use super::{
         catalog,
         context::store_failure,
         failure::{Exit, Failure},
-        hints::options,
+        hints::{options, same_plugins},
         jobs::{get, show},
         output::exit_of,
         plugin::comparison_text,
@@ -115,6 +115,19 @@ impl Run<'_> {
                 pluralize(job.counts.skipped, "item")
             ),
             _ => {}
+        }
+        if self.stages == Stages::Ingest {
+            if job.counts.failed > 0 {
+                let failed = pluralize(job.counts.failed, "item");
+                eprintln!("warning: {failed} failed; `{report}` tells why");
+            }
+            if !job.status.has_ended() {
+                let (id, options) = (&job.job.id, options(self.global));
+                eprintln!(
+                    "queued: `host jobs watch {id}{options}` follows it; where no worker runs, `host work{options}` writes it: {}",
+                    same_plugins([&job.job])
+                );
+            }
         }
     }
 

@@ -2,14 +2,9 @@
 
 use super::*;
 use crate::reconcile::{index_side, ledger_side, run};
-use host_core::{
-    model::LastRefusal,
-    storage::{IngestGuard, Ledger, RecordChange, StoreError},
-};
-use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use host_core::storage::StoreError;
+use host_testing::fakes::{InterceptedStorage, StoreCall, StoreInterceptor, Subject};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The largest call of each kind.
 #[derive(Debug, Default)]
@@ -32,88 +27,18 @@ impl Interceptor for Largest {
     }
 }
 
-struct Pages {
-    ledger: Arc<dyn Ledger>,
-    largest: Arc<Largest>,
-}
-
-#[async_trait]
-impl Ledger for Pages {
-    async fn get(
+impl StoreInterceptor for Largest {
+    async fn around<T: Send>(
         &self,
-        scope: &LedgerScope,
-        products: &[ProductId],
-    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
-        self.largest.ledger_records.fetch_max(products.len(), Relaxed);
-        self.ledger.get(scope, products).await
-    }
-
-    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
-        self.largest.ledger_records.fetch_max(changes.len(), Relaxed);
-        self.ledger.replace(scope, changes).await
-    }
-
-    async fn refuse(
-        &self,
-        scope: &LedgerScope,
-        refusals: &[(ProductId, LastRefusal)],
-    ) -> Result<(), StoreError> {
-        self.ledger.refuse(scope, refusals).await
-    }
-
-    async fn page(
-        &self,
-        scope: &LedgerScope,
-        after: Option<&ProductId>,
-        limit: usize,
-    ) -> Result<Vec<LedgerRecord>, StoreError> {
-        self.largest.ledger_page.fetch_max(limit, Relaxed);
-        self.ledger.page(scope, after, limit).await
-    }
-
-    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
-        self.ledger.remove_shop(shop_id, dry_run).await
-    }
-}
-
-/// The shop's storage with that ledger.
-struct Watched {
-    storage: Memory,
-    ledger: Arc<Pages>,
-}
-
-#[async_trait]
-impl Storage for Watched {
-    fn stores(&self) -> Stores {
-        Stores { ledger: self.ledger.clone(), ..self.storage.stores() }
-    }
-
-    async fn register(&self) -> Result<(), StoreError> {
-        self.storage.register().await
-    }
-
-    fn has_active_worker(&self) -> bool {
-        self.storage.has_active_worker()
-    }
-
-    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
-        self.storage.has_active_ingest(job).await
-    }
-
-    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        self.storage.acquire_ingest(job).await
-    }
-
-    async fn run_maintenance(&self) -> Infallible {
-        self.storage.run_maintenance().await
-    }
-
-    fn location(&self) -> String {
-        self.storage.location()
-    }
-
-    fn poll_interval(&self) -> Option<Duration> {
-        None
+        call: StoreCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        match (call.name, call.subject) {
+            ("ledger.page", Subject::Records(limit)) => _ = self.ledger_page.fetch_max(limit, Relaxed),
+            (_, Subject::Records(records)) => _ = self.ledger_records.fetch_max(records, Relaxed),
+            _ => {}
+        }
+        answer.await
     }
 }
 
@@ -139,8 +64,8 @@ async fn it_holds_a_page_of_documents_at_a_time() {
     build::store_records(&*shop.stores().ledger, &shop.scope(), &records).await;
 
     let largest = Arc::new(Largest::default());
-    let ledger = Arc::new(Pages { ledger: shop.stores().ledger, largest: largest.clone() });
-    let storage = Watched { storage: shop.storage.clone(), ledger };
+    let storage =
+        InterceptedStorage { storage: Arc::new(shop.storage.clone()), interceptor: largest.clone() };
     let index = Intercepted { index: FakeIndex::default(), interceptor: largest.clone() };
     *index.index.state() = std::mem::take(&mut *shop.index.state());
     let reconcile =

@@ -3,16 +3,18 @@
 
 use super::{ADD, Harness, Next, SHOP};
 use crate::worker::{self, DeadLetterFilter};
-use async_trait::async_trait;
 use host_core::{
     index::Index,
     model::{
         Counts, DocumentId, EntryClass, Job, JobId, JobRecency, JobStatus, LedgerRecord, Operation,
         ProductId, ProductState, SameVersion,
     },
-    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, Stores},
+    storage::{Ledger, LedgerScope, StoreError, StoreErrorKind},
 };
-use host_testing::{build, fakes::FakeIndex};
+use host_testing::{
+    build,
+    fakes::{FakeIndex, StoreCall, StoreInterceptor, Subject, intercepted},
+};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -399,58 +401,37 @@ fn failed() -> StoreError {
     }
 }
 
-/// A ledger whose next changes fail as the test says, and that counts them.
+/// Has the next changes of a ledger fail, after or before they took effect, and counts them.
 struct FailingLedger {
     ledger: Arc<dyn Ledger>,
     /// One entry for each call that fails, the last one first: whether the change takes effect all the same.
     failures: Mutex<Vec<bool>>,
     /// Number of records in each call.
     replaced: Mutex<Vec<usize>>,
-    /// Records that another worker stores just before the next change.
-    meanwhile: Mutex<Vec<LedgerRecord>>,
+    /// The record that another worker stores just before the next change.
+    meanwhile: Mutex<Option<LedgerRecord>>,
 }
 
-#[async_trait]
-impl Ledger for FailingLedger {
-    async fn get(
+impl StoreInterceptor for FailingLedger {
+    async fn around<T: Send>(
         &self,
-        scope: &LedgerScope,
-        products: &[ProductId],
-    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
-        self.ledger.get(scope, products).await
-    }
-
-    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
-        self.replaced.lock().unwrap().push(changes.len());
-        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
-        build::store_records(&*self.ledger, scope, &meanwhile).await;
-        let failure = self.failures.lock().unwrap().pop();
-        if failure == Some(false) {
-            return Err(failed());
+        call: StoreCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let ("ledger.replace", Subject::Records(records)) = (call.name, call.subject) else {
+            return answer.await;
+        };
+        self.replaced.lock().unwrap().push(records);
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(record) = meanwhile {
+            build::store_records(&*self.ledger, &scope(), &[record]).await;
         }
-        let replaced = self.ledger.replace(scope, changes).await?;
-        failure.map_or(Ok(replaced), |_| Err(failed()))
-    }
-
-    async fn refuse(
-        &self,
-        scope: &LedgerScope,
-        refusals: &[(ProductId, host_core::model::LastRefusal)],
-    ) -> Result<(), StoreError> {
-        self.ledger.refuse(scope, refusals).await
-    }
-
-    async fn page(
-        &self,
-        scope: &LedgerScope,
-        after: Option<&ProductId>,
-        limit: usize,
-    ) -> Result<Vec<LedgerRecord>, StoreError> {
-        self.ledger.page(scope, after, limit).await
-    }
-
-    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
-        self.ledger.remove_shop(shop_id, dry_run).await
+        let failure = self.failures.lock().unwrap().pop();
+        match failure {
+            None => answer.await,
+            Some(false) => Err(failed()),
+            Some(true) => answer.await.and(Err(failed())),
+        }
     }
 }
 
@@ -463,7 +444,7 @@ impl Harness {
             replaced: Mutex::default(),
             meanwhile: Mutex::default(),
         });
-        (Self::with_stores(Stores { ledger: ledger.clone(), ..stores }, clock), ledger)
+        (Self::with_stores(intercepted(stores, ledger.clone()), clock), ledger)
     }
 }
 
@@ -519,7 +500,7 @@ async fn a_removal_that_another_worker_recorded_meanwhile_holds() {
         )
     };
     let removed = record("1", ProductState::Removed, 5);
-    ledger.meanwhile.lock().unwrap().push(removed.clone());
+    *ledger.meanwhile.lock().unwrap() = Some(removed.clone());
     let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
     let (status, counts, codes) = harness.work("late", ADD, &text).await;
     let expected = Counts { processed: 1, conflict: 1, ..Counts::default() };

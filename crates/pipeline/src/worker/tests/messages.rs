@@ -9,11 +9,9 @@ use crate::worker::{Deadlines, record_backtraces};
 use async_trait::async_trait;
 use host_core::{
     model::Digest,
-    storage::{
-        Backlog, Chunks, DeadLetter, Delivery, LeasedDeadLetter, Put, QuarantineReason, Queue, Receipt,
-        StoreError, StoreErrorKind,
-    },
+    storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
+use host_testing::fakes::intercepted;
 use std::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -48,96 +46,20 @@ async fn a_job_says_which_attempt_failed_and_when_the_next_one_begins() {
     );
 }
 
-/// A queue that fails to remove messages as often as `failures` says.
-struct Unremovable {
-    queue: Arc<dyn Queue>,
-    failures: AtomicU32,
-}
-
-impl Unremovable {
-    fn fail(&self) -> Result<(), StoreError> {
-        if self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
-            return Ok(());
-        }
-        Err(StoreError {
-            action: "removing".to_owned(),
-            kind: StoreErrorKind::Transient,
-            source: "no".into(),
-        })
-    }
-}
-
-#[async_trait]
-impl Queue for Unremovable {
-    async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
-        self.queue.send(job, chunk, redrive_count).await
-    }
-
-    async fn receive(
-        &self,
-        shop_id: &str,
-        max: usize,
-        visibility: Duration,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        self.queue.receive(shop_id, max, visibility).await
-    }
-
-    async fn shops(&self) -> Result<Vec<String>, StoreError> {
-        self.queue.shops().await
-    }
-
-    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError> {
-        self.queue.ready_shops(visibility).await
-    }
-
-    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
-        self.queue.change_visibility(receipt, visibility).await
-    }
-
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError> {
-        self.queue.release(receipt, delay).await
-    }
-
-    async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
-        self.fail()?;
-        self.queue.ack(receipt).await
-    }
-
-    async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
-        self.fail()?;
-        self.queue.dead_letter(receipt, reason).await
-    }
-
-    async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
-        self.queue.depth(shop_id).await
-    }
-
-    async fn backlog(&self, shop_ids: &[String], others: bool) -> Result<Backlog, StoreError> {
-        self.queue.backlog(shop_ids, others).await
-    }
-
-    async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        self.queue.dead_letters(shop_id).await
-    }
-
-    async fn receive_dead_letters(
-        &self,
-        shop_id: &str,
-        visibility: Duration,
-    ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
-        self.queue.receive_dead_letters(shop_id, visibility).await
-    }
-
-    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
-        self.queue.remove_shop(shop_id, dry_run).await
-    }
-}
-
+/// A queue that fails to remove messages at first.
 fn harness(failures: u32) -> Harness {
     let clock: SharedClock = Arc::new(VirtualClock::paused(1));
     let stores = Memory::new(clock.clone()).stores();
-    let queue = Arc::new(Unremovable { queue: stores.queue.clone(), failures: AtomicU32::new(failures) });
-    Harness::with_stores(Stores { queue, ..stores }, clock)
+    let left = AtomicU32::new(failures);
+    let gate = move |name: &'static str| {
+        let removes = ["queue.ack", "queue.dead_letter"].contains(&name);
+        if !removes || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+            return Ok(());
+        }
+        let (action, kind) = ("removing".to_owned(), StoreErrorKind::Transient);
+        Err(StoreError { action, kind, source: "no".into() })
+    };
+    Harness::with_stores(intercepted(stores, Arc::new(gate)), clock)
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,9 +212,9 @@ async fn a_claim_that_fails_is_not_delivered_again_at_once() {
         for in_loop in [true, false] {
             let clock: SharedClock = Arc::new(VirtualClock::paused(1));
             let stores = Memory::new(clock.clone()).stores();
-            let (jobs, failing_now) = (stores.jobs.clone(), Mutex::new(Some(failing)));
-            let jobs = Arc::new(FailingClaims { jobs, failing: failing_now, claims: Mutex::default() });
-            let harness = Harness::with_stores(Stores { jobs: jobs.clone(), ..stores }, clock);
+            let jobs = FailingClaims { failing: Mutex::new(Some(failing)), claims: Mutex::default() };
+            let jobs = Arc::new(jobs);
+            let harness = Harness::with_stores(intercepted(stores, jobs.clone()), clock);
             let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
             let log = Log::default();
             let logging = tracing::subscriber::set_default(log.clone());

@@ -1,4 +1,4 @@
-//! Something before every call of the stores.
+//! Something around every call of the stores.
 
 use async_trait::async_trait;
 use host_core::{
@@ -19,8 +19,49 @@ use std::{
     time::Duration,
 };
 
-/// Runs before each call of a store, which has a name such as `jobs.add_chunk`; an error is the answer, and the call is not made.
+/// A call of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreCall<'a> {
+    /// The name of the port and the method, such as `jobs.add_chunk`.
+    pub name: &'static str,
+    /// What it is about.
+    pub subject: Subject<'a>,
+}
+
+/// What a call of a store is about, as far as a test asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// Not known.
+    Unknown,
+    /// The object that is written.
+    Object(&'a str, &'a [u8]),
+    /// Number of records that are read or changed, or the most of a page.
+    Records(usize),
+}
+
+/// Watches, delays or fails the calls of stores: it makes each by awaiting `answer`, or does not make it.
+pub trait StoreInterceptor: Send + Sync {
+    /// Runs around a call.
+    fn around<T: Send>(
+        &self,
+        call: StoreCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+}
+
+/// Runs before each call of a store, with its name; an error is the answer, and the call is not made.
 pub type StoreGate = Arc<dyn Fn(&'static str) -> Result<(), StoreError> + Send + Sync>;
+
+impl<F: Fn(&'static str) -> Result<(), StoreError> + Send + Sync + ?Sized> StoreInterceptor for F {
+    async fn around<T: Send>(
+        &self,
+        call: StoreCall<'_>,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self(call.name)?;
+        answer.await
+    }
+}
 
 /// A gate that refuses the first calls of this name, and the number of such calls so far.
 pub fn refuse_first(call: &'static str, failures: u32, kind: StoreErrorKind) -> (StoreGate, Arc<AtomicU32>) {
@@ -35,50 +76,53 @@ pub fn refuse_first(call: &'static str, failures: u32, kind: StoreErrorKind) -> 
     (Arc::new(gate), count)
 }
 
-/// The same stores behind a gate.
-pub fn gated(stores: Stores, gate: StoreGate) -> Stores {
+/// The same stores behind an interceptor.
+pub fn intercepted<I: StoreInterceptor + ?Sized + 'static>(stores: Stores, interceptor: Arc<I>) -> Stores {
     let Stores { chunks, queue, jobs, settings, ledger, breakers } = stores;
     Stores {
-        chunks: Arc::new(Gated { store: chunks, gate: gate.clone() }),
-        queue: Arc::new(Gated { store: queue, gate: gate.clone() }),
-        jobs: Arc::new(Gated { store: jobs, gate: gate.clone() }),
-        settings: Arc::new(Gated { store: settings, gate: gate.clone() }),
-        ledger: Arc::new(Gated { store: ledger, gate: gate.clone() }),
-        breakers: Arc::new(Gated { store: breakers, gate }),
+        chunks: Arc::new(InterceptedStore { store: chunks, interceptor: interceptor.clone() }),
+        queue: Arc::new(InterceptedStore { store: queue, interceptor: interceptor.clone() }),
+        jobs: Arc::new(InterceptedStore { store: jobs, interceptor: interceptor.clone() }),
+        settings: Arc::new(InterceptedStore { store: settings, interceptor: interceptor.clone() }),
+        ledger: Arc::new(InterceptedStore { store: ledger, interceptor: interceptor.clone() }),
+        breakers: Arc::new(InterceptedStore { store: breakers, interceptor }),
     }
 }
 
-struct Gated<T: ?Sized> {
-    store: Arc<T>,
-    gate: StoreGate,
+struct InterceptedStore<P: ?Sized, I: ?Sized> {
+    store: Arc<P>,
+    interceptor: Arc<I>,
 }
 
-/// Implements a port by asking the gate and then the store.
-macro_rules! gate {
+/// Implements a port by asking the interceptor to make the store's call.
+macro_rules! intercept {
     ($port:ident as $prefix:literal {
-        $($method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*
+        $($method:ident($($argument:ident: $type:ty),*) -> $result:ty $(as $subject:expr)?;)*
     } $($other:item)?) => {
         #[async_trait]
-        impl $port for Gated<dyn $port> {
+        impl<I: StoreInterceptor + ?Sized> $port for InterceptedStore<dyn $port, I> {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$result, StoreError> {
-                (self.gate)(concat!($prefix, ".", stringify!($method)))?;
-                self.store.$method($($argument),*).await
+                #[allow(unused_mut, unused_assignments, reason = "few calls name their subject")]
+                let mut subject = Subject::Unknown;
+                $(subject = $subject;)?
+                let call = StoreCall { name: concat!($prefix, ".", stringify!($method)), subject };
+                self.interceptor.around(call, self.store.$method($($argument),*)).await
             })*
             $($other)?
         }
     };
 }
 
-gate!(Chunks as "chunks" {
-    put_if_absent(key: &str, bytes: &[u8]) -> Put;
-    put(key: &str, bytes: &[u8]) -> ();
+intercept!(Chunks as "chunks" {
+    put_if_absent(key: &str, bytes: &[u8]) -> Put as Subject::Object(key, bytes);
+    put(key: &str, bytes: &[u8]) -> () as Subject::Object(key, bytes);
     get(key: &str, sha256: Option<Digest>) -> Option<Vec<u8>>;
     delete(key: &str) -> ();
     delete_all(keys: &[String]) -> ();
     remove_shop(shop_id: &str, dry_run: bool) -> u64;
 });
 
-gate!(Jobs as "jobs" {
+intercept!(Jobs as "jobs" {
     create(job: &Job) -> Job;
     find_unfinished(shop_id: &str, fingerprint: Digest) -> Option<Job>;
     get(id: &JobId) -> Option<JobSnapshot>;
@@ -104,7 +148,7 @@ gate!(Jobs as "jobs" {
     remove_shop(shop_id: &str, dry_run: bool) -> u64;
 });
 
-gate!(Queue as "queue" {
+intercept!(Queue as "queue" {
     send(job: &Job, chunk: &ChunkRef, redrive_count: u32) -> ();
     receive(shop_id: &str, max: usize, visibility: Duration) -> Vec<Delivery>;
     long_poll(shop_id: &str, visibility: Duration, wait_time: Duration) -> Option<Delivery>;
@@ -126,22 +170,24 @@ gate!(Queue as "queue" {
     self.store.receive_limit()
 });
 
-gate!(Settings as "settings" {
+intercept!(Settings as "settings" {
     get(index_name: &str) -> Option<IndexDocument>;
     put(index_name: &str, document: &IndexDocument) -> ();
     list() -> Vec<String>;
     delete(index_name: &str) -> bool;
 });
 
-gate!(Ledger as "ledger" {
-    get(scope: &LedgerScope, products: &[ProductId]) -> Vec<Option<LedgerRecord>>;
-    replace(scope: &LedgerScope, changes: &[RecordChange]) -> Vec<bool>;
+intercept!(Ledger as "ledger" {
+    get(scope: &LedgerScope, products: &[ProductId]) -> Vec<Option<LedgerRecord>>
+        as Subject::Records(products.len());
+    replace(scope: &LedgerScope, changes: &[RecordChange]) -> Vec<bool> as Subject::Records(changes.len());
     refuse(scope: &LedgerScope, refusals: &[(ProductId, LastRefusal)]) -> ();
-    page(scope: &LedgerScope, after: Option<&ProductId>, limit: usize) -> Vec<LedgerRecord>;
+    page(scope: &LedgerScope, after: Option<&ProductId>, limit: usize) -> Vec<LedgerRecord>
+        as Subject::Records(limit);
     remove_shop(shop_id: &str, dry_run: bool) -> u64;
 });
 
-gate!(Breakers as "breakers" {
+intercept!(Breakers as "breakers" {
     get(scope: &BreakerScope) -> Option<Breaker>;
     replace(expected: Option<&Breaker>, breaker: &Breaker) -> bool;
     close(scope: &BreakerScope, cleared: Cleared) -> Option<Breaker>;
@@ -150,18 +196,18 @@ gate!(Breakers as "breakers" {
     remove_shop(shop_id: &str) -> ();
 });
 
-/// A storage behind a gate, which also asks before `storage.acquire_ingest`.
-pub struct GatedStorage<S> {
+/// A storage behind an interceptor, which also makes `storage.acquire_ingest`.
+pub struct InterceptedStorage<I: ?Sized> {
     /// The storage.
-    pub storage: S,
-    /// What is asked before each call.
-    pub gate: StoreGate,
+    pub storage: Arc<dyn Storage>,
+    /// What makes each call.
+    pub interceptor: Arc<I>,
 }
 
 #[async_trait]
-impl<S: Storage> Storage for GatedStorage<S> {
+impl<I: StoreInterceptor + ?Sized + 'static> Storage for InterceptedStorage<I> {
     fn stores(&self) -> Stores {
-        gated(self.storage.stores(), self.gate.clone())
+        intercepted(self.storage.stores(), self.interceptor.clone())
     }
 
     async fn register(&self) -> Result<(), StoreError> {
@@ -177,8 +223,8 @@ impl<S: Storage> Storage for GatedStorage<S> {
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        (self.gate)("storage.acquire_ingest")?;
-        self.storage.acquire_ingest(job).await
+        let call = StoreCall { name: "storage.acquire_ingest", subject: Subject::Unknown };
+        self.interceptor.around(call, self.storage.acquire_ingest(job)).await
     }
 
     async fn run_maintenance(&self) -> Infallible {
