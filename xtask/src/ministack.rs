@@ -51,6 +51,7 @@ impl Ministack {
             // The server unpacks Lambda functions here, and the functions write here.
             .env("TMPDIR", folder)
             .current_dir(folder)
+            // Never written to: the server ends when it closes, also if this process is killed.
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)

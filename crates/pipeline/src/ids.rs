@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 const MAGIC: &[u8] = b"host ids 1\n";
 
 /// Bytes of an id's SHA-256 that are kept. With 2^40 values and a million ids, a product that vanished from the shop
-/// is mistaken for one that is there with a probability of one to a million; then it stays in the index.
+/// is mistaken for one that is there with a probability of one in a million; then it stays in the index.
 const BYTES: usize = 5;
 
 /// The first bytes of an id's digest, in place of the id.
@@ -97,7 +97,8 @@ impl JobIds {
         Ok(bytes.and_then(|bytes| Self::parse(&bytes)).ok_or(key))
     }
 
-    /// Adds them to `products` and `documents`, those of removals only if `with_removals`.
+    /// Adds them to `products` and `documents`, those of removals only if `with_removals`: a full sync has listed what it
+    /// removed itself, but what a later job removed is not in the shop.
     pub(crate) fn add_to(self, products: &mut IdSet, documents: &mut IdSet, with_removals: bool) {
         let removed = with_removals.then_some(self.removed);
         for ids in [self.added].into_iter().chain(removed) {

@@ -8,7 +8,8 @@ use host_core::{
 };
 use host_testing::fakes::FakePlugin;
 
-/// Makes a document of each variant. If it is broken, it refuses the products whose version is a multiple of three.
+/// Makes a document of each variant. A broken one refuses the products whose version is a multiple of three, an arbitrary
+/// part of them, until the schedule replaces the plug-in by a working one.
 pub(crate) struct ShopPlugin {
     is_broken: bool,
     manifest: PluginManifest,
@@ -20,13 +21,13 @@ impl ShopPlugin {
         Self { is_broken, manifest }
     }
 
-    /// The plug-in as jobs name it: the broken one has another digest.
+    /// The plug-in as jobs name it. The broken one has another digest, as another build would.
     pub(crate) fn reference(&self) -> PluginRef {
         let PluginManifest { name, version, .. } = self.manifest.clone();
         PluginRef { name, version, digest: Digest::of(&[self.is_broken.into()]) }
     }
 
-    /// Whether it refuses a product.
+    /// Whether it refuses the product in this state.
     pub(crate) fn refuses(&self, state: &State) -> bool {
         self.is_broken && state.version() % 3 == 0
     }
@@ -52,6 +53,7 @@ impl Transform for ShopPlugin {
                     outcome.refused = Some(Refusal::of(issue));
                 }
                 State::Deleted { version } => {
+                    // One removal is enough: the host removes the other documents of the product with it.
                     let version = format!("{{\"v\":{version}}}");
                     outcome.removals = vec![TransformedRemoval { id: document_id(number, 0), version }];
                 }

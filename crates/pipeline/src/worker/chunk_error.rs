@@ -1,4 +1,4 @@
-//! Why a chunk as a whole could not be handled; what fails a single item of it is in the chunk's report.
+//! Why a chunk as a whole could not be handled. Errors of its single items are in the chunk's report instead.
 
 use host_core::{
     index::{IndexError, TargetId},
@@ -15,10 +15,11 @@ pub enum ChunkError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A plug-in refused a whole batch.
+    /// The plug-in that validates documents or compares their versions failed on a whole batch of them, so no single
+    /// document is to blame.
     #[error(transparent)]
     Plugin(#[from] BatchFailure),
-    /// The chunk object, or the record of its job, is missing.
+    /// The object with the chunk's lines is missing, or the record of its job.
     #[error("{key} is missing from the store")]
     ChunkObjectMissing {
         /// The chunk's key.
@@ -49,7 +50,7 @@ pub enum ChunkError {
         /// The target that this worker writes.
         ours: TargetId,
     },
-    /// The chunk has waited for as long as chunks may while work on their index is stopped.
+    /// Work on the chunk's index has been stopped for longer than a chunk may wait.
     #[error("{} has been stopped since {:.0}: {}", .breaker.scope, .breaker.since, .breaker.message)]
     StoppedTooLong {
         /// The circuit breaker of its index, with the reason.
@@ -76,12 +77,13 @@ pub enum ChunkError {
 }
 
 impl ChunkError {
-    /// Whether a store or the index failed, and not something in the chunk.
+    /// Whether a call to a store or to the index failed. The call may have failed because of the chunk, as with
+    /// `corrupt-chunk`.
     pub(super) fn is_of_backend(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Index(_))
     }
 
-    /// Whether another worker can handle the chunk, because neither the chunk nor its index is at fault.
+    /// Whether this worker can never handle the chunk, but a worker that writes another target can.
     pub(super) fn is_of_worker(&self) -> bool {
         matches!(self, Self::TargetMismatch { .. })
     }

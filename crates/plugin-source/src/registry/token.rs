@@ -41,9 +41,12 @@ pub(super) async fn log_in(
     let scope = format!("repository:{}:pull", reference.path());
     url.query_pairs_mut().append_pair("scope", &scope);
     // Redirects are not followed: one could lead to an address that the check of the realm would refuse.
-    let request = client(Policy::none(), false).map_err(failed)?.get(url);
+    // The realm may be plain HTTP on this machine, which its check allows.
+    let https_only = false;
+    let request = client(Policy::none(), https_only).map_err(failed)?.get(url);
     let request = match credentials {
         RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
+        // Credentials are a user with a password, or none.
         _ => request,
     };
     let response = request.send().await.map_err(failed)?;

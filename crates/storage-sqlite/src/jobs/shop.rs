@@ -5,8 +5,9 @@ use host_core::storage::{LedgerScope, SCHEMA, ShopRemoval};
 use host_sqlite::{Cause, from_json, to_json};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-/// The indexes that jobs of all shops write to. Each is known as long as it is used, because the newest job of an index
-/// is never deleted. Jobs that a newer version of host or another program wrote are left out.
+/// The indexes that jobs of all shops write to, each as the scope of its ledger (the records of its products). The
+/// clean-up of old jobs keeps the newest of each index, so that none is missing. Left out are jobs whose record a newer
+/// version of host wrote, which this one cannot read. Jobs from before there were targets have the target ``.
 pub(super) fn indexes(tx: &Transaction<'_>) -> Result<Vec<LedgerScope>, Cause> {
     let mut find = tx.prepare_cached(
         "SELECT DISTINCT shop_id, coalesce(job ->> 'target', ''), job ->> 'index_name'
@@ -20,26 +21,33 @@ pub(super) fn indexes(tx: &Transaction<'_>) -> Result<Vec<LedgerScope>, Cause> {
     Ok(find.query_map([SCHEMA], scope)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn removal(tx: &Transaction<'_>, key: &str) -> Result<Option<ShopRemoval>, Cause> {
+/// The record that a shop is being removed, or was; `shop_digest` stands for the shop, whose name is not kept.
+pub(super) fn removal(tx: &Transaction<'_>, shop_digest: &str) -> Result<Option<ShopRemoval>, Cause> {
     let mut find = tx.prepare_cached("SELECT removal FROM shop_removal WHERE shop = ?1")?;
-    let found: Option<String> = find.query_row([key], |row| row.get(0)).optional()?;
+    let found: Option<String> = find.query_row([shop_digest], |row| row.get(0)).optional()?;
     found.map(|removal| from_json(&removal)).transpose()
 }
 
-pub(super) fn put_removal(tx: &Transaction<'_>, key: &str, removal: &ShopRemoval) -> Result<(), Cause> {
+/// Stores the record of the removal of the shop with this digest.
+pub(super) fn put_removal(
+    tx: &Transaction<'_>,
+    shop_digest: &str,
+    removal: &ShopRemoval,
+) -> Result<(), Cause> {
     tx.prepare_cached("INSERT OR REPLACE INTO shop_removal VALUES (?1, ?2)")?
-        .execute((key, to_json(removal)?))?;
+        .execute((shop_digest, to_json(removal)?))?;
     Ok(())
 }
 
-/// Deletes the jobs of a shop and the records of their sent messages, unless `dry_run`; returns the number of jobs.
+/// Deletes the jobs of a shop, the records of their sent messages and the counters that number them, unless `dry_run`;
+/// returns the number of jobs.
 pub(super) fn remove(tx: &Transaction<'_>, shop_id: &str, dry_run: bool) -> Result<u64, Cause> {
     let jobs: i64 =
         tx.query_row("SELECT count(*) FROM job WHERE shop_id = ?1", [shop_id], |row| row.get(0))?;
     if !dry_run {
         tx.execute("DELETE FROM sent WHERE job_id IN (SELECT id FROM job WHERE shop_id = ?1)", [shop_id])?;
         tx.execute("DELETE FROM job_sequence WHERE shop_id = ?1", [shop_id])?;
-        // Deletes their chunks and samples, too, by foreign keys.
+        // Foreign keys delete their chunks and the samples of their failures, too.
         tx.execute("DELETE FROM job WHERE shop_id = ?1", [shop_id])?;
     }
     Ok(jobs.unsigned_abs())
