@@ -2,8 +2,8 @@
 
 use super::super::failure::Failure;
 use clap::Args;
-use host_core::model::Timestamp;
 use host_export::Expected;
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -130,7 +130,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, content).unwrap();
         let args = CompletenessArgs { bulk_operation: Some(file.path().to_owned()), ..Default::default() };
-        args.read().map_err(|failure| failure.to_string())
+        args.read().map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]

@@ -24,7 +24,7 @@ use host_core::{
     model::{JobRecency, QuarantinedProducts},
     storage::JobSnapshot,
 };
-use host_export::{Phase, Progress};
+use host_export::{Expected, Phase, Progress};
 use host_pipeline::{
     ingest::quarantine::{self, REPLAY},
     sync::platform,
@@ -75,6 +75,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             operation: old.job.operation,
             stages: Stages::IngestAndWork,
             exported_at: None,
+            expected: Expected::default(),
             shop: &old.job.shop_id,
             plugins: &plugins,
             shadow: None,
