@@ -15,6 +15,7 @@ use clap::Subcommand;
 use host_core::{
     error::chain,
     format::pluralize,
+    index::Index,
     model::{Digest, JobId},
     storage::{DocumentsLeft, LeftReason, ShopCounts, ShopIndex, ShopRemoval, Stores},
 };
@@ -25,7 +26,10 @@ use host_pipeline::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::Arc,
+};
 
 /// Commands about a shop as a whole.
 #[derive(Debug, Subcommand)]
@@ -105,7 +109,12 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
         let all = forget::indexes(&stores, &id).await.map_err(store_failure)?;
         let index_names = all.iter().map(|of_shop| of_shop.index_name.clone()).chain(config.index.clone()).collect();
         let (there, gone) = split_indexes(&config, all, &without_index)?;
-        let indexes = open_indexes(&config, &backend, there)?;
+        let mut indexes = OpenIndexes::with_capacity(there.len());
+        for of_shop in there {
+            let index = open_index(&config, &backend, &of_shop)?;
+            indexes.push((of_shop, index));
+        }
+        let gone = gone.into_iter().map(|of_shop| with_whole_target(&config, &backend, of_shop)).collect();
         let forget = Forget { storage: backend.storage(), shop_id: &id, indexes, gone, clock: clock() };
         let options = options(global);
         let failure = |error| failure(error, &id, &options);
@@ -167,18 +176,19 @@ fn split_indexes(
     mut all: Vec<ShopIndex>,
     gone: &[String],
 ) -> Result<(Vec<ShopIndex>, Vec<ShopIndex>), Failure> {
+    // A removal that has come so far has erased the names.
+    let are_known = !all.is_empty();
     if all.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
         let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
         all.push(ShopIndex { target, index_name, is_exclusive: false });
     }
-    let name = |of_shop: &ShopIndex| format!("{}/{}", of_shop.target.kind(), of_shop.index_name);
+    let name = |of_shop: &ShopIndex| format!("{}/{}", of_shop.target, of_shop.index_name);
     let is = |wanted: &str, of_shop: &ShopIndex| wanted == of_shop.index_name || wanted == name(of_shop);
     for wanted in gone {
         let named: Vec<String> = all.iter().filter(|of_shop| is(wanted, of_shop)).map(name).collect();
         let message = match named.len() {
             1 => continue,
-            // An interrupted removal has erased their names.
-            0 if all.is_empty() => continue,
+            0 if !are_known => continue,
             0 => format!("the shop has no index {wanted}"),
             _ => format!("the shop has several indexes {wanted}"),
         };
@@ -188,23 +198,27 @@ fn split_indexes(
     Ok(all.into_iter().partition(|of_shop| !gone.iter().any(|wanted| is(wanted, of_shop))))
 }
 
-/// Opens the indexes of a shop.
-fn open_indexes(config: &Config, backend: &Backend, found: Vec<ShopIndex>) -> Result<OpenIndexes, Failure> {
-    let open = |of_shop: ShopIndex| {
-        let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
-        let index = backend.index(&Config { target, ..config.clone() }, RetryProfile::Interactive)?;
-        if !of_shop.target.includes(&index.id()) {
-            let message =
-                format!("the shop has documents in {}, and the settings name {}", of_shop.target, index.id());
-            return Err(Failure::usage(message).help(format!(
-                "name that catalog with `catalog.url`, and run the command again; if it is gone for good, add \
-                 `--without-index {}`",
-                of_shop.index_name
-            )));
-        }
-        Ok((of_shop, index))
-    };
-    found.into_iter().map(open).collect()
+/// Opens an index of a shop, which asks nothing of it.
+fn open_index(config: &Config, backend: &Backend, of_shop: &ShopIndex) -> Result<Arc<dyn Index>, Failure> {
+    let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
+    let index = backend.index(&Config { target, ..config.clone() }, RetryProfile::Interactive)?;
+    if of_shop.target.includes(&index.id()) {
+        return Ok(index);
+    }
+    let message =
+        format!("the shop has documents in {}, and the settings name {}", of_shop.target, index.id());
+    Err(Failure::usage(message).help(format!(
+        "name that catalog with `catalog.url`, and run the command again; if it is gone for good, add `--without-index {}`",
+        of_shop.index_name
+    )))
+}
+
+/// An index that is gone, with the target under which the ledger has its documents: records of older versions name only a part.
+fn with_whole_target(config: &Config, backend: &Backend, of_shop: ShopIndex) -> ShopIndex {
+    match open_index(config, backend, &of_shop) {
+        Ok(index) => ShopIndex { target: index.id(), ..of_shop },
+        Err(_) => of_shop,
+    }
 }
 
 fn text(counts: &ShopCounts) -> String {

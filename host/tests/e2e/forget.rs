@@ -4,6 +4,7 @@ use crate::{
     aws::{Cloud, block_on},
     support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product},
 };
+use host_core::model::Digest;
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,8 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
         (dry.code, counts(&dry.json()), &dry.json()["ended_at"]),
         (Some(0), all.clone(), &Value::Null)
     );
+    let index = |target: &str, name: &str| json!({"target": target, "index_name": name, "documents": 3, "settings": false});
+    assert_eq!(dry.json()["indexes"], json!([index("marqo", INDEX), index("catalog", "shopify-tests")]));
     let unconfirmed = forget(&test_dir, &[]);
     assert_eq!(unconfirmed.code, Some(2), "{unconfirmed:?}");
     assert!(unconfirmed.stderr.contains("--yes") && server.documents(INDEX).len() == 5, "{unconfirmed:?}");
@@ -92,12 +95,19 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
             }
         }
     }
-    let nothing = forget(&test_dir, &["--yes"]);
-    assert_eq!(nothing.code, Some(2));
-    assert!(
-        nothing.stderr.contains("there is nothing of shop") && nothing.stderr.contains("it was removed at"),
-        "{nothing:?}"
-    );
+    // A call whose answer was lost is repeated.
+    for repeated in [forget(&test_dir, &["--yes"]), forget(&test_dir, &["--dry-run"])] {
+        let (mut receipt, dry_run) = (forgotten.json(), repeated.json()["dry_run"].clone());
+        receipt["dry_run"] = dry_run;
+        assert_eq!(
+            (repeated.code, repeated.json()["ended_at"].clone()),
+            (Some(0), receipt["ended_at"].clone())
+        );
+        assert_eq!(counts(&repeated.json()), counts(&receipt));
+        assert!(repeated.stderr.contains("was removed before"), "{repeated:?}");
+    }
+    let never = test_dir.host(&["shop", "forget", "never.myshopify.com", "--data-dir", "data", "--yes"]);
+    assert!(never.code == Some(2) && never.stderr.contains("there is nothing of shop"), "{never:?}");
 
     export(&test_dir, 1..=2);
     let again = test_dir.run("export.jsonl", &marqo);
@@ -114,9 +124,9 @@ fn documents_that_cannot_be_counted_are_reported_with_the_reason() {
     let marqo = ["--target", "marqo", "--index", INDEX];
     export(&test_dir, 1..=3);
     assert_eq!(test_dir.run("export.jsonl", &marqo).code, Some(0));
-    let count = |reason: &str| {
+    let count = |reason: &str, code: i32| {
         let dry = forget(&test_dir, &["--dry-run"]);
-        assert_eq!((dry.code, &dry.json()["documents"]), (Some(0), &json!(3)), "{dry:?}");
+        assert_eq!((dry.code, &dry.json()["documents"]), (Some(code), &json!(3)), "{dry:?}");
         let uncounted = dry.json()["uncounted"].clone();
         assert_eq!(uncounted[0]["index_name"], INDEX);
         assert!(uncounted[0]["reason"].as_str().unwrap().contains(reason), "{uncounted}");
@@ -127,14 +137,36 @@ fn documents_that_cannot_be_counted_are_reported_with_the_reason() {
     let ingest =
         ["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--output", "json", "--plugin"];
     let ingested = test_dir.host(&[&ingest[..], &[SHOPIFY.to_str().unwrap()], &marqo].concat()).json();
-    count("has not ended");
+    count("has not ended", 2);
+    assert_eq!(forget(&test_dir, &["--dry-run"]).json()["open_job"], ingested["job_id"]);
     assert_eq!(forget(&test_dir, &["--yes"]).code, Some(2));
     let cancel = ["jobs", "cancel", ingested["job_id"].as_str().unwrap(), "--data-dir", "data"];
     assert_eq!(test_dir.host(&cancel).code, Some(0));
     assert_eq!(forget(&test_dir, &["--dry-run"]).json()["uncounted"], json!([]));
     drop(server);
-    count("cannot be reached");
-    assert_eq!(forget(&test_dir, &["--yes"]).code, Some(1));
+    count("cannot be reached", 0);
+    let refused = forget(&test_dir, &["--yes"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains(&format!("host shop forget {SHOP} --without-index {INDEX}")),
+        "{refused:?}"
+    );
+
+    // It is gone for good.
+    let unknown = forget(&test_dir, &["--yes", "--without-index", "other"]);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("name one of marqo/shop\n"), "{unknown:?}");
+    let forgotten = forget(&test_dir, &["--yes", "--without-index", INDEX]);
+    assert_eq!((forgotten.code, &forgotten.json()["settings"]), (Some(0), &json!(1)), "{forgotten:?}");
+    let digest = Digest::of(INDEX.as_bytes()).to_string();
+    let mut left = json!([{"index_name": INDEX, "index": digest, "documents": 3, "reason": "without-index"}]);
+    assert_eq!(forgotten.json()["left"], left);
+    let settings = test_dir.host(&["settings", "list", "--data-dir", "data", "--output", "json"]).json();
+    assert_eq!(settings, json!([]));
+    // The receipt keeps it, and has no name.
+    let repeated = forget(&test_dir, &["--yes"]);
+    left[0]["index_name"] = Value::Null;
+    assert_eq!((repeated.code, &repeated.json()["left"]), (Some(0), &left), "{repeated:?}");
+    assert_eq!(forget(&test_dir, &["--yes", "--without-index", INDEX]).code, Some(0));
 }
 
 /// Everything in an account, as text: names of queues, keys and bodies of objects, items of tables.
@@ -218,7 +250,7 @@ fn a_shop_in_aws_is_forgotten() {
     assert!(listed.as_array().unwrap().iter().all(|job| job["shop_id"] == stays.id.as_str()), "{listed}");
     let settings = cloud.host(&["settings", "list", "--output", "json"]).json();
     assert_eq!(settings, json!([stays.index]));
-    assert_eq!(cloud.host(&["shop", "forget", &leaves.id, "--yes"]).code, Some(2));
+    assert_eq!(cloud.host(&["shop", "forget", &leaves.id, "--yes"]).code, Some(0));
 
     // A message of the forgotten shop that arrives late_messages is dropped and creates no job.
     let client = cloud.clients().sqs;

@@ -19,8 +19,8 @@ use host_core::{
     index::{ArchiveLimit, Index, IndexError, Outcome, WriteTarget},
     model::{Digest, DocumentId, Job, JobId, JobStatus, Operation},
     storage::{
-        DocumentsLeft, IndexDocument, JobRemover, LedgerScope, LeftReason, ShopCounts, ShopRemoval, Storage,
-        StoreErrorKind, Stores,
+        DocumentsLeft, IndexDocument, JobRemover, LedgerScope, LeftReason, ShopCounts, ShopIndex,
+        ShopRemoval, Storage, StoreErrorKind, Stores,
     },
 };
 use host_testing::{
@@ -410,7 +410,7 @@ async fn a_shop_goes_without_an_index_that_is_gone() {
     world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
     let mut forget = world.forget().await;
     let index = forget.indexes.pop().unwrap().0;
-    forget.gone.push(index);
+    forget.gone.push(ShopIndex { target: world.index.id(), ..index });
     let found = forget.find().await.unwrap();
     // Those that the ledger names: it does not know of `lost`.
     assert_eq!((found.counts.documents, found.counts.settings), (2, 1));
