@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::{how_to_resume, options, same_plugins},
+    hints::{how_to_resume, options},
     output::{JobView, OutputFormat, exit_of, operation_text, sources_text},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},

@@ -162,7 +162,7 @@ impl Harness {
         let (sender, receiver) = mpsc::channel(products.max(1) as usize);
         let product = |number: u64| {
             let (id, text) = (Some(format!("gid/{number}")), format!("product-{number}"));
-            ExportItem::Product { source: 0, product: Product { text, line: number, id } }
+            ExportItem::Product { source: 0, product: Product { text, line: number, id }, is_damaged: false }
         };
         for first in (0..products).step_by(100) {
             let items = (first..products.min(first + 100)).map(product).collect();
