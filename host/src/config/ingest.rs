@@ -51,6 +51,14 @@ pub enum GroupingMode {
 }
 
 impl IngestConfig {
+    /// Fails with a sentence if a value has the right type and is impossible all the same.
+    pub fn check(&self) -> Result<(), String> {
+        match self.max_skipped_share {
+            share if (0.0..=1.0).contains(&share) => Ok(()),
+            share => Err(format!("`ingest.max_skipped_share` must be a number from 0 to 1, not {share}")),
+        }
+    }
+
     /// The number of documents and bytes at which a chunk is full.
     pub fn bounds(&self) -> ChunkBounds {
         ChunkBounds { documents: self.chunk_documents.get(), bytes: self.chunk_bytes }

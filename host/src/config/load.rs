@@ -127,6 +127,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     }
     let mut config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
     config.aws.check_env().map_err(ConfigError::Invalid)?;
+    config.ingest.check().map_err(ConfigError::Invalid)?;
     resolve_paths(&mut config, &figment);
     let mut origins = Vec::new();
     let json = serde_json::to_value(&config).expect("a configuration is plain data");

@@ -239,7 +239,7 @@ impl Episode {
     fn final_state(&self) -> FinalState {
         let mut view = self.job().unwrap();
         let job = view["job_id"].as_str().unwrap().to_owned();
-        for key in ["job_id", "elapsed_ms", "created_at", "report"] {
+        for key in ["job_id", "elapsed_ms", "created_at", "ended_at", "report"] {
             view.as_object_mut().unwrap().remove(key);
         }
         let report = self.cloud.host(&["jobs", "report", &job]);

@@ -171,7 +171,7 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
     export.push(r#"{"id":"gid://shopify/ProductVariant/77","__parentId":"gid://shopify/Product/99"}"#.into());
     let mut bytes = lines(&export).into_bytes();
     bytes.extend_from_slice(b"{\"id\":\"\xff\"}\n");
-    bytes.extend_from_slice(b"{\"id\":\"gid://shopify/Prod");
+    bytes.extend_from_slice(b"{\"id\":\"gid://shopify/Prod\n");
     test_dir.write("export.jsonl", bytes);
     let output = test_dir.run("export.jsonl", &[]);
     assert_eq!(output.code, Some(0), "{output:?}");

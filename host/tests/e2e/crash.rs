@@ -25,7 +25,7 @@ fn final_state(test_dir: &TestDir, stdout: &str) -> FinalState {
     let mut view: Value = serde_json::from_str(stdout).unwrap();
     let job = view["job_id"].as_str().unwrap().to_owned();
     let object = view.as_object_mut().unwrap();
-    for key in ["job_id", "elapsed_ms", "created_at", "report"] {
+    for key in ["job_id", "elapsed_ms", "created_at", "ended_at", "report"] {
         object.remove(key);
     }
     let report = test_dir.host(&["jobs", "report", "--data-dir", "data"]).stdout.replace(&job, "JOB");

@@ -1,7 +1,7 @@
 //! Exports that are not what they claim to be, or not one record a line: what is read, what is refused with which exit
 //! code, and what stays in the catalog.
 
-use crate::support::{RunOutput, TestDir, lines, product};
+use crate::support::{RunOutput, TestDir, lines, product, run_output};
 use serde_json::{Value, json};
 
 const MONDAY: &str = "2026-11-02T08:00:00Z";
@@ -48,11 +48,16 @@ fn more_bad_lines_than_the_setting_accepts_are_refused() {
     let good: Vec<String> = (1..=3).flat_map(|number| product(number, "Cup", TUESDAY)).collect();
     test_dir.write("export.jsonl", lines(&good) + &"not JSON\n".repeat(10));
     assert_refused(&test_dir, &test_dir.run("export.jsonl", &[]), "ingest.max_skipped_share");
-    let mut command = test_dir.run_command("export.jsonl", &[]);
-    command.env("HOST_INGEST__MAX_SKIPPED_SHARE", "0.9");
-    let accepted = crate::support::run_output(command.output().unwrap());
+    let with_share = |share: &str| {
+        let mut command = test_dir.run_command("export.jsonl", &[]);
+        run_output(command.env("HOST_INGEST__MAX_SKIPPED_SHARE", share).output().unwrap())
+    };
+    for impossible in ["1.1", "-0.1", "NaN", "half"] {
+        assert_refused(&test_dir, &with_share(impossible), "max_skipped_share");
+    }
+    let accepted = with_share("0.9");
     assert_eq!(accepted.code, Some(0), "{accepted:?}");
-    assert_eq!(accepted.json()["counts"]["skipped"], 10, "{accepted:?}");
+    assert_eq!(accepted.json()["skipped"], 10, "{accepted:?}");
 }
 
 /// The same product in the forms of Shopify's APIs makes the same document.
@@ -125,11 +130,7 @@ fn a_product_that_lost_a_line_stays_as_it_was_and_the_next_whole_export_is_taken
     let output = test_dir.run("cut.jsonl", &[]);
     assert_eq!(output.code, Some(4), "{output:?}");
     let report = output.json();
-    assert_eq!(
-        (&report["counts"]["failed"], &report["counts"]["skipped"]),
-        (&json!(1), &json!(1)),
-        "{report}"
-    );
+    assert_eq!((&report["failed"], &report["skipped"]), (&json!(1), &json!(1)), "{report}");
     assert!(output.stdout.contains("incomplete-product"), "{report}");
     let after = test_dir.documents();
     let title = |documents: &[Value], id: &str| {

@@ -111,6 +111,7 @@ fn kind(types: &Types, ty: &Type) -> String {
         "PathBuf" => "path",
         "Secret" => "string, secret",
         "SocketAddr" => "address",
+        "f64" => "number",
         "usize" | "u8" | "u16" | "u32" | "u64" => "integer",
         "NonZeroUsize" | "NonZeroU8" | "NonZeroU16" | "NonZeroU32" | "NonZeroU64" => "integer above 0",
         _ if types.choice(&name).is_some() => "choice",
