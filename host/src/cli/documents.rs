@@ -137,8 +137,8 @@ async fn list(
     Ok(Exit::Completed)
 }
 
-/// The newest job of the shop, or of all: one shop a data directory is the usual case. Of the index and target, where these are
-/// named.
+/// The newest job of the shop, or of all: one shop a data directory is the usual case. Of the index and target where these are named,
+/// unless no job is of them.
 async fn newest(
     config: &Config,
     target: Option<TargetIndex>,
@@ -149,15 +149,13 @@ async fn newest(
             // Records of older versions do not say.
             && target.is_none_or(|target| ["", target.as_str()].contains(&job.job.target.kind()))
     };
+    let mut jobs = stores.jobs.list(config.shop.as_deref(), LATEST).await.map_err(store_failure)?;
     // Those before the latest ones are only of interest where none of these is of what is named.
-    for limit in [LATEST, usize::MAX] {
-        let jobs = stores.jobs.list(config.shop.as_deref(), limit).await.map_err(store_failure)?;
-        let newest = newest_job(jobs.iter().filter(is_of)).map(|found| found.job.clone());
-        if newest.is_some() || jobs.len() < limit {
-            return Ok(newest);
-        }
+    if jobs.len() == LATEST && !jobs.iter().any(|job| is_of(&job)) {
+        jobs = stores.jobs.list(config.shop.as_deref(), usize::MAX).await.map_err(store_failure)?;
     }
-    Ok(None)
+    let newest = newest_job(jobs.iter().filter(is_of)).or(newest_job(jobs.iter()));
+    Ok(newest.map(|found| found.job.clone()))
 }
 
 /// Shop and index that flags and settings name, or those of the newest job.

@@ -43,9 +43,10 @@ pub(super) fn with_options(text: &str, options: &str) -> String {
     text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
 }
 
-/// Whether a part of a text that is split at backquotes is a command of this program.
+/// Whether a part of a text that is split at backquotes is a command of this program to be typed. Two words, such as `host run`, only
+/// name one.
 fn is_command(position: usize, part: &str) -> bool {
-    position % 2 == 1 && part.starts_with("host ")
+    position % 2 == 1 && part.starts_with("host ") && part.split(' ').count() > 2
 }
 
 /// The change of an index's settings that a message advises. A server may have written a part of the message: what has more than
@@ -148,13 +149,13 @@ mod tests {
         for (text, expected) in [
             ("it failed", "it failed"),
             (
-                "type `host work`, or `host run` of it",
-                "type `host work --data-dir data`, or `host run --data-dir data` of it",
+                "type `host jobs list`, as after a `host run`",
+                "type `host jobs list --data-dir data`, as after a `host run`",
             ),
             ("`host dlq list --data-dir data` tells why", "`host dlq list --data-dir data` tells why"),
             ("the field `title` of `hosts`", "the field `title` of `hosts`"),
             // A backquote too many makes no command of what is between two.
-            ("` `host work` ` host work", "` `host work` ` host work"),
+            ("` `host jobs list` ` host jobs list", "` `host jobs list` ` host jobs list"),
         ] {
             assert_eq!(with_options(text, options), expected);
             assert_eq!(with_options(text, ""), text);

@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::{how_to_resume, settings_fix, with_options},
+    hints::{how_to_resume, options, settings_fix, with_options},
     output::OutputFormat,
     shop_id,
 };
@@ -167,7 +167,10 @@ pub(super) fn run(global: &Global, args: &ResumeArgs) -> CliResult {
         };
         match global.output {
             OutputFormat::Json => print_json(&closed.iter().map(StoppedView::new).collect::<Vec<_>>())?,
-            OutputFormat::Text => print(&closed_text(&closed, shop, index, &next))?,
+            OutputFormat::Text => {
+                let text = closed_text(&closed, shop, index, &next);
+                print(&with_options(&text, &options(global)))?;
+            }
         }
         Ok(Exit::Completed)
     })
@@ -218,11 +221,11 @@ fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, next: &Next)
         let _ = writeln!(text, "resumed {}: it was {}", breaker.scope, reason_text(breaker));
     }
     // Nothing was asked of the server.
-    let decides = "whether the cause is gone, the next attempt shows";
+    let decides = "the next attempt shows whether the cause is gone";
     let _ = match next {
         Next::Nothing => writeln!(text, "no chunk waits; {decides}"),
         Next::Workers => writeln!(text, "workers that run take its chunks now; {decides}"),
-        Next::NoWorker(hint) => writeln!(text, "no worker runs; {decides}: {hint}"),
+        Next::NoWorker(hint) => writeln!(text, "no worker runs, and {decides}: {hint}"),
         Next::HiddenUntil(at) => writeln!(
             text,
             "workers take its chunks when their messages are visible again: at {at:.0}, and a minute later what was tried last; {decides}"

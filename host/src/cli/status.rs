@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::{how_to_resume, options},
+    hints::{how_to_resume, options, settings_fix},
     output::OutputFormat,
     resume::{ClearedView, StoppedView, fix},
     shop::warn_of_removal,
@@ -18,7 +18,7 @@ use host_core::{
 use host_pipeline::status::{EndedSync, IndexStatus, ShopStatus, Status, status};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 mod text;
 
@@ -202,7 +202,7 @@ impl StatusScreen {
                 (Some(breaker), _) => Some(
                     fix(breaker, &self.options).unwrap_or_else(|| self.resume(shop_id, &index.index_name)),
                 ),
-                (None, Some(job)) => Some(self.show_job(job)),
+                (None, Some(job)) => Some(self.next_of_failing(index, job)),
                 (None, None) => index.jobs.iter().find_map(|job| self.idle_hint(job)).map(str::to_owned),
             },
         }
@@ -216,6 +216,12 @@ impl StatusScreen {
         format!("host resume {shop_id} --index {index_name}{}", self.options)
     }
 
+    /// What corrects the last error of a job, as far as that names it; otherwise what tells more of it.
+    fn next_of_failing(&self, index: &IndexStatus, job: &JobSnapshot) -> String {
+        let fix = |error| settings_fix(&said(error), &index.index_name, &self.options);
+        job.last_error.as_ref().and_then(fix).unwrap_or_else(|| self.show_job(job))
+    }
+
     fn show_job(&self, job: &JobSnapshot) -> String {
         format!("host jobs show {}{}", job.job.id, self.options)
     }
@@ -224,6 +230,11 @@ impl StatusScreen {
         let hint = self.idle.iter().find(|(id, _)| *id == job.job.id.as_str());
         hint.map(|(_, hint)| hint.as_str())
     }
+}
+
+/// An error with its causes, on one line.
+fn said(AttemptError { message, causes, .. }: &AttemptError) -> String {
+    [slice::from_ref(message), causes].concat().join(": ")
 }
 
 impl<'a> SyncView<'a> {

@@ -234,8 +234,11 @@ fn watching_a_job_without_a_worker_ends() {
     let output = test_dir.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!((output.code, &output.json()["status"]), (Some(1), &left["status"]), "{output:?}");
-    let expected = format!("warning: no worker runs for job {id}: re-run the original command to resume\n");
-    assert_eq!(output.stderr, expected);
+    let expected = output.stderr.clone();
+    let hint = format!(
+        "warning: no worker runs for job {id}: re-run the original command to resume, which may be `host run export.jsonl "
+    );
+    assert!(expected.starts_with(&hint), "{expected}");
     let shown = test_dir.host(&["jobs", "show", id, "--data-dir", "data"]);
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
     assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");

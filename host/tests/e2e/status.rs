@@ -143,10 +143,12 @@ fn what_is_stopped_comes_with_its_reason_its_end_and_the_command_that_resumes_it
     assert!(
         resumed
             .stdout
-            .contains("no worker runs; whether the cause is gone, the next attempt shows: `host run "),
+            .contains("no worker runs, and the next attempt shows whether the cause is gone: `host run "),
         "{resumed:?}"
     );
     assert_eq!(status(&test_dir, &[]).code, Some(0));
+    // What corrects it is next for as long as nothing else is known.
+    assert_eq!(json_of(&test_dir, &[])["shops"][0]["indexes"][0]["next"], fix);
     // Who cleared it stays known, also when it is stopped again.
     let cleared = |by: &str, is_stopped: bool| {
         let told = status(&test_dir, &["--shop", SHOP]);
@@ -217,7 +219,7 @@ fn while_a_server_cannot_be_reached_the_status_says_which_attempt_failed() {
     drop(server);
     assert_eq!(host(&test_dir, &["resume", SHOP]).code, Some(0));
     let mut worker = test_dir.command(&["work", "--target", "marqo", "--data-dir", "data"]);
-    worker.env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "0");
+    worker.env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "1");
     let mut worker = worker.spawn().unwrap();
     let told = wait_for(|| {
         let told = status(&test_dir, &[]);

@@ -1,6 +1,6 @@
 //! The status as a person reads it.
 
-use super::{StatusScreen, fix};
+use super::{OTHER_TARGET, StatusScreen, fix, said};
 use crate::cli::{
     hints::with_options,
     output::with_code,
@@ -12,7 +12,7 @@ use host_core::{
 };
 use host_pipeline::status::{EndedSync, IndexStatus, RECENT_JOBS, ShopStatus, Status};
 use jiff::Timestamp;
-use std::{fmt::Write, slice, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 impl StatusScreen {
     pub(super) fn text(&self, status: &Status, shop: Option<&str>) -> String {
@@ -144,9 +144,12 @@ impl StatusScreen {
         let (progress, age) = (crate::cli::jobs::indexing(job).text, self.age(created.created_at));
         let _ =
             writeln!(text, "    job      {} {}, for {age}: {progress}{total}", created.id, status.as_str());
-        // The stop says it already.
-        let error =
-            last_error.as_ref().filter(|error| stopped.is_none_or(|stop| stop.message != said(error)));
+        // The stop, or what is missing, says it already.
+        let is_said = |error: &AttemptError| {
+            stopped.is_some_and(|stop| stop.message == said(error))
+                || (error.code == OTHER_TARGET && self.idle_hint(job).is_some())
+        };
+        let error = last_error.as_ref().filter(|error| !is_said(error));
         if let Some(error) = error {
             let happened = self.error_text(error, stopped.is_some());
             let _ = writeln!(text, "             {happened}; `{}`", self.show_job(job));
@@ -163,7 +166,7 @@ impl StatusScreen {
         match (max_attempts.filter(|_| !is_stopped), retry_at) {
             (None, _) => format!("last error {at:.0}: {said}"),
             (Some(most), None) => {
-                format!("attempt {attempt} of {most} does not get on since {at:.0}: {said}")
+                format!("attempt {attempt} of {most} is under way, failing since {at:.0}: {said}")
             }
             (Some(most), Some(retry_at)) => {
                 let next = match *retry_at > self.now {
@@ -202,9 +205,4 @@ impl StatusScreen {
             );
         }
     }
-}
-
-/// An error with its causes, on one line.
-fn said(AttemptError { message, causes, .. }: &AttemptError) -> String {
-    [slice::from_ref(message), causes].concat().join(": ")
 }
