@@ -1,7 +1,7 @@
 //! Extracts a line's own id and its parent's id, to which JSON Pointers lead, in one walk over the line; the rest of
 //! the line is validated, but not parsed into values.
 
-use super::ExportError;
+use super::{ExportError, form};
 use serde::{
     Deserializer as _,
     de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -82,6 +82,18 @@ impl IdPointers {
     }
 
     /// The id whose JSON text is `raw`; `None` if it is null.
+    /// The own id of a damaged line, if it is the first thing that the line says.
+    pub(super) fn leading_id(&self, line: &[u8]) -> Option<String> {
+        let pointer = self.tree.pointer_of(ID_SLOT)?;
+        let key = form::first_key(line.trim_ascii_start())?;
+        if pointer.strip_prefix('/') != Some(key) {
+            return None;
+        }
+        let value = line.iter().position(|byte| *byte == b':')? + 1;
+        let mut values = serde_json::Deserializer::from_slice(&line[value..]).into_iter::<String>();
+        values.next()?.ok()
+    }
+
     fn id<'a>(&self, slot: usize, raw: &'a str) -> Result<Option<Cow<'a, str>>, IdError> {
         let invalid_type = || IdError::InvalidType(self.tree.pointer_of(slot).unwrap_or_default());
         match raw.as_bytes() {

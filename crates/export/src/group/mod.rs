@@ -99,7 +99,7 @@ fn scan_whole_lines(input: Arc<Input>) -> Result<Plan, ExportError> {
         && let Some(line) = pass.line()
     {
         let record = inspect(&line.raw, &pointers);
-        rejections.count(&line, record.as_ref().err());
+        rejections.count(&line, record.as_ref().err(), &pointers);
         counts.lines += 1;
         counts.roots += u64::from(record.is_ok());
     }
@@ -194,7 +194,7 @@ fn scan_adjacent(
     {
         counts.lines += 1;
         let record = inspect(&line.raw, pointers);
-        rejections.count(&line, record.as_ref().err());
+        rejections.count(&line, record.as_ref().err(), pointers);
         match record {
             Err(_) => counts.rejected += 1,
             Ok(record) => match checker.check(&record.ids) {

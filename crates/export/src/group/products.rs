@@ -3,7 +3,7 @@
 use super::{
     Plan, Strategy,
     adjacent::{AdjacencyChecker, LineKind, NotAdjacent},
-    rejections::{MentionedIds, is_damaged_record},
+    rejections::{MentionedIds, begins_other_product, is_damaged_record},
     spill::{SortLines, SortedProducts},
 };
 use crate::{
@@ -227,7 +227,9 @@ fn next_adjacent(
             Err(rejection) => {
                 totals.rejected += 1;
                 if let Some(open) = open {
-                    open.is_damaged |= is_damaged_record(&line);
+                    let root = open.product.id.as_deref().unwrap_or_default();
+                    open.is_damaged |=
+                        is_damaged_record(&line) && !begins_other_product(&line, root, pointers);
                 }
                 return Ok(Some(ExportItem::Rejected(rejection.entry(&line, pass.source_name(&line)))));
             }

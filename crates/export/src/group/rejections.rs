@@ -24,6 +24,8 @@ pub(super) struct Rejections {
     mentioned: MentionedIds,
     /// Hashes of the ids of the last record before.
     before: [Option<u64>; 2],
+    /// The own id of the last root before.
+    root: Option<String>,
     /// Source and number of the first line in whose middle a source ends.
     truncated: Option<(usize, u64)>,
 }
@@ -40,11 +42,11 @@ struct Count {
 impl Rejections {
     pub(super) fn new(input: &Input) -> Self {
         let sources = input.sources.iter().map(|_| Count::default()).collect();
-        Self { sources, mentioned: MentionedIds::default(), before: [None; 2], truncated: None }
+        Self { sources, mentioned: MentionedIds::default(), before: [None; 2], root: None, truncated: None }
     }
 
     /// Counts a line; `rejection` says why it is no record.
-    pub(super) fn count(&mut self, line: &Line<'_>, rejection: Option<&Rejection>) {
+    pub(super) fn count(&mut self, line: &Line<'_>, rejection: Option<&Rejection>, pointers: &IdPointers) {
         let source = &mut self.sources[line.source];
         source.lines += 1;
         let Some(rejection) = rejection else { return };
@@ -53,7 +55,9 @@ impl Rejections {
         if is_damaged_record(line) {
             self.mentioned.add(line.raw.bytes);
             // Where the ids themselves are damaged, the line probably belongs to the product of the record before.
-            self.mentioned.0.extend(self.before.into_iter().flatten());
+            if !self.root.as_deref().is_some_and(|root| begins_other_product(line, root, pointers)) {
+                self.mentioned.0.extend(self.before.into_iter().flatten());
+            }
         }
         if matches!(rejection, Rejection::Truncated) {
             self.truncated.get_or_insert((line.source, line.raw.number));
@@ -63,6 +67,9 @@ impl Rejections {
     /// Keeps the ids of a record for the damaged line that may follow.
     pub(super) fn passed(&mut self, ids: &Ids<'_>) {
         self.before = [&ids.id, &ids.parent_id].map(|id| id.as_deref().map(id_hash));
+        if ids.parent_id.is_none() {
+            self.root = ids.id.as_deref().map(str::to_owned);
+        }
     }
 
     /// Fails if a source has lines and none is a record, or if too many are none; otherwise returns the ids that
@@ -103,6 +110,15 @@ impl Rejections {
 pub(super) fn is_damaged_record(line: &Line<'_>) -> bool {
     let bytes = line.raw.bytes.trim_ascii();
     bytes.starts_with(b"{") || (bytes.ends_with(b"}") && !line.raw.is_too_long())
+}
+
+/// Whether a damaged line begins with the id of another product than this root's: an id of the same kind, which is what
+/// stands before the last slash, as in `gid://shopify/Product/1`.
+pub(super) fn begins_other_product(line: &Line<'_>, root: &str, pointers: &IdPointers) -> bool {
+    let kind = |id: &str| id.rfind('/').map(|slash| id[..slash].to_owned());
+    pointers
+        .leading_id(line.raw.bytes)
+        .is_some_and(|id| id != root && kind(&id).is_some() && kind(&id) == kind(root))
 }
 
 /// Hashes of everything in damaged lines that may be the id of a product or of one of its lines.

@@ -50,7 +50,7 @@ pub(super) fn resolve_lines(
         let number = counts.lines;
         counts.lines += 1;
         let record = inspect(&line.raw, pointers);
-        rejections.count(&line, record.as_ref().err());
+        rejections.count(&line, record.as_ref().err(), pointers);
         let Ok(record) = record else {
             counts.rejected += 1;
             continue;
