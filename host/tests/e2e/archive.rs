@@ -83,6 +83,18 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     // `jobs show` shows the sync, not the removal job that followed it.
     let shown = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(shown["job_id"], full.json()["job_id"]);
+    // Each names the other, and where its products came from.
+    assert_eq!(
+        (&jobs[0]["removes_missing_of"], &shown["removes_missing_of"]),
+        (&shown["job_id"], &Value::Null)
+    );
+    assert_eq!(shown["removals"], Value::from(vec![jobs[0]["job_id"].clone()]));
+    assert_eq!((&shown["full"], shown["sources"].as_array().unwrap().len()), (&true.into(), 1));
+    let listed = shop.test_dir.host(&["jobs", "list", "--data-dir", "data"]).stdout;
+    let rows: Vec<&str> = listed.lines().collect();
+    let removal = format!("what job {} did not have", shown["job_id"].as_str().unwrap());
+    assert!(rows[1].contains("  remove ") && rows[1].contains(&removal), "{listed}");
+    assert!(rows[2].contains("  full sync ") && rows[2].contains("export.jsonl (as of "), "{listed}");
     // Nothing is left to remove, now or after the next sync; and products that come back are written again.
     let again = shop.archive(&[]);
     assert!(again.code == Some(0) && again.stderr.contains("no document that"), "{again:?}");
