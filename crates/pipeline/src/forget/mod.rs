@@ -43,7 +43,7 @@ pub enum ForgetError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An index failed.
-    #[error("{source}")]
+    #[error("a request to index {index_name} failed")]
     Index {
         /// The index.
         index_name: String,

@@ -122,9 +122,10 @@ impl Run<'_> {
                 eprintln!("warning: {failed} failed; `{report}` tells why");
             }
             if !job.status.has_ended() {
-                let (id, options) = (&job.job.id, options(self.global));
+                let (id, target, options) = (&job.job.id, job.job.target.kind(), options(self.global));
                 eprintln!(
-                    "queued: `host jobs watch {id}{options}` follows it; where no worker runs, `host work{options}` writes it: {}",
+                    "queued: `host jobs watch {id}{options}` follows it; where no worker runs, \
+                     `host work --target {target}{options}` writes it: {}",
                     same_plugins([&job.job])
                 );
             }
