@@ -58,7 +58,7 @@ async fn settings_that_the_server_refuses_as_a_whole() {
     ];
     for change in changes {
         let harness = Harness::with(Options::default(), change).await;
-        stops_with(&harness, &["tensor_fields and mappings"]).await;
+        stops_with(&harness, &["correct the index's settings", "--tensor-field"]).await;
     }
 }
 

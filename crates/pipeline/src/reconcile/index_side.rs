@@ -205,8 +205,11 @@ impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
                     record.set_version(stored.version);
                     (record.job_id, record.at) = (writer, now);
                 }
-                record.add_document(id);
-                record.repaired_at = Some(now);
+                // A worker may have recorded it meanwhile; then nothing is repaired.
+                if !record.documents.contains(&id) {
+                    record.add_document(id);
+                    record.repaired_at = Some(now);
+                }
                 recorded += 1;
                 without_product += u64::from(named.is_none());
             }

@@ -155,7 +155,9 @@ async fn the_last_syncs_of_a_shop_are_told_also_where_nothing_is_open() {
     let end = async |index_name: &str, counts: Counts| {
         let job = world.publish("a", index_name, 1).await;
         world.clock.sleep(MINUTE).await;
+        let delivery = world.stores.queue.receive("a", 1, MINUTE).await.unwrap().remove(0);
         complete(&*world.stores.jobs, &job.id, 0, &ChunkOutcome { counts, ..processed(0) }).await;
+        assert!(world.stores.queue.ack(&delivery.receipt).await.unwrap());
         let job = world.stores.jobs.get(&job.id).await.unwrap().unwrap();
         Some(EndedSync { job_id: job.job.id, status: job.status, ended_at: job.ended_at.unwrap() })
     };
