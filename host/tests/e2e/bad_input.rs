@@ -121,7 +121,7 @@ fn a_plugin_that_refuses_its_configuration() {
     // The value that is refused leads to its key, and the key to where it is set.
     test_dir.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
     let output = with_plugin(&test_dir, &crate::support::SHOPIFY);
-    let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect` lists what the plug-in takes\n";
+    let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect --data-dir data` lists what the plug-in takes\n";
     assert!(output.code == Some(2) && output.stderr.contains(help), "{output:?}");
 }
 
