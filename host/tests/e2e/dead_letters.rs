@@ -206,7 +206,7 @@ fn on_one_machine_too() {
     assert!(sent.stdout.contains(plugins) && sent.stdout.contains("and validators"), "{sent:?}");
     let (ended, said) = worked(&test_dir, &job);
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
-    assert!(said.contains(", 30 processed\nstopped: "), "{said}");
+    assert!(said.contains(", 30 processed\n") && said.ends_with("stopped: no job is open\n"), "{said}");
     assert_eq!(test_dir.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
 }
 

@@ -261,9 +261,9 @@ fn a_job_that_blocks_its_shop_can_be_cancelled() {
     assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
     for words in [
         &format!("job {id} of the same shop is not finished and blocks it"),
-        &format!(
-            "no worker runs for job {id}: `host run --shop {SHOP} --target marqo --data-dir data` resumes"
-        ),
+        // Whether its export was read to the end when it stopped, and so which command resumes it, is a matter of time.
+        &format!("no worker runs for job {id}: "),
+        "--target marqo --data-dir data`",
     ] {
         assert!(waiting.stderr.contains(words), "{words}: {waiting:?}");
     }

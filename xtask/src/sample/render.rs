@@ -83,7 +83,7 @@ pub(crate) fn render(lines: &mut Lines, rng: &mut Rng, product: &Product, traits
     let articles = rng.below(100);
     for (position, variant) in product.variants.iter().enumerate() {
         lines.child(product, |json| {
-            self::variant(json, rng, product, variant, position, articles, traits.lean)
+            self::variant(json, rng, product, variant, position, articles, traits.lean);
         });
     }
     for position in 0..product.media {
