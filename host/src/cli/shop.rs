@@ -251,7 +251,7 @@ fn print_found(found: &Found) {
         match not_asked {
             None => {}
             Some(NotAsked::Gone) => {
-                eprintln!("    it is not asked: its documents are those that the ledger names")
+                eprintln!("    it is not asked: its documents are those that the ledger names");
             }
             Some(NotAsked::Failed(error)) => eprintln!(
                 "    warning: its documents are those that the ledger names, since it could not be asked: {}",
