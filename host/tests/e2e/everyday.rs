@@ -232,7 +232,7 @@ fn watching_a_job_without_a_worker_ends() {
     let output = test_dir.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!((output.code, &output.json()["status"]), (Some(1), &left["status"]), "{output:?}");
-    let expected = output.stderr.clone();
+    let expected = output.stderr;
     let hint = format!(
         "warning: no worker runs for job {id}: re-run the original command to resume, which may be `host run export.jsonl "
     );
