@@ -204,7 +204,7 @@ pub enum ExportError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// Somebody wrote to a source, or replaced it, after it was opened.
+    /// Another program wrote to a source, or replaced it, after it was opened.
     #[error("`{name}` changed while it was being read; run the command again once the export is complete")]
     Changed {
         /// The source as named.

@@ -1,7 +1,7 @@
 //! Copies the records of JSON that is not one record a line: arrays, the answers of a platform's APIs, and objects that
 //! fill several lines or share one. Each record becomes a line.
 //!
-//! Unlike lines, such a source is read whole or not at all: behind a damaged byte nobody can tell where the next record
+//! Unlike lines, such a source is read whole or not at all: behind a damaged byte no reader can tell where the next record
 //! begins. Memory holds one record at a time, or one connection of a GraphQL answer.
 
 use super::form::{self, RECORD_SEPARATOR};

@@ -12,7 +12,7 @@ use crate::sample::sentences::ALTS;
 use crate::sample::shape::Traits;
 
 const STORE: &str = "https://demo.myshopify.com/products/";
-/// In a reserved domain, so that nobody's server is asked for these pictures.
+/// In a reserved domain, so that no real server is asked for these pictures.
 const PICTURES: &str = "https://cdn.shop.example/s/files/1/0723/0744/1902/files/";
 const CURRENCY: &str = "EUR";
 

@@ -186,7 +186,7 @@ impl Shop {
     }
 
     /// Returns when the answer of a long poll that was in flight at the cancellation must have arrived. To drop the
-    /// request would not cancel it: SQS could still hand out a message, which nobody would see until its visibility
+    /// request would not cancel it: SQS could still hand out a message, which no worker would see until its visibility
     /// timeout expires (<https://github.com/aws/aws-sdk-js/issues/2350>).
     async fn long_poll_drained(&self, wait_time: Duration) {
         self.cancel.cancelled().await;

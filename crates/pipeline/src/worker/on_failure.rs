@@ -216,7 +216,7 @@ impl Worker {
             return Ok(Handled::Requeued(Duration::ZERO));
         };
         let chunk = &delivery.chunk;
-        // The server and the plug-in help whoever reads the dead letter; if they cannot be found out, it goes without.
+        // The server and the plug-in help the operator who reads the dead letter; if they cannot be found out, it goes without.
         let job = self.job(&chunk.job_id).await.ok();
         let endpoint = match &job {
             Some(job) => self.index.server(&WriteTarget::of(job)).await,

@@ -81,7 +81,7 @@ impl Fifo {
             .collect()
     }
 
-    /// Delivers messages to calls whose clients have gone away, which nobody receives.
+    /// Delivers messages to calls whose clients have gone away, which no worker receives.
     fn answer_abandoned(&mut self, now: Timestamp, random: impl Fn() -> u64) {
         self.abandoned.retain(|call| call.until > now);
         for call in std::mem::take(&mut self.abandoned) {

@@ -33,7 +33,7 @@ fn a_product_with_fewer_variants_than_it_counts_is_refused() {
             "product 1: the export has 100 of its 150 variants; export all of it, for example with a bulk operation"
         );
         assert_eq!(refusal(body(150)), None, "{counter}");
-        // An export without variants is the choice of whoever wrote its query.
+        // An export without variants is the choice of the engineer who wrote its query.
         assert_eq!(refusal(body(0)), None, "{counter}");
     }
 }

@@ -55,7 +55,7 @@ async fn a_chunk_that_is_done_within_the_shutdown_timeout_is_counted() {
     }
 }
 
-/// Nobody wants to redrive a job that was cancelled, so it leaves no dead letters for an operator to discard.
+/// An operator does not redrive a job that was cancelled, so it leaves no dead letters to discard.
 #[tokio::test(start_paused = true)]
 async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
     let harness = Harness::new();
