@@ -2,7 +2,7 @@
 
 use crate::{
     aws::wait_for,
-    support::{SHOP, TestDir, guest, interrupt, lines, product, run_output},
+    support::{ClosedPort, SHOP, TestDir, guest, interrupt, lines, product, run_output},
 };
 use std::{
     fs,
@@ -81,9 +81,8 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
 #[test]
 fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
     let test_dir = TestDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let put = test_dir.host(&["settings", "put", "shop", "--data-dir", "data", "--endpoint", &endpoint]);
+    let dead = ClosedPort::new();
+    let put = test_dir.host(&["settings", "put", "shop", "--data-dir", "data", "--endpoint", dead.url()]);
     assert_eq!(put.code, Some(0), "{put:?}");
     test_dir.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
     let mut run = test_dir.run_command("export.jsonl", &["--target", "marqo", "--index", "shop"]);
@@ -97,7 +96,7 @@ fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
     });
     assert_eq!((&error["code"], &error["attempt"]), (&"index-unavailable".into(), &1.into()), "{error}");
     let text = show(&[]).stdout;
-    assert!(text.contains("last error") && text.contains(&endpoint), "{text}");
+    assert!(text.contains("last error") && text.contains(dead.url()), "{text}");
     interrupt(child.id());
     wait_for(|| child_has_ended(child.id()).then_some(()));
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -1,7 +1,7 @@
 //! Syncs into a Marqo index: what the server answers, and what becomes of the documents. `StandIn` is a local server
 //! that answers as Marqo does and fails on request.
 
-use crate::support::{RunOutput, SHOP, TestDir, run_output};
+use crate::support::{ClosedPort, RunOutput, SHOP, TestDir, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
 use std::process::{Child, Command};
@@ -170,9 +170,9 @@ fn stops_until_fixed(shop: &Shop, causes: &[&str], fix: impl FnOnce()) {
 #[test]
 fn a_server_that_cannot_be_reached_is_waited_for_and_then_named() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
-    let (dead, other) = (unused_address(), unused_address());
-    shop.put(&["--endpoint", &dead, "--fallback-endpoint", &other]);
-    stops_until_fixed(&shop, &["cannot be reached", &dead, &other], || {
+    let (dead, other) = (ClosedPort::new(), ClosedPort::new());
+    shop.put(&["--endpoint", dead.url(), "--fallback-endpoint", other.url()]);
+    stops_until_fixed(&shop, &["cannot be reached", dead.url(), other.url()], || {
         shop.put(&["--endpoint", server.url()]);
     });
 }
@@ -212,13 +212,13 @@ fn an_index_that_cannot_be_written_is_told_before_the_export_is_read() {
 #[test]
 fn a_server_that_is_down_is_told_at_once() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
-    let dead = unused_address();
-    shop.put(&["--endpoint", &dead]);
+    let dead = ClosedPort::new();
+    shop.put(&["--endpoint", dead.url()]);
     let mut child = shop.run_spawned(&[]);
     let mut said = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.as_mut().unwrap()), &mut said)
         .unwrap();
-    assert!(said.starts_with("warning: ") && said.contains(&dead), "{said}");
+    assert!(said.starts_with("warning: ") && said.contains(dead.url()), "{said}");
     child.kill().unwrap();
     child.wait().unwrap();
     let count = shop.test_dir.host(&[
@@ -344,7 +344,8 @@ fn a_wrong_key_is_said_and_never_shown() {
 #[test]
 fn a_dead_primary_with_a_fallback_loses_nothing_and_shows_in_the_metrics() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
-    shop.put(&["--endpoint", &unused_address(), "--fallback-endpoint", server.url()]);
+    let dead = ClosedPort::new();
+    shop.put(&["--endpoint", dead.url(), "--fallback-endpoint", server.url()]);
     let output = shop.run_with(&[], &[("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom")]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let [total, processed, ..] = counts(&output);
@@ -384,10 +385,4 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     // The same update again: document 1 is unchanged, document 2 still is not in the index.
     let output = shop.run(&["--operation", "update"]);
     assert_eq!(counts(&output)[2], 1, "{output:?}");
-}
-
-/// An address at which no server listens.
-fn unused_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
 }
