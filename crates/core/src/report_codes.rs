@@ -67,6 +67,11 @@ pub fn is_dead_letter(code: &str) -> bool {
     REPORT_CODES.iter().any(|known| known.code == code && known.effect == DEAD_LETTER)
 }
 
+/// Whether a chunk is among the dead letters with this code because of its object, which only its owner can restore.
+pub fn is_damaged_chunk(code: &str) -> bool {
+    ["corrupt-chunk", "lost-input"].contains(&code)
+}
+
 /// A product of which the export does not have everything.
 pub const INCOMPLETE_PRODUCT: &str = "incomplete-product";
 
@@ -100,7 +105,8 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Export,
         "no-document",
         "skipped",
-        "The plug-in made neither a document nor a removal of the product.",
+        "The plug-in made neither a document nor a removal of the product. `failed` if it made none of any product of the \
+         export: then it probably does not support it.",
     ),
     code(
         Origin::Export,
@@ -182,6 +188,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "same-version",
         "conflict",
         "The index holds other content of the same version; `--same-version write` overwrites it.",
+    ),
+    code(
+        Origin::Worker,
+        "nothing-archived",
+        "warning",
+        "What the full sync did not have was not archived, because its export may not be the whole shop.",
     ),
     code(Origin::Worker, "older-removal", "conflict", "The index holds a newer version than the removal."),
     code(

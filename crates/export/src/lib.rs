@@ -71,7 +71,7 @@ mod values;
 
 pub use error::ExportError;
 pub use expected::Expected;
-pub use group::{Export, ExportItem, Plan, Products};
+pub use group::{Export, ExportItem, Plan, Products, damaged_product};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
 pub use remote::{Remote, RemoteSource};
 

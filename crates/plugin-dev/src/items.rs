@@ -5,7 +5,7 @@ use host_core::{
     model::{Document, Grouping, Product, ReportEntry},
     plugin::{TransformedDocument, VersionPair},
 };
-use host_export::{Export, ExportError, ExportItem, Options, Remote};
+use host_export::{Export, ExportError, ExportItem, Options, Remote, damaged_product};
 use host_plugin_host::Role;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ pub enum Items {
 pub struct ReadItems {
     /// The items.
     pub items: Items,
-    /// Lines that belong to no item, with the reason.
+    /// Lines that belong to no item, and products that are not whole, with the reason.
     pub rejected: Vec<ReportEntry>,
     /// Whether the sources have more items than the limit.
     pub has_more: bool,
@@ -88,6 +88,7 @@ pub fn read(
                 has_more = true;
                 break;
             }
+            ExportItem::Product { product, is_damaged: true, .. } => rejected.push(damaged_product(&product)),
             ExportItem::Product { product, .. } => lines.push(product),
         }
     }

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use host_core::{
     format::pluralize,
     model::JobId,
+    report_codes::is_damaged_chunk,
     storage::{AttemptError, DeadLetter, MessagePlace, StoreError, Stores, UnreadableMessage},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Redriven};
@@ -138,7 +139,7 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
             DlqCommand::Redrive { choice, all, dry_run } => {
                 let filter = choice.filter(&config, &stores).await?;
                 must_choose(&filter, all || dry_run, "sent again")?;
-                redrive(global, &stores, &shops, &filter, dry_run).await?;
+                redrive(global, &config, &stores, &shops, &filter, dry_run).await?;
                 backend.flush().await?;
             }
             DlqCommand::Discard { choice, all, dry_run } => {
@@ -269,14 +270,9 @@ fn named(dead_letters: &[DeadLetter]) -> Vec<Named<'_>> {
     all
 }
 
-/// Whether a chunk was quarantined because of its object, which only its owner can restore.
-fn is_damaged(code: &str) -> bool {
-    ["corrupt-chunk", "lost-input"].contains(&code)
-}
-
 /// What helps where an object of the chunk store is not what was written.
-const REPAIR_HINT: &str = "its object is restored first, from a backup or an older version (`host dlq show` names it and its checksum); \
-                    without one, run the export again, which makes new chunks of it, and discard the dead letter";
+const REPAIR_HINT: &str = "its object is restored first, from a backup or an older version; `host dlq show` names it and says what helps \
+                    without one";
 
 fn lines(text: &mut String, what: &str, dead_letters: &[DeadLetter]) {
     for Named { job_id, chunk, code, .. } in named(dead_letters) {
@@ -286,6 +282,7 @@ fn lines(text: &mut String, what: &str, dead_letters: &[DeadLetter]) {
 
 async fn redrive(
     global: &Global,
+    config: &Config,
     stores: &Stores,
     shops: &[String],
     filter: &DeadLetterFilter,
@@ -332,14 +329,18 @@ async fn redrive(
         for id in sent.iter().map(|letter| &letter.chunk.job_id).collect::<BTreeSet<_>>() {
             jobs.extend(stores.jobs.get(id).await.map_err(store_failure)?);
         }
-        let _ = writeln!(
-            text,
-            "a worker writes them: `host work{0}`, or `host run{0}` without a source; {1}",
-            options(global),
-            same_plugins(jobs.iter().map(|job| &job.job))
-        );
+        let targets: BTreeSet<&str> = jobs.iter().map(|job| job.job.target.kind()).collect();
+        for target in targets {
+            let of_target = jobs.iter().map(|job| &job.job).filter(|job| job.target.kind() == target);
+            let _ = writeln!(
+                text,
+                "a worker writes them: `host work --target {target}{0}`, or `host run --target {target}{0}` without a source{1}",
+                options(global),
+                same_plugins(config, of_target)
+            );
+        }
     }
-    if sent.iter().any(|dead_letter| is_damaged(&dead_letter.code)) {
+    if sent.iter().any(|dead_letter| is_damaged_chunk(&dead_letter.code)) {
         let _ =
             writeln!(text, "a chunk that is damaged or missing is quarantined again unless {REPAIR_HINT}");
     }
@@ -454,7 +455,12 @@ fn dead_letter_text(dead_letter: &DeadLetter, options: &str) -> String {
     if !context.host_version.is_empty() {
         row("host", context.host_version.clone());
     }
-    for (name, error) in [("first error", &context.first_error), ("last error", &context.last_error)] {
+    let (first, last) = (&context.first_error, &context.last_error);
+    let errors = match first == last {
+        true => vec![("error", first)],
+        false => vec![("first error", first), ("last error", last)],
+    };
+    for (name, error) in errors {
         if let Some(error) = error {
             row(name, error_text(error));
         }
@@ -462,15 +468,16 @@ fn dead_letter_text(dead_letter: &DeadLetter, options: &str) -> String {
     if let Some(backtrace) = &context.backtrace {
         let _ = writeln!(text, "\nthe host panicked {backtrace}");
     }
-    if is_damaged(code) {
-        let _ = writeln!(text, "\nit is quarantined again unless {REPAIR_HINT}");
-    }
-    let _ = write!(
-        text,
-        "\nonce the cause is fixed: host dlq redrive --shop {shop_id} --job {0}{options}\n\
-        to discard it:           host dlq discard --shop {shop_id} --job {0}{options}\n",
-        chunk.job_id
-    );
+    let job = format!("--shop {shop_id} --job {}{options}", chunk.job_id);
+    let (to_redrive, to_discard) = match is_damaged_chunk(code) {
+        true => (
+            "if a backup has its object, restore that, and then",
+            "otherwise run the export again, which makes new chunks of it, and then",
+        ),
+        false => ("once the cause is fixed", "to discard it"),
+    };
+    let _ =
+        write!(text, "\n{to_redrive}:\n  host dlq redrive {job}\n{to_discard}:\n  host dlq discard {job}\n");
     text
 }
 

@@ -15,8 +15,8 @@ pub enum Exit {
     /// ended, and no worker runs.
     Runtime = 1,
     /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its
-    /// name or the key; a document, job, dead letter or shop that does not exist, a `catalog archive` that is refused, a
-    /// `reconcile` of an index that has more documents than it lists, and a `shop forget` that may have left documents.
+    /// name or the key; a document, job, dead letter or shop that does not exist, a `reconcile` of an index that has more
+    /// documents than it lists, and a `shop forget` that may have left documents.
     Usage = 2,
     /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and
     /// ledger differ. Of `status`: a stop holds open jobs up, or there are dead letters in the queues that it looked
@@ -25,6 +25,9 @@ pub enum Exit {
     /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and
     /// `plugin diff`: a fixture failed, an item was refused, or something differs.
     Failed = 4,
+    /// The job ended and nothing failed, but what the full sync did not have was not archived, because its export may not
+    /// be the whole shop; the record of the job says why. Also a `catalog archive` that is refused.
+    NotArchived = 5,
     /// Interrupted; state is kept.
     Interrupted = 130,
 }
@@ -52,6 +55,11 @@ impl Failure {
     /// Wrong usage or configuration.
     pub(super) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Usage, error: error.into(), help: None }
+    }
+
+    /// Archiving that is refused.
+    pub(super) fn not_archived(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::NotArchived, error: error.into(), help: None }
     }
 
     /// Adds what to do.

@@ -5,6 +5,7 @@ use super::{
     context::{config, store_failure},
     failure::Failure,
 };
+use crate::config::Config;
 use clap::ValueEnum;
 use host_core::{
     model::{Job, Operation, PluginRef},
@@ -72,9 +73,7 @@ pub(super) fn settings_fix(message: &str, index_name: &str, options: &str) -> Op
 pub(super) fn how_to_resume(JobSnapshot { job, seal, .. }: &JobSnapshot, global: &Global) -> String {
     let Job { shop_id, index_name, sources, operation, full, .. } = job;
     let (target, options) = (job.target.kind(), options(global));
-    // Where the settings name the plug-ins, the command has them.
-    let is_configured = config(global).is_ok_and(|config| !config.plugin.files.is_empty());
-    let plugins = if is_configured { String::new() } else { format!("; {}", same_plugins([job])) };
+    let plugins = config(global).map(|config| same_plugins(&config, [job])).unwrap_or_default();
     if seal.is_some() {
         return format!(
             "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks{plugins}"
@@ -93,12 +92,16 @@ pub(super) fn how_to_resume(JobSnapshot { job, seal, .. }: &JobSnapshot, global:
     )
 }
 
-/// What a worker needs to write what is queued of these jobs as the commands that began them would have.
-pub(super) fn same_plugins<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
+/// The end of a sentence about a worker: what it needs to write what is queued of these jobs as the commands that began
+/// them would have. Empty where the settings name the plug-ins, because then each command has them.
+pub(super) fn same_plugins<'a>(config: &Config, jobs: impl IntoIterator<Item = &'a Job>) -> String {
+    if !config.plugin.files.is_empty() {
+        return String::new();
+    }
     let plugins: BTreeSet<String> =
         jobs.into_iter().map(|job| format!("{}@{}, ", job.plugin.name, job.plugin.version)).collect();
     format!(
-        "give it the same `--plugin` options as before ({}and validators if there were any): what a validator would refuse is \
+        "; give it the same `--plugin` options as before ({}and validators if there were any): what a validator would refuse is \
          written by a worker that runs without it",
         plugins.into_iter().collect::<String>()
     )

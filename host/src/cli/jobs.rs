@@ -279,7 +279,7 @@ async fn watch(
     line.finish();
     show_in_full(global, &stores, &job, chunks).await?;
     print_blockers(global, backend, &job).await?;
-    Ok(exit_of(job.status))
+    Ok(exit_of(&job))
 }
 
 /// Prints on stderr what keeps a job from ending, beside its last error: another job comes first, or no worker runs.
@@ -428,6 +428,7 @@ mod tests {
             error_message: None,
             last_error: None,
             quarantined: None,
+            archive_refused: None,
         }
     }
 

@@ -7,10 +7,10 @@ use crate::cli::{
 use host_core::{
     format::{bytes, count, duration, pluralize},
     model::{
-        Counts, EntryClass, Job, JobId, JobStatus, Operation, QuarantinedProducts, ReportEntry, SourceStats,
-        job::PluginRef, report::Samples,
+        ArchiveRefused, Counts, EntryClass, Job, JobId, JobStatus, Operation, QuarantinedProducts,
+        ReportEntry, SourceStats, job::PluginRef, report::Samples,
     },
-    report_codes::is_dead_letter,
+    report_codes::{is_damaged_chunk, is_dead_letter},
     storage::{AttemptError, Breaker, JobSnapshot},
 };
 use jiff::Timestamp;
@@ -72,6 +72,8 @@ pub(super) struct JobView<'a> {
     /// run of that sync knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_newer: Option<u64>,
+    /// Why what this full sync did not have was not archived, if that was refused.
+    archive_refused: Option<&'a ArchiveRefused>,
     /// Why the job ended before all of it was worked, or that one of its chunks is a dead letter.
     error_message: Option<&'a str>,
     /// The last failed attempt of a job that has not ended.
@@ -138,6 +140,7 @@ impl<'a> JobView<'a> {
             created_at: job.job.created_at,
             ended_at: job.ended_at,
             kept_newer: None,
+            archive_refused: job.archive_refused.as_ref(),
             error_message: job.failure_message(),
             last_error: job.last_error.as_ref(),
             stopped: None,
@@ -193,7 +196,8 @@ impl<'a> JobView<'a> {
     /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
     pub(super) fn quarantined_chunks(&self) -> Option<String> {
         let failed = &self.samples.failed;
-        let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
+        let quarantined = || failed.iter().filter(|entry| is_dead_letter(&entry.code));
+        let chunks = quarantined().count() as u64;
         let at_least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
         let were = if chunks == 1 { "was" } else { "were" };
         let number = pluralize(chunks, "chunk");
@@ -201,6 +205,10 @@ impl<'a> JobView<'a> {
         (chunks > 0).then(|| match self.dead_letters {
             Some(0) => format!(
                 "{at_least}{number} {were} quarantined, and no dead letter is left: run the export again to write what was in them"
+            ),
+            _ if quarantined().all(|entry| is_damaged_chunk(&entry.code)) => format!(
+                "{at_least}{number} {were} quarantined, because its object is damaged or gone: `host dlq list --shop {shop} --job \
+                 {job}{options}` names it, and `host dlq show {job}{options}` says what helps"
             ),
             _ => format!(
                 "{at_least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}{options}` tells why, and \
@@ -268,6 +276,9 @@ impl<'a> JobView<'a> {
         }
         for removal in self.removals.unwrap_or_default() {
             let _ = writeln!(text, "  removals   of what it did not have: job {removal}");
+        }
+        if let Some(ArchiveRefused { message, .. }) = self.archive_refused {
+            let _ = writeln!(text, "  archived   nothing: {message}");
         }
         if let Some(hint) = self.quarantined_chunks() {
             let _ = writeln!(text, "  dlq        {hint}");
@@ -370,8 +381,9 @@ pub(super) fn with_code(message: &str, code: &str) -> String {
 }
 
 /// The exit code of a job that ended.
-pub(super) fn exit_of(status: JobStatus) -> Exit {
-    match status {
+pub(super) fn exit_of(job: &JobSnapshot) -> Exit {
+    match job.status {
+        JobStatus::Completed | JobStatus::Conflict if job.archive_refused.is_some() => Exit::NotArchived,
         JobStatus::Completed => Exit::Completed,
         JobStatus::Conflict => Exit::Conflict,
         JobStatus::Failed => Exit::Failed,

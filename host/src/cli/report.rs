@@ -8,7 +8,7 @@ use super::{
     output::JobView,
 };
 use host_core::{
-    model::ReportEntry,
+    model::{EntryClass, ReportEntry},
     storage::{JobSnapshot, Stores},
 };
 use host_plugin_dev::page::escape;
@@ -33,7 +33,7 @@ pub(super) async fn print_report(
     options: &str,
 ) -> Result<(), Failure> {
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
-    if keys.is_empty() {
+    if keys.is_empty() && job.archive_refused.is_none() {
         let id = &job.job.id;
         let see_refused =
             format!("what its plug-in refused until then: `host plugin replay {id} --dry-run{options}`");
@@ -54,24 +54,19 @@ pub(super) async fn print_report(
     if format == ReportFormat::Html {
         print(&head(&view, job.job.id.as_str()))?;
     }
+    if let Some(refused) = &job.archive_refused {
+        let message = format!("nothing was archived after this full sync: {}", refused.message);
+        let entry =
+            ReportEntry::new(EntryClass::Warning, "nothing-archived", message).with("reason", &refused.code);
+        let mut text = Vec::new();
+        entry.write_line(&mut text);
+        print_entries(&String::from_utf8_lossy(&text), format, "the record of the job")?;
+    }
     for key in keys {
         let Some(bytes) = stores.chunks.get(&key, None).await.map_err(store_failure)? else {
             return Err(Failure::runtime(format!("report object {key} is gone")));
         };
-        let text = String::from_utf8_lossy(&bytes);
-        match format {
-            ReportFormat::Ndjson => print(&text)?,
-            ReportFormat::Html => {
-                let mut rows = String::new();
-                for line in text.lines() {
-                    let entry: ReportEntry = serde_json::from_str(line).map_err(|error| {
-                        Failure::runtime(format!("report object {key} is damaged: {error}"))
-                    })?;
-                    row(&mut rows, &entry);
-                }
-                print(&rows)?;
-            }
-        }
+        print_entries(&String::from_utf8_lossy(&bytes), format, &format!("report object {key}"))?;
     }
     if format == ReportFormat::Html {
         print("</tbody></table></body></html>\n")?;
@@ -80,6 +75,22 @@ pub(super) async fn print_report(
         eprintln!("{hint}");
     }
     Ok(())
+}
+
+/// Prints the entries of one object, one a line.
+fn print_entries(text: &str, format: ReportFormat, object: &str) -> Result<(), Failure> {
+    match format {
+        ReportFormat::Ndjson => print(text),
+        ReportFormat::Html => {
+            let mut rows = String::new();
+            for line in text.lines() {
+                let entry: ReportEntry = serde_json::from_str(line)
+                    .map_err(|error| Failure::runtime(format!("{object} is damaged: {error}")))?;
+                row(&mut rows, &entry);
+            }
+            print(&rows)
+        }
+    }
 }
 
 /// The HTML page up to the first row of its table.

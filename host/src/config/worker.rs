@@ -35,7 +35,7 @@ impl Default for WorkerConfig {
             // Many supervisors kill a process 30 s after SIGTERM; the worker is done before.
             grace_seconds: 20,
             stopped_hours: const { NonZeroU64::new(24).expect("is not 0") },
-            same_version: SameVersion::Conflict,
+            same_version: SameVersion::Newer,
         }
     }
 }

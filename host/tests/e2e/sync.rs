@@ -66,18 +66,37 @@ fn newer_is_written_and_older_is_a_conflict() {
 }
 
 #[test]
-fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
+fn other_content_of_the_same_version_is_written_from_a_later_export_unless_told_otherwise() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export(&[("Mug", OLD)]));
-    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let taken = |hour: u32| format!("2026-01-02T{hour:02}:00:00Z");
+    assert_eq!(test_dir.run("export.jsonl", &["--exported-at", &taken(5)]).code, Some(0));
     test_dir.write("export.jsonl", export(&[("Cup", OLD)]));
-    let refused = test_dir.run("export.jsonl", &[]);
-    assert_eq!(
-        (refused.code, &refused.json()["samples"]["conflict"][0]["code"]),
-        (Some(3), &"same-version".into())
-    );
-    assert_eq!(test_dir.run("export.jsonl", &["--same-version", "write"]).code, Some(0));
+    for (hour, more) in [(5, &[][..]), (4, &[]), (6, &["--same-version", "conflict"])] {
+        let refused = test_dir.run("export.jsonl", &[&["--exported-at", &taken(hour)], more].concat());
+        assert_eq!(
+            (refused.code, &refused.json()["samples"]["conflict"][0]["code"]),
+            (Some(3), &"same-version".into()),
+            "{hour}"
+        );
+        assert_eq!(test_dir.documents()[0]["title"], "Mug");
+    }
+    assert_eq!(test_dir.run("export.jsonl", &["--exported-at", &taken(6)]).code, Some(0));
     assert_eq!(test_dir.documents()[0]["title"], "Cup");
+    test_dir.write("export.jsonl", export(&[("Jug", OLD)]));
+    let written = test_dir.run("export.jsonl", &["--exported-at", &taken(4), "--same-version", "write"]);
+    assert_eq!((written.code, &test_dir.documents()[0]["title"]), (Some(0), &"Jug".into()));
+}
+
+/// Regression: after a change of configuration each document of a shop was a conflict.
+#[test]
+fn a_change_of_configuration_writes_the_same_export_again() {
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(&[("Mug", OLD), ("Cup", OLD)]));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    test_dir.write("host.toml", "[plugin.config.shopify]\ncurrency = \"EUR\"\n");
+    let changed = test_dir.run("export.jsonl", &[]);
+    assert_eq!((changed.code, &changed.json()["conflict"]), (Some(0), &0.into()), "{changed:?}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use crate::{
     format::pluralize,
-    model::{JobId, JobStatus, job::SourceStats},
+    model::{ArchiveRefused, JobId, JobStatus, job::SourceStats},
     storage::JobSnapshot,
 };
+use jiff::Timestamp;
 use std::fmt;
 
 /// How many documents may leave an index after one full sync.
@@ -53,7 +54,7 @@ pub enum ArchiveRefusal {
     Empty,
     /// This other job is being ingested into the same index; which products it has is not known yet.
     Ingesting(JobId),
-    /// The plug-in refused this many products without an id, so it is not known which documents are theirs.
+    /// This many products without an id failed, so it is not known which documents are theirs.
     Unidentified(u64),
     /// Too large a share of the products is missing.
     Share(TooManyMissing),
@@ -93,10 +94,7 @@ impl fmt::Display for ArchiveRefusal {
             Self::Empty => f.write_str("its export has no products"),
             Self::Unidentified(products) => {
                 let products = pluralize(*products, "product");
-                write!(
-                    f,
-                    "the plug-in refused {products} without an id, so it is not known which documents are theirs"
-                )
+                write!(f, "{products} without an id failed, so it is not known which documents are theirs")
             }
             Self::Share(TooManyMissing { missing, active, max_percent }) => write!(
                 f,
@@ -107,6 +105,28 @@ impl fmt::Display for ArchiveRefusal {
 }
 
 impl ArchiveRefusal {
+    /// Stable kebab-case name, for the record of the job, JSON output and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFull => "not-full",
+            Self::NotSealed => "not-read",
+            Self::NotEnded => "not-ended",
+            Self::Cancelled => "cancelled",
+            Self::RejectedLines(_) => "rejected-lines",
+            Self::Orphans(_) => "orphans",
+            Self::MorePages => "more-pages",
+            Self::Empty => "no-products",
+            Self::Ingesting(_) => "other-ingest",
+            Self::Unidentified(_) => "unidentified-products",
+            Self::Share(_) => "too-many-missing",
+        }
+    }
+
+    /// What the record of the job keeps of it.
+    pub fn record(&self, at: Timestamp) -> ArchiveRefused {
+        ArchiveRefused { code: self.code().to_owned(), message: self.to_string(), at }
+    }
+
     /// Whether an operator who has looked into it may override it.
     pub fn is_overridable(&self) -> bool {
         match self {

@@ -161,6 +161,17 @@ impl Job {
         (self.sequence, self.created_at) > (other.sequence, other.created_at)
     }
 
+    /// Whether both write the same index of the same shop, so that their numbers can be compared.
+    pub fn is_of_same_index(&self, other: &Self) -> bool {
+        (&self.shop_id, &self.index_name) == (&other.shop_id, &other.index_name)
+    }
+
+    /// Whether other plug-ins, or another configuration of them, do the same operation; false if one is not known.
+    pub fn has_other_transform_than(&self, other: &Self) -> bool {
+        self.operation == other.operation
+            && matches!((self.transform_digest, other.transform_digest), (Some(one), Some(other)) if one != other)
+    }
+
     /// Prefix of the storage keys of all the job's objects, without a trailing slash.
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)
@@ -171,10 +182,13 @@ impl Job {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SameVersion {
-    /// Report a conflict: another writer has used this version for other content.
+    /// Write it if its export was taken later than that of the stored document, or if it is the same export and the
+    /// plug-ins or their configuration have changed; otherwise report a conflict
     #[default]
+    Newer,
+    /// Report a conflict: another writer has used this version for other content
     Conflict,
-    /// Write it: right after a change of plug-in or configuration, which changes the content but not the version.
+    /// Write it
     Write,
 }
 

@@ -25,8 +25,13 @@ impl JobRecency {
     /// nothing about what this job wrote. An export time that is more than [`MAX_CLOCK_DIFFERENCE`] after `now` is
     /// ignored: it comes from a wrong clock.
     pub fn is_newer_than(self, other: Self, now: Timestamp) -> bool {
+        self.sequence > other.sequence || self.has_later_export_than(other, now)
+    }
+
+    /// Whether this job has data of a later time, by a clock that is right as far as [`Self::is_newer_than`] asks.
+    pub fn has_later_export_than(self, other: Self, now: Timestamp) -> bool {
         let latest = now.saturating_add(MAX_CLOCK_DIFFERENCE).unwrap_or(Timestamp::MAX);
-        self.sequence > other.sequence || (self.exported_at > other.exported_at && self.exported_at <= latest)
+        self.exported_at > other.exported_at && self.exported_at <= latest
     }
 }
 

@@ -1,5 +1,6 @@
 //! The domain model: plain data without I/O, independent of any backend.
 
+pub mod archive_refused;
 pub mod chunk;
 pub mod counts;
 pub mod digest;
@@ -10,6 +11,7 @@ pub mod ledger_record;
 pub mod product;
 pub mod report;
 
+pub use archive_refused::ArchiveRefused;
 pub use chunk::{ChunkRef, Operation};
 pub use counts::Counts;
 pub use digest::Digest;

@@ -5,7 +5,7 @@ use super::{
     AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopIndex, ShopRemoval,
     StoreError, async_trait,
 };
-use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
+use crate::model::{ArchiveRefused, ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;
 use std::cmp::Ordering;
 
@@ -35,6 +35,8 @@ pub struct JobSnapshot {
     /// Why one of its chunks was quarantined (moved to the dead letters), in the words of the dead letter; `None` if
     /// none is quarantined, or if the job has not ended.
     pub quarantined: Option<String>,
+    /// Why what this full sync did not have was not archived; `None` if it was, or if nobody has tried.
+    pub archive_refused: Option<ArchiveRefused>,
 }
 
 impl JobSnapshot {
@@ -111,6 +113,10 @@ pub trait Jobs: Send + Sync {
     /// Records the job's last error, which explains why it does not end. Does nothing if it has ended or does not
     /// exist. Best effort: callers log a failure instead of retrying.
     async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError>;
+
+    /// Records why nothing was archived after the job, or with `None` that it was. Does nothing if the job does not
+    /// exist.
+    async fn record_archiving(&self, id: &JobId, refused: Option<&ArchiveRefused>) -> Result<(), StoreError>;
 
     /// What was published as this chunk of the job; `None` if there is no such chunk. Reads only.
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError>;

@@ -26,7 +26,7 @@ mod rejections;
 mod spill;
 
 use products::Totals;
-pub use products::{ExportItem, Products};
+pub use products::{ExportItem, Products, damaged_product};
 use rejections::{MentionedIds, Rejections};
 
 /// An export with open sources.
@@ -40,8 +40,6 @@ pub struct Export {
 struct LineCounts {
     /// Lines with content.
     lines: u64,
-    /// Lines that are not a JSON object with valid ids.
-    rejected: u64,
     /// Lines that start a product.
     roots: u64,
 }
@@ -144,7 +142,7 @@ impl Plan {
         mentioned: MentionedIds,
         strategy: Strategy,
     ) -> Result<Self, ExportError> {
-        let LineCounts { lines, roots, .. } = counts;
+        let LineCounts { lines, roots } = counts;
         input.options.expected.check(Found { objects: lines, root_objects: roots, bytes: pass.bytes() })?;
         let digests = pass.take_digests();
         Ok(Self { input, pointers, digests, strategy, mentioned, lines: Some(lines) })
@@ -195,12 +193,10 @@ fn scan_adjacent(
         counts.lines += 1;
         let record = inspect(&line.raw, pointers);
         rejections.count(&line, record.as_ref().err(), pointers);
-        match record {
-            Err(_) => counts.rejected += 1,
-            Ok(record) => match checker.check(&record.ids) {
-                Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),
-                Err(_) => return Ok(None),
-            },
+        let Ok(record) = record else { continue };
+        match checker.check(&record.ids) {
+            Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),
+            Err(_) => return Ok(None),
         }
     }
     Ok(Some(counts))

@@ -13,7 +13,10 @@ use crate::{
     pointer::IdPointers,
     source::Source,
 };
-use host_core::model::{Product, ReportEntry, job::SourceStats};
+use host_core::{
+    model::{EntryClass, Product, ReportEntry, job::SourceStats},
+    report_codes::INCOMPLETE_PRODUCT,
+};
 use std::sync::Arc;
 
 /// One item of an export.
@@ -30,6 +33,14 @@ pub enum ExportItem {
     },
     /// The report entry of a line that belongs to no product.
     Rejected(ReportEntry),
+}
+
+/// Why a product with `is_damaged` is refused: what is left of it must not replace the whole one, and must not have its
+/// version, which the next export gives to the whole one.
+pub fn damaged_product(product: &Product) -> ReportEntry {
+    let message = "a line that cannot be read belongs to this product, so it is not whole; export it again";
+    let entry = ReportEntry::new(EntryClass::Failed, INCOMPLETE_PRODUCT, message);
+    ReportEntry { line: Some(product.line), ..entry }
 }
 
 /// Iterator over the items of an export; it ends after the first error. The order depends on the export alone. Products
@@ -146,15 +157,14 @@ impl Products {
             let item = match stage {
                 Stage::WholeLines(pass) => next_whole_line(pass, pointers, totals)?,
                 Stage::Adjacent { pass, checker, open } => {
-                    next_adjacent(pass, checker, open, pointers, totals)?
+                    next_adjacent(pass, checker, open, pointers, mentioned, totals)?
                 }
                 Stage::SortLines(sort) => sort.next(pointers, totals)?,
-                Stage::SortedProducts(sorted) => sorted.next(pointers, totals)?,
+                Stage::SortedProducts(sorted) => sorted.next(pointers, mentioned, totals)?,
                 Stage::Done | Stage::Failed => return Ok(None),
             };
-            if let Some(mut item) = item {
-                if let ExportItem::Product { product, is_damaged, .. } = &mut item {
-                    *is_damaged |= mentioned.mention(&product.text, pointers);
+            if let Some(item) = item {
+                if let ExportItem::Product { .. } = item {
                     totals.products += 1;
                     progress.set_products(totals.products);
                 }
@@ -216,6 +226,7 @@ fn next_adjacent(
     checker: &mut AdjacencyChecker,
     open: &mut Option<OpenProduct>,
     pointers: &IdPointers,
+    mentioned: &MentionedIds,
     totals: &mut Totals,
 ) -> Result<Option<ExportItem>, ExportError> {
     while pass.advance()?
@@ -234,20 +245,22 @@ fn next_adjacent(
                 return Ok(Some(ExportItem::Rejected(rejection.entry(&line, pass.source_name(&line)))));
             }
         };
+        let is_damaged = mentioned.has(&record.ids);
         match checker.check(&record.ids) {
             Ok(LineKind::Root) => {
                 totals.grouped_lines += 1;
                 let product = product_of(&record, &line);
-                let complete = open.replace(OpenProduct { source: line.source, product, is_damaged: false });
+                let complete = open.replace(OpenProduct { source: line.source, product, is_damaged });
                 if let Some(complete) = complete {
                     return Ok(Some(complete.into()));
                 }
             }
             Ok(LineKind::Child) => {
                 totals.grouped_lines += 1;
-                let OpenProduct { product, .. } = open.as_mut().expect("a child has a current product");
-                product.text.push('\n');
-                product.text.push_str(record.text);
+                let open = open.as_mut().expect("a child has a current product");
+                open.product.text.push('\n');
+                open.product.text.push_str(record.text);
+                open.is_damaged |= is_damaged;
             }
             Err(reason) => {
                 let name = pass.source_name(&line).to_owned();

@@ -158,12 +158,14 @@ impl MentionedIds {
         self.0.len() >= MAX_MENTIONED
     }
 
-    /// Whether a damaged line mentions the id of one of a product's lines: it was probably one of them.
+    /// Whether a damaged line mentions the id of this line: it was probably a line of the same product.
+    pub(super) fn has(&self, ids: &Ids<'_>) -> bool {
+        !self.0.is_empty() && ids.id.as_deref().is_some_and(|id| self.0.contains(&id_hash(id)))
+    }
+
+    /// Whether a damaged line mentions the id of one of a product's lines.
     pub(super) fn mention(&self, product: &str, pointers: &IdPointers) -> bool {
         !self.0.is_empty()
-            && product.split('\n').any(|line| {
-                let own = pointers.read(line).ok().and_then(|ids| ids.id);
-                own.is_some_and(|id| self.0.contains(&id_hash(&id)))
-            })
+            && product.split('\n').any(|line| pointers.read(line).is_ok_and(|ids| self.has(&ids)))
     }
 }

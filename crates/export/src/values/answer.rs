@@ -18,6 +18,8 @@ use std::{collections::HashMap, fmt, io::Write};
 
 /// The key of the answers of a mutation, which change something and list nothing.
 const MUTATION_KEY: &str = "userErrors";
+/// Longest `errors` that are searched for their messages, in bytes.
+const MAX_ERRORS: usize = 64 << 10;
 
 /// Whether an object is an answer, not a record that begins like one.
 pub(super) fn is_answer(object: &str) -> bool {
@@ -68,7 +70,8 @@ impl<'de, W: Write> Visitor<'de> for Answer<'_, '_, W> {
             records.allowance.renew();
             match key.as_str() {
                 "errors" => {
-                    if let Some(message) = message_of(&map.next_value()?) {
+                    let errors = map.next_value::<Box<RawValue>>()?;
+                    if let Some(message) = message_of(errors.get()) {
                         return Err(A::Error::custom(records.stop(ValuesError::ErrorAnswer { message })));
                     }
                 }
@@ -145,12 +148,17 @@ fn copy_member<W: Write>(records: &mut Records<'_, W>, json: &str) -> serde_json
 }
 
 /// The words of an answer's `errors`; `None` if there are none.
-pub(crate) fn message_of(errors: &Value) -> Option<String> {
+fn message_of(errors: &str) -> Option<String> {
+    // A parsed value takes many times the memory of its text, and only the beginning of the words is shown.
+    if errors.len() > MAX_ERRORS {
+        return Some(excerpt(errors.as_bytes()));
+    }
+    let errors: Value = serde_json::from_str(errors).ok()?;
     let words = |error: &Value| match error {
         Value::String(words) => words.clone(),
         error => error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned),
     };
-    let message = match errors {
+    let message = match &errors {
         Value::Null => return None,
         Value::Array(errors) if errors.is_empty() => return None,
         Value::Array(errors) => errors.iter().map(words).collect::<Vec<_>>().join("; "),

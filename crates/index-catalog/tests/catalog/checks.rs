@@ -194,6 +194,7 @@ pub(crate) async fn loads_are_recorded(backend: &Backend) {
             error_message: None,
             last_error: None,
             quarantined: None,
+            archive_refused: None,
         }
     };
     let (old, new) = (job(1), job(2));

@@ -16,6 +16,7 @@ use host_core::{
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 /// Records that are read from the ledger with one call.
 const PAGE: usize = 1_000;
@@ -117,10 +118,10 @@ impl<'a> MissingProducts<'a> {
         limit.refusal(counts.missing_documents, counts.live_documents).map(ArchiveRefusal::Share)
     }
 
-    /// Calls `take` with the removal of each document that is to leave the index, in the order of their products' ids.
+    /// Calls `take` with each document that is to leave the index, in the order of their products' ids.
     pub(super) async fn each(
         &self,
-        mut take: impl AsyncFnMut(PlannedRemoval) -> Result<(), ArchiveError>,
+        mut take: impl AsyncFnMut(MissingDocument) -> Result<(), ArchiveError>,
     ) -> Result<LedgerCounts, ArchiveError> {
         let mut counts = LedgerCounts::default();
         let (mut after, mut waiting) = (None, Vec::new());
@@ -152,9 +153,9 @@ impl<'a> MissingProducts<'a> {
             }
             while waiting.len() >= LOOKUP_BATCH || (is_last && !waiting.is_empty()) {
                 let batch = waiting.drain(..LOOKUP_BATCH.min(waiting.len())).collect();
-                for removal in self.look_up(batch).await? {
+                for document in self.look_up(batch).await? {
                     counts.missing_documents += 1;
-                    take(removal).await?;
+                    take(document).await?;
                 }
             }
             if is_last {
@@ -163,21 +164,44 @@ impl<'a> MissingProducts<'a> {
         }
     }
 
-    /// The removals of documents that the index has, unless another program or another shop wrote them.
-    async fn look_up(&self, batch: Vec<Candidate>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
+    /// The documents that the index has, unless another program or another shop wrote them.
+    async fn look_up(&self, batch: Vec<Candidate>) -> Result<Vec<MissingDocument>, ArchiveError> {
         let ids: Vec<DocumentId> = batch.iter().map(|candidate| candidate.document.clone()).collect();
         let stored = self.index.stored(&self.target, &ids).await?;
-        let (mut removals, mut writers) = (Vec::new(), Writers::new(self.stores, &self.shop_id));
+        let (mut missing, mut writers) = (Vec::new(), Writers::new(self.stores, &self.shop_id));
         for (candidate, stored) in batch.into_iter().zip(stored) {
             let Some(StoredVersion { version, job_id, is_archived: false, .. }) = stored else { continue };
             let Some(writer) = job_id.and_then(JobId::new) else { continue };
             if !writers.wrote(&writer, &candidate.job_id, candidate.at).await? {
                 continue;
             }
-            let Candidate { document, product, .. } = candidate;
-            removals.push(PlannedRemoval::new(document, product, version, &writer, RemovalReason::Absent));
+            let Candidate { document: id, product, at, .. } = candidate;
+            missing.push(MissingDocument { id, product, version, writer, recorded_at: at });
         }
-        Ok(removals)
+        Ok(missing)
+    }
+}
+
+/// A document in the index that a full sync did not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingDocument {
+    /// The document.
+    pub id: DocumentId,
+    /// The product that it belongs to.
+    pub product: ProductId,
+    /// The job that wrote the document last.
+    pub writer: JobId,
+    /// When the ledger was last told something about the product.
+    pub recorded_at: Timestamp,
+    /// Its version fields in the index.
+    version: Map<String, Value>,
+}
+
+impl MissingDocument {
+    /// The removal of this version of the document and of older ones.
+    pub(super) fn removal(self) -> PlannedRemoval {
+        let Self { id, product, version, writer, .. } = self;
+        PlannedRemoval::new(id, product, version, &writer, RemovalReason::Absent)
     }
 }
 

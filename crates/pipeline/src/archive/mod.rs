@@ -16,6 +16,7 @@ mod run;
 mod tests;
 
 pub use crate::removals::RemovalSettings;
+pub use missing::MissingDocument;
 pub use run::{Archive, ArchiveNotice, ArchiveOutcome, Missing};
 
 /// Why archiving failed. Nothing is lost: the same call can be repeated.

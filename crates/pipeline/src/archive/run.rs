@@ -4,10 +4,13 @@
 //! An index that can archive documents, such as a relational catalog (PostgreSQL), keeps them out of sight instead of
 //! removing them.
 
-use super::{ArchiveError, missing::MissingProducts};
+use super::{
+    ArchiveError,
+    missing::{MissingDocument, MissingProducts},
+};
 use crate::{
     ingest::retry::retry,
-    removals::{PlannedRemoval, RemovalPublisher, RemovalSettings, removal_job},
+    removals::{RemovalPublisher, RemovalSettings, removal_job},
     removed_shop::{create_job, refuse_removed_shop},
     worker::{RunUntil, Worker},
 };
@@ -15,7 +18,8 @@ use host_core::{
     clock::SharedClock,
     format::{count, pluralize},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{DocumentId, Job, JobId, JobRecency, JobStatus},
+    metrics as names,
+    model::{Job, JobId, JobRecency, JobStatus},
     storage::{JobSnapshot, Storage, Stores},
 };
 use jiff::Timestamp;
@@ -112,8 +116,8 @@ impl fmt::Display for ArchiveOutcome {
 /// Documents that would leave the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Their ids, in order.
-    pub ids: Vec<DocumentId>,
+    /// They, in the order of their ids.
+    pub documents: Vec<MissingDocument>,
     /// Number of documents in the index, the missing ones included, as far as the ledger knows.
     pub active: u64,
 }
@@ -122,15 +126,15 @@ impl Archive<'_> {
     /// The documents that would leave the index after this job. Changes nothing.
     pub async fn missing(&self, job: &JobSnapshot) -> Result<Missing, ArchiveError> {
         let stores = self.storage.stores();
-        let mut ids = Vec::new();
+        let mut documents = Vec::new();
         let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
-        let take = async |planned: PlannedRemoval| {
-            ids.push(planned.document);
+        let take = async |document: MissingDocument| {
+            documents.push(document);
             Ok(())
         };
         let active = missing.each(take).await?.live_documents;
-        ids.sort();
-        Ok(Missing { ids, active })
+        documents.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Missing { documents, active })
     }
 
     /// Archives what the full sync `job` did not have, unless that is refused as it may be wrong (the inner error),
@@ -145,11 +149,29 @@ impl Archive<'_> {
             Some(refusal) => Err(refusal),
             None => self.remove(job, notify).await?,
         };
+        self.record(job, archived.as_ref().err()).await?;
         if let Some(log) = self.index.load_log() {
             let (documents, note) = load_note(&archived);
             log.record_load(&WriteTarget::of(&job.job), job, documents, note).await?;
         }
         Ok(archived)
+    }
+
+    /// Records with the job why nothing was archived after it, or that it was. A job that is no full sync, or that has
+    /// not ended, has nothing to record yet.
+    async fn record(&self, job: &JobSnapshot, refusal: Option<&ArchiveRefusal>) -> Result<(), ArchiveError> {
+        if matches!(refusal, Some(ArchiveRefusal::NotFull | ArchiveRefusal::NotEnded)) {
+            return Ok(());
+        }
+        let jobs = &self.storage.stores().jobs;
+        let refused = refusal.map(|refusal| refusal.record(self.clock.now()));
+        if let Some(refusal) = refusal {
+            metrics::counter!(names::ARCHIVE_REFUSALS, "reason" => refusal.code()).increment(1);
+        }
+        if refused.is_some() || job.archive_refused.is_some() {
+            retry(&self.clock, || jobs.record_archiving(&job.job.id, refused.as_ref())).await?;
+        }
+        Ok(())
     }
 
     /// Publishes the removals as a job and, if there is a worker, carries them out.
@@ -224,7 +246,7 @@ impl Archive<'_> {
     ) -> Result<u64, ArchiveError> {
         let job = &create_job(stores, job).await??;
         let mut publisher = RemovalPublisher::new(stores, &self.clock, job, self.removals.bounds);
-        missing.each(async |removal| Ok(publisher.publish(removal).await?)).await?;
+        missing.each(async |document| Ok(publisher.publish(document.removal()).await?)).await?;
         Ok(publisher.seal("archive").await?)
     }
 

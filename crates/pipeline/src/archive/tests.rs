@@ -5,7 +5,7 @@
 
 use super::{
     ArchiveError,
-    missing::{LedgerCounts, MissingProducts},
+    missing::{LedgerCounts, MissingDocument, MissingProducts},
 };
 use crate::{
     ingest::{
@@ -98,8 +98,8 @@ async fn missing(
 ) -> (Vec<PlannedRemoval>, LedgerCounts) {
     let mut removals = Vec::new();
     let missing = MissingProducts::after(stores, index, full, now()).await.unwrap();
-    let take = async |removal| {
-        removals.push(removal);
+    let take = async |document: MissingDocument| {
+        removals.push(document.removal());
         Ok(())
     };
     let counts = missing.each(take).await.unwrap();

@@ -9,6 +9,7 @@ use super::{
     reject_log::RejectLog,
     retry::retry,
     transform::{Batch, TransformedItem, Transformer},
+    unanswered::Unanswered,
     unchanged::KnownProducts,
 };
 use crate::{
@@ -24,10 +25,9 @@ use host_core::{
         ReportEntry, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
-    report_codes::INCOMPLETE_PRODUCT,
     storage::{StoreError, Stores},
 };
-use host_export::{ExportError, ExportItem};
+use host_export::{ExportError, ExportItem, damaged_product};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -150,6 +150,7 @@ impl Ingest<'_> {
             reject_log: RejectLog::new(stores, clock, job),
             quarantine: QuarantineWriter::new(stores, clock, job, settings.quarantine_bytes),
             refusals: Refusals::new(stores, clock, job),
+            unanswered: Unanswered::default(),
             published: IdSet::default(),
             unchanged: 0,
             items: 0,
@@ -267,6 +268,7 @@ struct Sink<'a> {
     reject_log: RejectLog<'a>,
     quarantine: QuarantineWriter<'a>,
     refusals: Refusals<'a>,
+    unanswered: Unanswered,
     /// Products that are in chunks. Digests stand for the ids, so another product may rarely be taken for one of
     /// these; it is then transformed although it is unchanged.
     published: IdSet,
@@ -302,6 +304,7 @@ impl Sink<'_> {
                     let again = transformer.transform_one(source, product).await;
                     return Box::pin(self.add_batch(again, transformer)).await;
                 }
+                self.answered().await?;
                 self.unchanged += documents.len() as u64;
                 self.progress.unchanged.fetch_add(documents.len() as u64, Relaxed);
                 self.chunker.note_unchanged(id, &documents);
@@ -310,16 +313,9 @@ impl Sink<'_> {
         }
     }
 
-    /// Refuses a product of which a line could not be read: what is left of it must not replace the whole one, and must
-    /// not have its version, which the next export gives to the whole one.
+    /// Refuses a product of which a line could not be read.
     async fn refuse_damaged(&mut self, source: usize, product: &Product) -> Result<(), IngestError> {
-        let message =
-            "a line that cannot be read belongs to this product, so it is not whole; export it again";
-        let entry = Position::of(self.job, source, product).locate(ReportEntry::new(
-            EntryClass::Failed,
-            INCOMPLETE_PRODUCT,
-            message,
-        ));
+        let entry = Position::of(self.job, source, product).locate(damaged_product(product));
         self.refusals.add(product.id.as_deref(), &entry).await?;
         self.report(entry).await
     }
@@ -347,6 +343,7 @@ impl Sink<'_> {
             self.report(position.locate(entry)).await?;
         }
         if let Some(refusal) = refused {
+            self.answered().await?;
             let mut entry = position.locate(refusal.into_entry(plugin));
             if errors.len() > 1 {
                 let messages: Vec<_> =
@@ -364,9 +361,11 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..ReportEntry::new(EntryClass::Skipped, "no-document", message)
             };
-            self.refusals.add(product.id.as_deref(), &entry).await?;
-            return self.report(position.locate(entry)).await;
+            let entry = position.locate(entry);
+            let reported = self.unanswered.add(entry);
+            return self.report_unanswered(reported).await;
         }
+        self.answered().await?;
         let ids =
             removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
         let id = product.id.and_then(|id| ProductId::new(id).ok());
@@ -407,6 +406,22 @@ impl Sink<'_> {
         Ok(())
     }
 
+    /// Notes that the plug-in has answered for a product.
+    async fn answered(&mut self) -> Result<(), IngestError> {
+        let reported = self.unanswered.answered();
+        self.report_unanswered(reported).await
+    }
+
+    async fn report_unanswered(&mut self, entries: Vec<ReportEntry>) -> Result<(), IngestError> {
+        for entry in entries {
+            let product =
+                entry.details.get("product").and_then(|product| product.as_str()).map(str::to_owned);
+            self.refusals.add(product.as_deref(), &entry).await?;
+            self.report(entry).await?;
+        }
+        Ok(())
+    }
+
     /// Adds an entry to the report.
     async fn report(&mut self, entry: ReportEntry) -> Result<(), IngestError> {
         if entry.class != EntryClass::Warning {
@@ -430,6 +445,8 @@ impl Sink<'_> {
             self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
+        let reported = self.unanswered.finish();
+        self.report_unanswered(reported).await?;
         self.refusals.flush().await?;
         let quarantine = self.quarantine.finish().await?;
         let (mut ingest_counts, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;

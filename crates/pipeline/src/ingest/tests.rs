@@ -193,3 +193,22 @@ async fn an_ingest_outlasts_eight_temporary_failures_of_each_call() {
         }
     }
 }
+
+/// Regression: a plug-in that cannot read an export, and so returned nothing for any product, made a job that ended as
+/// COMPLETED.
+#[tokio::test]
+async fn an_export_that_the_plug_in_says_nothing_of_fails() {
+    for (texts, failed, skipped) in
+        [(&["", "", ""][..], 3, 0), (&["", "", "1", ""], 0, 3), (&["", "bad", ""], 1, 2), (&["1", ""], 0, 1)]
+    {
+        let fixture = Fixture::new();
+        let (source_tx, source_rx) = mpsc::channel(2);
+        source_tx.send(products(texts)).await.unwrap();
+        source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+        drop(source_tx);
+        let seal = fixture.ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
+        let counts = seal.ingest_counts;
+        assert_eq!((counts.failed, counts.skipped), (failed, skipped), "{texts:?}");
+        assert_eq!(seal.total_items, texts.len() as u64, "{texts:?}");
+    }
+}

@@ -365,7 +365,7 @@ async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
     let (storage, index) = (&world.storage, world.index.as_ref());
     let archive = Archive { storage, index, worker: None, limit, removals, clock, cancel: &cancel };
     let missing = archive.missing(&full).await.unwrap();
-    assert_eq!(missing.ids.iter().map(DocumentId::as_str).collect::<Vec<_>>(), ["d-red"]);
+    assert_eq!(missing.documents.iter().map(|missing| missing.id.as_str()).collect::<Vec<_>>(), ["d-red"]);
 }
 
 /// The chunk that waits in the queue may change what the ledger says.

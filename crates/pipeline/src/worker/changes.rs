@@ -7,10 +7,11 @@ use super::{
     chunk_counts::{AcceptedOutcome, ChunkCounts},
     chunk_error::ChunkError,
     decide::Decision,
+    ledger::ChunkLedger,
 };
 use host_core::{
     index::{IndexError, Outcome, StoredVersion, WriteTarget},
-    model::{DocumentId, EntryClass, Job, Operation, ReportEntry},
+    model::{DocumentId, EntryClass, Job, JobId, JobRecency, Operation, ReportEntry},
     plugin::{Refusal, VersionOrdering},
 };
 use serde_json::{Map, Value};
@@ -46,6 +47,15 @@ pub(super) struct Changes<'a> {
     pub(super) job: &'a Job,
     pub(super) target: &'a WriteTarget,
     pub(super) operation: Operation,
+    /// What the ledger says of the products of the chunk.
+    pub(super) ledger: &'a ChunkLedger<'a>,
+}
+
+impl<'a> Changes<'a> {
+    /// The changes of the chunk whose products the ledger was read for.
+    pub(super) fn of(ledger: &'a ChunkLedger<'a>, target: &'a WriteTarget, operation: Operation) -> Self {
+        Self { worker: ledger.worker, job: ledger.job, target, operation, ledger }
+    }
 }
 
 /// Rounds of one attempt, in each of which other writers were faster. After that the chunk fails for now and is tried
@@ -85,7 +95,15 @@ impl Changes<'_> {
                         None => Ok(VersionOrdering::Same),
                     };
                     match ordering {
-                        Ok(ordering) => change.decide(stored, ordering, self.job),
+                        Ok(ordering) => match change.decide(stored, ordering, self.job) {
+                            Decision::WriteIfLater(entry) => {
+                                match self.is_later(change.id(), stored).await? {
+                                    true => Decision::Write,
+                                    false => Decision::Refused(entry),
+                                }
+                            }
+                            decision => decision,
+                        },
                         Err(refusal) => Decision::Refused(self.entry(change.id(), refusal)),
                     }
                 }
@@ -99,7 +117,7 @@ impl Changes<'_> {
                 Decision::Unchanged(version) => {
                     counts.done(change.id().clone(), AcceptedOutcome::Unchanged(version));
                 }
-                Decision::Refused(entry) => counts.add_entry(entry),
+                Decision::Refused(entry) | Decision::WriteIfLater(entry) => counts.add_entry(entry),
             }
         }
         if accepted.is_empty() {
@@ -142,6 +160,26 @@ impl Changes<'_> {
             return Ok(Vec::new());
         }
         Ok(self.worker.version.compare(pairs).await?)
+    }
+
+    /// Whether the job is later than the one that wrote a stored document: its export was taken later, or it is as old and
+    /// a later job makes other documents of it, with other plug-ins or another configuration. False where that is not
+    /// known, and where another shop or program wrote the document.
+    async fn is_later(&self, id: &DocumentId, stored: &StoredVersion) -> Result<bool, ChunkError> {
+        let Some(writer_id) = stored.job_id.as_deref().and_then(JobId::new) else { return Ok(false) };
+        let (recency, now) = (JobRecency::of(self.job), self.worker.clock.now());
+        let Some(writer) = self.worker.find_job(&writer_id).await? else {
+            // Retention has removed the record; the ledger still has the place of the job that wrote a product last.
+            let record = self.ledger.record(id).filter(|record| record.job_id == writer_id);
+            let order = record.and_then(|record| record.order);
+            return Ok(order.is_some_and(|order| recency.has_later_export_than(order, now)));
+        };
+        let of_writer = JobRecency::of(&writer);
+        Ok(self.job.is_of_same_index(&writer)
+            && (recency.has_later_export_than(of_writer, now)
+                || (recency.exported_at == of_writer.exported_at
+                    && self.job.has_other_transform_than(&writer)
+                    && self.job.is_after(&writer))))
     }
 
     /// The report entry of a document whose versions the plug-in could not compare.

@@ -72,16 +72,17 @@ async fn handle_lines(
     let documents: Vec<Document> = lines.into_iter().map(|line| line.document).collect();
     let documents = ledger.compare(documents, &mut counts).await?;
     let fields = &worker.version.manifest().version_fields;
-    let changes = Changes { worker, job, target: &target, operation };
     match operation {
         Operation::DeleteDocuments => {
             let unnamed = ledger.other_documents(&documents);
+            let changes = Changes::of(&ledger, &target, operation);
             let removals = documents.into_iter().map(|removal| ConditionalRemoval::of(removal, fields));
             changes.apply(removals.collect(), &mut counts).await?;
             changes.apply(unnamed, &mut others).await?;
         }
         Operation::AddDocuments | Operation::UpdateDocuments => {
             let (documents, overtaken) = ledger.leave_out_removed(documents, &mut counts);
+            let changes = Changes::of(&ledger, &target, operation);
             if !is_first {
                 // An earlier pass may have written them before the removal was known.
                 changes.apply(overtaken, &mut ChunkCounts::default()).await?;
@@ -92,7 +93,7 @@ async fn handle_lines(
             changes.apply(writes.collect(), &mut counts).await?;
             if operation == Operation::AddDocuments {
                 let vanished = ledger.vanished_documents(&counts);
-                changes.apply(vanished, &mut others).await?;
+                Changes::of(&ledger, &target, operation).apply(vanished, &mut others).await?;
             }
         }
     }

@@ -18,6 +18,9 @@ use serde_json::{Map, Value};
 pub(super) enum Decision {
     /// The change is made.
     Write,
+    /// The change is made if the job is later than the one that wrote the document; otherwise it is refused with this
+    /// entry.
+    WriteIfLater(ReportEntry),
     /// Nothing is left to do: this very job has written the document before, and then crashed or lost the index's
     /// answer.
     Written,
@@ -83,8 +86,13 @@ fn decide(
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
         VersionOrdering::Same if completes_an_update => Decision::Write,
-        VersionOrdering::Same if same_version == SameVersion::Write && !by_this_job => Decision::Write,
-        VersionOrdering::Same => Decision::Refused(conflict("same-version", write, stored)),
+        // An export has one id and version twice, with different content: the first stays.
+        VersionOrdering::Same if by_this_job => Decision::Refused(conflict("same-version", write, stored)),
+        VersionOrdering::Same => match same_version {
+            SameVersion::Write => Decision::Write,
+            SameVersion::Newer => Decision::WriteIfLater(conflict("same-version", write, stored)),
+            SameVersion::Conflict => Decision::Refused(conflict("same-version", write, stored)),
+        },
     }
 }
 
@@ -135,11 +143,11 @@ fn entry(
         }
         "same-version" if is_update => format!(
             "the index holds this version already ({theirs}), with other fields or values than this update has; it was \
-             left alone, `--same-version write` updates it"
+             left alone, because it is not known to be older; `--same-version write` updates it"
         ),
         _ => format!(
-            "the index holds other content of the same version ({theirs}); it was left alone, `--same-version write` \
-             overwrites it"
+            "the index holds other content of the same version ({theirs}); it was left alone, because it is not known to be \
+             older; `--same-version write` overwrites it"
         ),
     };
     let mut entry = ReportEntry::new(EntryClass::Conflict, code, message)
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn whole_documents_are_decided_as_the_table_in_the_documentation_says() {
-        use SameVersion::{Conflict as Refuse, Write as Rewrite};
+        use SameVersion::{Conflict as Refuse, Newer as IfLater, Write as Rewrite};
         use VersionOrdering::{Newer, Older, Same};
         let decided = |ordering, title: &str, job: &str, same_version| match decide(
             &write("new"),
@@ -201,6 +209,7 @@ mod tests {
         ) {
             Decision::Refused(entry) => entry.code,
             Decision::Unchanged(_) => "unchanged".to_owned(),
+            Decision::WriteIfLater(_) => "if later".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         };
         for (ordering, title, job, same_version, expected) in [
@@ -214,6 +223,10 @@ mod tests {
             (Same, "new", "other", Rewrite, "unchanged"),
             (Same, "old", "other", Refuse, "same-version"),
             (Same, "old", "other", Rewrite, "write"),
+            (Same, "old", "other", IfLater, "if later"),
+            (Same, "new", "other", IfLater, "unchanged"),
+            (Older, "old", "other", IfLater, "older-version"),
+            (Same, "old", "this", IfLater, "same-version"),
             // An export has one id and version twice, with different content: the first stays, whatever the setting.
             (Same, "old", "this", Rewrite, "same-version"),
         ] {

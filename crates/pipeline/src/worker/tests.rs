@@ -29,6 +29,7 @@ mod ledger;
 mod messages;
 mod multi_shop;
 mod poison;
+mod same_version;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";

@@ -6,7 +6,7 @@ use super::table::{Item, Key, Table, TableError, Update, Value};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Digest, Job, JobId, Seal},
+    model::{ArchiveRefused, ChunkRef, Digest, Job, JobId, Seal},
     storage::{
         self, AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release,
         ShopIndex, ShopRemoval, StoreError,
@@ -40,6 +40,7 @@ pub(super) use sweep::OpenJob;
 
 /// Names of attributes that several steps use, as they are stored. Some are older than the words of the code.
 mod name {
+    pub(super) const ARCHIVE_REFUSED: &str = "archive_refused";
     pub(super) const CHUNK: &str = "chunk";
     pub(super) const CHUNKS: &str = "chunks";
     pub(super) const COMPLETED: &str = "completed_chunks";
@@ -245,6 +246,10 @@ impl Jobs for DynamoJobs {
 
     async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
         of_job(self.record_error_of_job(id, error).await, "recording an error of", id)
+    }
+
+    async fn record_archiving(&self, id: &JobId, refused: Option<&ArchiveRefused>) -> Result<(), StoreError> {
+        of_job(self.record_archiving_of_job(id, refused).await, "recording the archiving after", id)
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {

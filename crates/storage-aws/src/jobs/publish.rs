@@ -7,7 +7,7 @@ use super::{
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
-    model::{ChunkRef, Job, JobId, JobStatus},
+    model::{ArchiveRefused, ChunkRef, Job, JobId, JobStatus},
     storage::AttemptError,
 };
 
@@ -273,5 +273,20 @@ impl DynamoJobs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Records why nothing was archived after the job, or that it was.
+    pub(super) async fn record_archiving_of_job(
+        &self,
+        id: &JobId,
+        refused: Option<&ArchiveRefused>,
+    ) -> Result<(), TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(()) };
+        let record = of_existing(record);
+        let update = match refused {
+            Some(refused) => record.set(name::ARCHIVE_REFUSED, to_json(refused)),
+            None => record.remove(name::ARCHIVE_REFUSED),
+        };
+        self.table.update(&update).await.map(drop)
     }
 }

@@ -74,6 +74,10 @@ impl DynamoJobs {
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
             error_message,
             quarantined: repeated.filter(|_| is_quarantined),
+            archive_refused: record
+                .has(name::ARCHIVE_REFUSED)
+                .then(|| from_json(record, name::ARCHIVE_REFUSED))
+                .transpose()?,
             last_error: record
                 .has(name::LAST_ERROR)
                 .then(|| from_json(record, name::LAST_ERROR))

@@ -367,5 +367,5 @@ async fn archiving_leaves_documents_alone_that_no_job_of_this_version_had() {
         cancel: &cancel,
     };
     let missing = archive.missing(&job(stores, next.id.as_str()).await).await.unwrap();
-    assert_eq!(missing.ids, []);
+    assert_eq!(missing.documents, []);
 }

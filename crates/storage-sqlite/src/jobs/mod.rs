@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Digest, Job, JobId, Seal},
+    model::{ArchiveRefused, ChunkRef, Digest, Job, JobId, Seal},
     storage::{
         AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopIndex,
         ShopRemoval, StoreError,
@@ -140,6 +140,12 @@ impl Jobs for SqliteJobs {
         let (job_id, error) = (id.as_str().to_owned(), error.clone());
         let record = move |tx: &Transaction<'_>| publish::record_error(tx, &job_id, &error);
         during_job(self.database.write(record).await, "recording an error of", id)
+    }
+
+    async fn record_archiving(&self, id: &JobId, refused: Option<&ArchiveRefused>) -> Result<(), StoreError> {
+        let (job_id, refused) = (id.as_str().to_owned(), refused.cloned());
+        let record = move |tx: &Transaction<'_>| publish::record_archiving(tx, &job_id, refused.as_ref());
+        during_job(self.database.write(record).await, "recording the archiving after", id)
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {

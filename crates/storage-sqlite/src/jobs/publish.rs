@@ -3,7 +3,7 @@
 
 use super::{ChunkKey, completion, samples};
 use host_core::{
-    model::{ChunkRef, Job, JobId, JobStatus, Seal},
+    model::{ArchiveRefused, ChunkRef, Job, JobId, JobStatus, Seal},
     storage::{AttemptError, SCHEMA},
 };
 use host_sqlite::{Cause, from_envelope, time, to_envelope, to_json};
@@ -94,6 +94,16 @@ pub(super) fn cancel(tx: &Transaction<'_>, job_id: &str, message: &str, now: i64
 pub(super) fn record_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptError) -> Result<(), Cause> {
     tx.prepare_cached("UPDATE job SET last_error = ?2 WHERE id = ?1 AND ended_at IS NULL")?
         .execute(params![job_id, to_json(error)?])?;
+    Ok(())
+}
+
+pub(super) fn record_archiving(
+    tx: &Transaction<'_>,
+    job_id: &str,
+    refused: Option<&ArchiveRefused>,
+) -> Result<(), Cause> {
+    tx.prepare_cached("UPDATE job SET archive_refused = ?2 WHERE id = ?1")?
+        .execute(params![job_id, refused.map(to_json).transpose()?])?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT job, status, seal, chunks, completed, ended_at, processed, unchanged, failed, skipped, conflict,
-                deleted, error_message, last_error, id FROM job ",
+                deleted, error_message, last_error, archive_refused, id FROM job ",
             $rest
         )
     };
@@ -140,6 +140,7 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
     let seal = row.get::<_, Option<String>>(2)?;
     let ended_at = row.get::<_, Option<i64>>(5)?;
     let last_error = row.get::<_, Option<String>>(13)?;
+    let archive_refused = row.get::<_, Option<String>>(14)?;
     Ok(JobSnapshot {
         job: from_envelope(&row.get::<_, String>(0)?)?,
         status: serde_json::from_value::<JobStatus>(status.into())
@@ -153,6 +154,7 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
         error_message: row.get(12)?,
         last_error: last_error.as_deref().map(from_envelope).transpose()?,
         quarantined: None,
+        archive_refused: archive_refused.as_deref().map(from_envelope).transpose()?,
     })
 }
 

@@ -8,7 +8,7 @@ use super::Backend;
 use crate::build::{MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
 use host_core::{
-    model::{Counts, Digest, EntryClass, Job, JobId, JobStatus},
+    model::{ArchiveRefused, Counts, Digest, EntryClass, Job, JobId, JobStatus},
     storage::{
         AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, QuarantineReason, Release,
     },
@@ -522,6 +522,34 @@ pub async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) {
     }
     let absent = JobId::new(backend.name("absent")).unwrap();
     jobs.record_error(&absent, &error("late")).await.unwrap();
+    assert_eq!(jobs.get(&absent).await.unwrap(), None);
+}
+
+pub async fn a_job_keeps_why_nothing_was_archived(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
+    jobs.create(&job).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.archive_refused, None);
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    complete(jobs.as_ref(), &job.id, 0, &processed(1)).await;
+    let refused = |message: &str| ArchiveRefused {
+        code: "orphans".to_owned(),
+        message: message.to_owned(),
+        at: backend.clock.now(),
+    };
+    for message in ["first", "\"zweite\" Zeile"] {
+        jobs.record_archiving(&job.id, Some(&refused(message))).await.unwrap();
+        let kept = snapshot(backend, &job.id).await.archive_refused.unwrap();
+        assert_eq!((&*kept.code, &*kept.message), ("orphans", message));
+    }
+    let listed = jobs.list(Some(&job.shop_id), 10).await.unwrap();
+    assert!(listed[0].archive_refused.is_some());
+    for _ in 0..2 {
+        jobs.record_archiving(&job.id, None).await.unwrap();
+        assert_eq!(snapshot(backend, &job.id).await.archive_refused, None);
+    }
+    let absent = JobId::new(backend.name("absent")).unwrap();
+    jobs.record_archiving(&absent, Some(&refused("late"))).await.unwrap();
     assert_eq!(jobs.get(&absent).await.unwrap(), None);
 }
 

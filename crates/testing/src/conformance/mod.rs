@@ -173,6 +173,7 @@ macro_rules! storage_tests {
             jobs::an_unsealed_job_is_superseded,
             jobs::a_cancelled_job_keeps_the_reason,
             jobs::a_job_keeps_its_last_error_until_it_ends,
+            jobs::a_job_keeps_why_nothing_was_archived,
             jobs::a_chunk_is_read_as_it_was_added,
             jobs::a_job_without_chunks_ends_when_it_is_sealed,
             jobs::a_seal_holds_and_its_refused_items_count_once,

@@ -99,7 +99,7 @@ impl Transform for FakePlugin {
                         id: DocumentId::new(id).unwrap(),
                         fields: "{}".to_owned(),
                     };
-                    let documents = ids.split(' ').map(document).collect();
+                    let documents = ids.split_ascii_whitespace().map(document).collect();
                     ProductOutcome { documents, ..ProductOutcome::default() }
                 }
             };

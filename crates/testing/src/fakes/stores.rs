@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host_core::{
-    model::{ChunkRef, Digest, Job, JobId, LastRefusal, LedgerRecord, ProductId, Seal},
+    model::{ArchiveRefused, ChunkRef, Digest, Job, JobId, LastRefusal, LedgerRecord, ProductId, Seal},
     storage::{
         AttemptError, Backlog, Breaker, BreakerScope, Breakers, ChunkLease, ChunkOutcome, Chunks, Claim,
         Cleared, Completion, DeadLetter, Delivery, IndexDocument, IngestGuard, JobRemover, JobSnapshot, Jobs,
@@ -132,6 +132,7 @@ intercept!(Jobs as "jobs" {
     supersede(job: &Job) -> Vec<JobId>;
     cancel(id: &JobId, message: &str) -> bool;
     record_error(id: &JobId, error: &AttemptError) -> ();
+    record_archiving(id: &JobId, refused: Option<&ArchiveRefused>) -> ();
     chunk(id: &JobId, seq: u32) -> Option<ChunkRef>;
     uncounted(id: &JobId, limit: usize) -> Vec<ChunkRef>;
     add_chunk(chunk: &ChunkRef) -> ();

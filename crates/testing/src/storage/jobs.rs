@@ -3,7 +3,9 @@
 use super::{SharedState, refused};
 use async_trait::async_trait;
 use host_core::{
-    model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples},
+    model::{
+        ArchiveRefused, ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples,
+    },
     storage::{
         AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, LedgerScope, Release,
         ShopIndex, ShopRemoval, StoreError, latest_lease_end,
@@ -22,6 +24,7 @@ pub(super) struct JobRecord {
     ended_at: Option<Timestamp>,
     error_message: Option<String>,
     last_error: Option<AttemptError>,
+    archive_refused: Option<ArchiveRefused>,
     chunks: BTreeMap<u32, ChunkRecord>,
 }
 
@@ -46,6 +49,7 @@ impl JobRecord {
             ended_at: None,
             error_message: None,
             last_error: None,
+            archive_refused: None,
             chunks: BTreeMap::new(),
         }
     }
@@ -96,6 +100,7 @@ impl JobRecord {
             error_message: self.error_message.clone(),
             last_error: self.last_error.clone(),
             quarantined: self.quarantined().filter(|_| self.ended_at.is_some()),
+            archive_refused: self.archive_refused.clone(),
         }
     }
 
@@ -263,6 +268,13 @@ impl Jobs for SharedState {
         let jobs = &mut self.state().jobs;
         if let Some(record) = jobs.get_mut(id).filter(|record| record.ended_at.is_none()) {
             record.last_error = Some(error.clone());
+        }
+        Ok(())
+    }
+
+    async fn record_archiving(&self, id: &JobId, refused: Option<&ArchiveRefused>) -> Result<(), StoreError> {
+        if let Some(record) = self.state().jobs.get_mut(id) {
+            record.archive_refused = refused.cloned();
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::{
     },
     config::{Config, Effective, TargetIndex},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     format::{count, pluralize},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
@@ -23,9 +24,10 @@ use host_core::{
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    archive::{Archive, ArchiveError, ArchiveNotice, ArchiveOutcome, RemovalSettings},
+    archive::{Archive, ArchiveError, ArchiveNotice, ArchiveOutcome, MissingDocument, RemovalSettings},
     worker::Worker,
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -144,7 +146,7 @@ pub(in crate::cli) async fn after_sync(
         Err(ArchiveRefusal::NotFull) => {}
         Err(refusal) => {
             eprintln!("warning: nothing was archived: {refusal}");
-            override_hint(job, &refusal, config).iter().for_each(|help| eprintln!("  help: {help}"));
+            eprintln!("  help: {}", hint(job, &refusal, config));
         }
     }
     Ok(kept_newer)
@@ -204,23 +206,84 @@ async fn last_full_job(
     })
 }
 
-/// Prints the ids of the products that the full sync did not have.
+/// Most documents whose titles a dry run reads from the index.
+const MAX_TITLES: usize = 500;
+/// Documents that are read concurrently.
+const READS: usize = 8;
+/// Fields that name a document, the first one that it has.
+const TITLE_FIELDS: [&str; 3] = ["title", "productTitle", "name"];
+
+/// The titles of the first documents, in their order; none for a document that has none.
+async fn titles(
+    index: &dyn Index,
+    target: &WriteTarget,
+    documents: &[MissingDocument],
+) -> Result<Vec<Option<String>>, Failure> {
+    let title = async |id: &DocumentId| {
+        let document = index.get(target, id).await.map_err(Failure::runtime)?;
+        let mut fields = TITLE_FIELDS.iter().filter_map(|name| document.as_ref()?.get(*name)?.as_str());
+        Ok(fields.next().map(str::to_owned))
+    };
+    let reads = documents.iter().take(MAX_TITLES).map(|document| title(&document.id));
+    stream::iter(reads).buffered(READS).try_collect().await
+}
+
+/// What `catalog archive --dry-run` prints of a document. Programs rely on its keys.
+#[derive(Serialize)]
+struct MissingView<'a> {
+    id: &'a str,
+    product: &'a str,
+    /// Its title in the index, if it has one and is among the first documents.
+    title: Option<&'a str>,
+    /// The job that wrote it last.
+    job_id: &'a str,
+    /// When the ledger was last told something about its product.
+    recorded_at: Timestamp,
+}
+
+impl<'a> MissingView<'a> {
+    fn new(document: &'a MissingDocument, title: Option<&'a str>) -> Self {
+        Self {
+            id: document.id.as_str(),
+            product: document.product.as_str(),
+            title,
+            job_id: document.writer.as_str(),
+            recorded_at: document.recorded_at,
+        }
+    }
+
+    /// One line, the id first, then tabs.
+    fn text(&self) -> String {
+        let title = self.title.map(|title| title.escape_debug().to_string()).unwrap_or_default();
+        format!("{}\t{title}\tlast written by job {} at {:.0}\n", self.id, self.job_id, self.recorded_at)
+    }
+}
+
+/// Prints the documents that the full sync did not have.
 async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> CliResult {
     let missing = archive.missing(job).await.map_err(|error| match error {
         ArchiveError::Store(error) => store_failure(error),
         ArchiveError::ShopIsRemoved(removed) => removed_shop(removed),
         error => Failure::runtime(error),
     })?;
+    let titles = titles(archive.index, &WriteTarget::of(&job.job), &missing.documents).await?;
+    let views: Vec<MissingView<'_>> = missing
+        .documents
+        .iter()
+        .zip(titles.iter().map(Option::as_deref).chain(std::iter::repeat(None)))
+        .map(|(document, title)| MissingView::new(document, title))
+        .collect();
     match global.output {
-        OutputFormat::Json => print_json(&missing.ids)?,
-        OutputFormat::Text => {
-            let line = |id: &DocumentId| format!("{id}\n");
-            print(&missing.ids.iter().map(line).collect::<String>())?;
-        }
+        OutputFormat::Json => print_json(&views)?,
+        OutputFormat::Text => print(&views.iter().map(MissingView::text).collect::<String>())?,
     }
-    let Job { id, shop_id, index_name, .. } = &job.job;
-    let (missing, active) = (count(missing.ids.len() as u64), count(missing.active));
-    eprintln!("{missing} of {active} products of {shop_id}, index {index_name}, are not in job {id}");
+    let Job { id, shop_id, index_name, exported_at, .. } = &job.job;
+    let as_of = exported_at.map(|at| format!(", whose export was taken at {at:.0}")).unwrap_or_default();
+    let (missing, active) = (count(missing.documents.len() as u64), count(missing.active));
+    eprintln!("{missing} of {active} documents of {shop_id}, index {index_name}, are not in job {id}{as_of}");
+    if views.len() > titles.len() {
+        eprintln!("titles are shown of the first {} alone", titles.len());
+    }
     if let Some(refusal) = ArchiveRefusal::after(job) {
         eprintln!("nothing of it is archived: {refusal}");
     }
@@ -230,27 +293,38 @@ async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot
 /// Why nothing is archived, and what to do.
 fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Failure {
     let message = format!("nothing is archived after job {}: {refusal}", job.job.id);
-    let otherwise = || match refusal {
+    Failure::not_archived(message).help(hint(job, refusal, config))
+}
+
+/// What to do about a refusal.
+fn hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> String {
+    override_hint(job, refusal, config).unwrap_or_else(|| match refusal {
         ArchiveRefusal::NotEnded => {
             format!(
-                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them; {}",
+                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work --target {}` writes them{}",
                 job.job.id,
-                same_plugins([&job.job])
+                job.job.target.kind(),
+                same_plugins(config, [&job.job])
             )
         }
         ArchiveRefusal::Unidentified(_) => "correct what failed and run the full sync again".to_owned(),
+        ArchiveRefusal::RejectedLines(_) | ArchiveRefusal::Orphans(_) | ArchiveRefusal::MorePages => {
+            "export the whole shop again, and run the full sync with `--bulk-operation`, which compares the export with what \
+             the platform says that it has"
+                .to_owned()
+        }
         _ => "run the full sync again".to_owned(),
-    };
-    Failure::usage(message).help(override_hint(job, refusal, config).unwrap_or_else(otherwise))
+    })
 }
 
-/// How to look into a refusal and override it; `None` if it cannot be overridden.
+/// How to look into a refusal and override it; `None` if it is not to be overridden. Nobody is told to override one that
+/// doubts the export itself: a whole export is the way out.
 fn override_hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Option<String> {
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
-    refusal.is_overridable().then(|| {
+    matches!(refusal, ArchiveRefusal::Share(_)).then(|| {
         format!(
-            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, and with `--force` in \
-             the place of `--dry-run` it archives that"
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go; if the shop has none of \
+             that any more, `--force` in the place of `--dry-run` archives it"
         )
     })
 }

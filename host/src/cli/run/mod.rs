@@ -107,7 +107,7 @@ struct ReadingArgs {
     #[arg(long, value_parser = at_least_one::<NonZeroU16>, value_name = "N")]
     lanes: Option<NonZeroU16>,
     /// What a document does whose version equals the stored one while its content differs
-    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    #[arg(long, value_parser = ["newer", "conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
     /// Transform, validate and look up all products, also those that the ledger knows to be unchanged
     #[arg(long, requires = "sources")]

@@ -40,7 +40,7 @@ pub(in crate::cli) struct ReplayArgs {
     plugins: PluginArgs,
     /// What a document does whose version equals the stored one while its content differs [default: as the job that is
     /// replayed]
-    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    #[arg(long, value_parser = ["newer", "conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
     /// Print the products and why they were refused, and do nothing else
     #[arg(long)]

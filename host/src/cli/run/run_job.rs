@@ -70,7 +70,7 @@ impl Run<'_> {
         if ended.is_none() && self.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        let job = get(&stores, &job.id).await?;
+        let mut job = get(&stores, &job.id).await?;
         self.print_warnings(&job);
         if let Some(shadow) = self.shadow {
             eprint!("shadow: {}", comparison_text(&shadow.comparison()));
@@ -78,7 +78,11 @@ impl Run<'_> {
         let mut kept_newer = None;
         if job.status.has_ended() {
             let kept = catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
-            kept_newer = job.job.full.then_some(kept);
+            if job.job.full {
+                kept_newer = Some(kept);
+                // Archiving may have recorded why it did nothing.
+                job = get(&stores, &job.job.id).await?;
+            }
             prune::after_run(self.config, backend, &job.job.shop_id).await;
         }
         backend.flush().await?;
@@ -88,7 +92,7 @@ impl Run<'_> {
         } else if self.stages == Stages::Ingest {
             Exit::Completed
         } else {
-            exit_of(job.status)
+            exit_of(&job)
         })
     }
 
@@ -125,8 +129,8 @@ impl Run<'_> {
                 let (id, target, options) = (&job.job.id, job.job.target.kind(), options(self.global));
                 eprintln!(
                     "queued: `host jobs watch {id}{options}` follows it; where no worker runs, \
-                     `host work --target {target}{options}` writes it: {}",
-                    same_plugins([&job.job])
+                     `host work --target {target}{options}` writes it{}",
+                    same_plugins(self.config, [&job.job])
                 );
             }
         }

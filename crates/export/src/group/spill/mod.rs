@@ -51,10 +51,7 @@ pub(super) fn resolve_lines(
         counts.lines += 1;
         let record = inspect(&line.raw, pointers);
         rejections.count(&line, record.as_ref().err(), pointers);
-        let Ok(record) = record else {
-            counts.rejected += 1;
-            continue;
-        };
+        let Ok(record) = record else { continue };
         let ids = record.ids;
         rejections.passed(&ids);
         match (ids.id.as_deref(), ids.parent_id.as_deref()) {

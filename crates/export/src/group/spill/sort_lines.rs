@@ -4,7 +4,7 @@
 use super::links::{Link, LinkTable};
 use crate::{
     ExportError, Options,
-    group::{ExportItem, Totals},
+    group::{ExportItem, MentionedIds, Totals},
     inspect::{inspect, orphan},
     pass::Pass,
     pointer::IdPointers,
@@ -92,6 +92,7 @@ impl SortedProducts {
     pub(in crate::group) fn next(
         &mut self,
         pointers: &IdPointers,
+        mentioned: &MentionedIds,
         totals: &mut Totals,
     ) -> Result<Option<ExportItem>, ExportError> {
         if !self.has_next {
@@ -115,6 +116,7 @@ impl SortedProducts {
         let text = String::from_utf8(text).expect("a resolved line is valid UTF-8");
         let first_line = text.split('\n').next().unwrap_or_default();
         let id = pointers.read(first_line).ok().and_then(|ids| ids.id.map(|id| id.into_owned()));
-        Ok(Some(ExportItem::Product { source, product: Product { text, line, id }, is_damaged: false }))
+        let is_damaged = mentioned.mention(&text, pointers);
+        Ok(Some(ExportItem::Product { source, product: Product { text, line, id }, is_damaged }))
     }
 }
