@@ -88,6 +88,8 @@ impl Default for CatalogConfig {
                 "barcode",
                 "barcodes",
                 "variants.barcode",
+                "gtin",
+                "mpn",
                 "description",
             ]),
             embeddings: EmbeddingsConfig::default(),

@@ -37,14 +37,25 @@ pub(crate) async fn exact_words_come_before_beginnings_and_titles_above_the_rest
         let titled = titles.iter().zip(0..).map(|(title, n)| {
             write(&format!("title-{n}"), json!({"title": title.replace("{}", &word.to_uppercase())}))
         });
+        let both = json!({"title": format!("{word}x"), "tags": [word]});
+        let both = write("beginning-of-title-and-text", both);
         let begins = write("beginning-of-text", json!({"title": "X", "vendor": format!("{word}ville")}));
-        let all: Vec<Write> = beginnings.chain(tagged).chain([begins]).chain(titled).collect();
+        let all: Vec<Write> = beginnings.chain(tagged).chain([begins, both]).chain(titled).collect();
         put(catalog, &target, &all).await;
         let found = search(catalog, &target, word).await;
-        let first = ["title-2", "title-1", "title-0", "text-0", "text-1", "text-2", "beginning-00"];
-        assert_eq!(found[..7], first, "{word}");
+        let first = [
+            "title-2",
+            "title-1",
+            "title-0",
+            "beginning-of-title-and-text",
+            "text-0",
+            "text-1",
+            "text-2",
+            "beginning-00",
+        ];
+        assert_eq!(found[..8], first, "{word}");
         let hits = catalog.search(&target, word, 99).await.unwrap();
-        assert_eq!((hits.len(), hits.last().unwrap().id.as_str()), (27, "beginning-of-text"), "{word}");
+        assert_eq!((hits.len(), hits.last().unwrap().id.as_str()), (28, "beginning-of-text"), "{word}");
         assert!(hits.is_sorted_by(|one, other| one.score >= other.score), "{hits:?}");
     }
     // With several words, those with more of them exact come first, then those with more of them in the title.
