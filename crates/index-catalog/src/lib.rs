@@ -112,15 +112,14 @@ impl Catalog {
     ) -> Result<Vec<Hit>, IndexError> {
         let search = async {
             let Some(query) = Query::of(text).map_err(Failed::permanent)? else { return Ok(Vec::new()) };
-            let mut renewed = 0;
-            loop {
-                match self.dialect.renew_words(target, &self.texts, RENEWAL_BATCH).await? {
-                    0 => break,
-                    products => renewed += products,
+            let mut is_first = true;
+            while self.dialect.renew_words(target, &self.texts, RENEWAL_BATCH).await? > 0 {
+                if std::mem::take(&mut is_first) {
+                    tracing::warn!(
+                        "this search takes longer: it first makes words of products anew that were made of other \
+                         `catalog.search_fields`, or by an older version"
+                    );
                 }
-            }
-            if renewed > 0 {
-                tracing::info!(products = renewed, "words made anew, because other fields are searched");
             }
             self.dialect.search(target, &query, limit).await
         };
