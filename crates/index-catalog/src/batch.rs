@@ -106,6 +106,11 @@ impl Batch {
         Self { items, fields: fields.clone() }
     }
 
+    /// Names the searched fields ([`TextConfig::search_config`]).
+    pub(super) fn search_config(&self) -> String {
+        self.fields.search_config()
+    }
+
     /// Ids of the documents, in ascending order.
     pub(super) fn source_ids(&self) -> Vec<&str> {
         self.items.iter().map(|item| item.source_id.as_str()).collect()

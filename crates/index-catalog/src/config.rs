@@ -25,7 +25,8 @@ pub struct CatalogConfig {
     pub batch_rows: NonZeroUsize,
     /// Largest share of the products, in percent, that one full sync may archive, or remove from a Marqo index.
     pub archive_percent: u8,
-    /// Fields whose words a product is searched by.
+    /// Fields whose words a product is searched by: strings, numbers, and lists of them. `variants.sku` is the field
+    /// `sku` of each variant. After a change the next search makes the words of all products anew.
     pub search_fields: Vec<String>,
     /// How embeddings are made.
     pub embeddings: EmbeddingsConfig,
@@ -80,6 +81,16 @@ impl Default for CatalogConfig {
                 "tags",
                 "collections",
                 "options",
+                "handle",
+                "sku",
+                "skus",
+                "variants.sku",
+                "barcode",
+                "barcodes",
+                "variants.barcode",
+                "gtin",
+                "mpn",
+                "description",
             ]),
             embeddings: EmbeddingsConfig::default(),
         }

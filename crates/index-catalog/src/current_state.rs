@@ -1,7 +1,11 @@
 //! What the catalog holds of the products of a batch, read with one query per table, and the documents that can be
 //! restored from it.
 
-use super::rows::{Attribute, SkuColumns, variant};
+use super::{
+    rows::{Attribute, SkuColumns, variant},
+    text::TextConfig,
+    words::Words,
+};
 use host_core::model::{DocumentId, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
@@ -62,6 +66,12 @@ impl CurrentState {
         document.insert("_mq_job_id".to_owned(), product.job_id.clone().into());
         document.insert("_mq_content_hash".to_owned(), product.content_hash.clone().into());
         Ok(document)
+    }
+
+    /// The words of all these products, by database ids.
+    pub(super) fn words(&self, texts: &TextConfig) -> serde_json::Result<Vec<(i64, Words)>> {
+        let words = |product: &CurrentProduct| Ok((product.id, Words::of(&self.fields(product)?, texts)));
+        self.products.values().map(words).collect()
     }
 
     /// The fields that the document was written with, variants included.

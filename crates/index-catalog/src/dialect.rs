@@ -7,13 +7,15 @@ use super::{
     current_state::CurrentState,
     embed::{Embedded, Unembedded},
     loads::{CatalogSummary, Load},
+    text::TextConfig,
+    words::Query,
 };
 use async_trait::async_trait;
 use host_core::{
     index::{Outcome, Removal},
     model::DocumentId,
 };
-use std::{any::Any, collections::HashMap, error::Error};
+use std::{any::Any, collections::HashMap, error::Error, sync::Arc};
 
 /// Version and origin of a product.
 #[derive(Debug)]
@@ -120,8 +122,17 @@ pub(super) trait Dialect: Send + Sync {
     /// Releases the lock immediately. If the value is only dropped, a server releases the lock a little later.
     async fn unlock_embedding(&self, lock: Box<dyn Any + Send>) -> Result<(), Failed>;
 
-    /// Active products whose search text has all the words, or words that begin with them, best first.
-    async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed>;
+    /// Makes the words of at most `limit` products anew whose words were made of other fields than `texts` names;
+    /// returns of how many.
+    async fn renew_words(
+        &self,
+        target: &WriteTarget,
+        texts: &Arc<TextConfig>,
+        limit: usize,
+    ) -> Result<usize, Failed>;
+
+    /// Active products that match the query, highest score first, then the shorter title, then the lower id.
+    async fn search(&self, target: &WriteTarget, query: &Query, limit: usize) -> Result<Vec<Hit>, Failed>;
 
     /// Active products whose embedding by this model is current and most similar to `vector`, best first.
     async fn nearest(

@@ -21,6 +21,7 @@ use host_sqlite::Database;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use text::TextConfig;
+use words::Query;
 
 mod batch;
 mod changes;
@@ -34,6 +35,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod text;
+mod words;
 
 pub use config::{CatalogConfig, EmbeddingsConfig};
 pub use dialect::Hit;
@@ -47,6 +49,9 @@ pub const KIND: &str = "catalog";
 /// Number of products that one statement deletes when a shop is removed. Other writers wait for the statement, so it is
 /// bounded.
 const REMOVAL_BATCH: usize = 1_000;
+
+/// Number of products whose words one transaction makes anew. Other writers wait for it, so it is bounded.
+const RENEWAL_BATCH: usize = 200;
 
 /// A catalog, embedded or on a PostgreSQL server. Cheap to clone.
 #[derive(Clone)]
@@ -96,20 +101,29 @@ impl Catalog {
             .map_err(|failed| failed.during("reading the loads of", target))
     }
 
-    /// Active products whose search text has all the words of `text`, or words that begin with them, best first.
+    /// Active products that have all the words of `text`, or words that begin with them, best first: those with the
+    /// text as SKU or barcode, then those with exact words, the title before other fields. If other fields are searched
+    /// than before (`catalog.search_fields`), the words of all products are made anew first.
     pub async fn search(
         &self,
         target: &WriteTarget,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
-        let words: Vec<String> = words.map(str::to_owned).collect();
-        if words.is_empty() {
-            return Ok(Vec::new());
-        }
-        let hits = self.dialect.search(target, &words, limit).await;
-        hits.map_err(|failed| failed.during("searching", target))
+        let search = async {
+            let Some(query) = Query::of(text).map_err(Failed::permanent)? else { return Ok(Vec::new()) };
+            let mut is_first = true;
+            while self.dialect.renew_words(target, &self.texts, RENEWAL_BATCH).await? > 0 {
+                if std::mem::take(&mut is_first) {
+                    tracing::warn!(
+                        "this search takes longer: it first makes words of products anew that were made of other \
+                         `catalog.search_fields`, or by an older version"
+                    );
+                }
+            }
+            self.dialect.search(target, &query, limit).await
+        };
+        search.await.map_err(|failed| failed.during("searching", target))
     }
 }
 

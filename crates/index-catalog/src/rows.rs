@@ -1,7 +1,7 @@
 //! Turns a document into rows (a product, its variants as SKUs, their attributes), and rows back into exactly the same
 //! document.
 
-use super::{Outcome, Write, text::TextConfig};
+use super::{Outcome, Write, text::TextConfig, words::Words};
 use host_core::model::{Digest, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -20,8 +20,8 @@ pub(super) struct ProductRow {
     pub(super) content_hash: String,
     /// Digest of the text that is embedded.
     pub(super) text_hash: String,
-    /// The text that is searched by words.
-    pub(super) search_text: String,
+    /// The words that it is found by.
+    pub(super) words: Words,
     pub(super) skus: Vec<SkuRow>,
 }
 
@@ -83,7 +83,6 @@ impl ProductRow {
             skus.push(sku);
         }
         let text_hash = Digest::of(texts.to_embed(&fields).as_bytes()).to_string();
-        let search_text = texts.to_search(&fields);
         Ok(Self {
             source_id: write.document.id.to_string(),
             title: fields.get("title").and_then(Value::as_str).map(column_text),
@@ -91,7 +90,7 @@ impl ProductRow {
             version: Value::Object(write.version.clone()).to_string(),
             content_hash: write.content_hash.clone(),
             text_hash,
-            search_text,
+            words: Words::of(&write.document.fields, texts),
             skus,
         })
     }

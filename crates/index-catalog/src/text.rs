@@ -1,11 +1,13 @@
-//! The text of a product that full-text search indexes, and the text of which its embedding (vector) is made.
+//! Which fields a product is searched by, and the text of which its embedding (vector) is made.
 
+use super::words;
+use host_core::model::Digest;
 use serde_json::{Map, Value};
 
-/// Which document fields are joined into a product's full-text search text and into the input of its embedding.
+/// Which document fields a product is searched by, and which are joined into the input of its embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TextConfig {
-    /// For full-text search.
+    /// For search by words; `variants.sku` is the field `sku` of each variant.
     pub(super) search: Vec<String>,
     /// For embeddings.
     pub(super) embed: Vec<String>,
@@ -14,9 +16,11 @@ pub(super) struct TextConfig {
 }
 
 impl TextConfig {
-    /// The text that full-text search indexes.
-    pub(super) fn to_search(&self, fields: &Map<String, Value>) -> String {
-        join(fields, &self.search)
+    /// Names the searched fields, and what is made of them: a product whose words were made under another name needs
+    /// new ones.
+    pub(super) fn search_config(&self) -> String {
+        let digest = Digest::of(format!("{} {:?}", words::VERSION, self.search).as_bytes());
+        format!("{:016x}", digest.prefix())
     }
 
     /// The input of an embedding.
@@ -65,7 +69,6 @@ mod tests {
             unreachable!()
         };
         let mut texts = crate::CatalogConfig::default().texts();
-        assert_eq!(texts.to_search(&fields), "Größe \na, b");
         assert_eq!(texts.to_embed(&fields), "Größe \na, b");
         texts.embed_characters = 4;
         assert_eq!(texts.to_embed(&fields), "Größ");

@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/open_jobs.sql"),
     include_str!("schema/cleared_breaker.sql"),
     include_str!("schema/archive_refused.sql"),
+    include_str!("schema/search.sql"),
 ];
 
 /// How long a transaction waits for those of other processes. These take milliseconds; a process that takes longer

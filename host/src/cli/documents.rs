@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::quoted,
     jobs::{LATEST, newest as newest_job},
     output::OutputFormat,
     shop_id,
@@ -131,10 +132,20 @@ async fn list(
     limit: usize,
 ) -> CliResult {
     let after = after.map(DocumentId::new).transpose().map_err(Failure::usage)?;
-    let ids = index.list(target, after.as_ref(), limit).await.map_err(index_failure)?;
+    // One more than is printed tells whether there are more.
+    let listed = index.list(target, after.as_ref(), limit.saturating_add(1)).await;
+    let mut ids = listed.map_err(index_failure)?;
+    let has_more = ids.len() > limit;
+    ids.truncate(limit);
     match global.output {
         OutputFormat::Text => print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?,
         OutputFormat::Json => print_json(&ids)?,
+    }
+    if has_more {
+        let after = ids.last().map_or(String::new(), |id| {
+            format!("; --after {} prints those that follow", quoted(id.as_str()))
+        });
+        eprintln!("there are more: this list ends at --limit {limit}{after}");
     }
     Ok(Exit::Completed)
 }

@@ -272,6 +272,16 @@ fn products_are_found_by_words_and_by_meaning() {
         assert_eq!(shop.run(lines(&products), &[]).code, Some(0));
         assert_eq!(shop.host(&["catalog", "search", "red shoes"]).stdout, "1  Red shoes\n");
         assert_eq!(shop.host(&["catalog", "search", "sho", "blu"]).stdout, "2  Blue shoes\n");
+        assert_eq!(shop.host(&["catalog", "search", "red"]).stdout, "3  Red hat\n1  Red shoes\n");
+        for (limit, ids, says_more) in [("2", "1\n2\n", true), ("3", "1\n2\n3\n", false)] {
+            let listed = shop.host(&["documents", "list", "--limit", limit]);
+            let more = "there are more: this list ends at --limit 2; --after 2 prints those that follow\n";
+            assert_eq!(
+                (listed.stdout.as_str(), listed.stderr.contains(more)),
+                (ids, says_more),
+                "{listed:?}"
+            );
+        }
         let refused = shop.host(&["catalog", "embed"]);
         assert!(
             refused.code == Some(2) && refused.stderr.contains("`catalog.embeddings.url` is not set"),

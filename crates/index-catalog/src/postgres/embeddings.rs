@@ -1,5 +1,4 @@
-//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and both kinds of search:
-//! by words and by similarity.
+//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and search by similarity.
 
 use super::{Cause, Postgres, bounded, migrate::has_vectors};
 use crate::{
@@ -113,27 +112,6 @@ impl Postgres {
         Ok(locked.get::<_, bool>(0).then(|| -> Box<dyn Any + Send> { Box::new(Object::take(client)) }))
     }
 
-    pub(super) async fn find_words(
-        &self,
-        target: &WriteTarget,
-        words: &[String],
-        limit: usize,
-    ) -> Result<Vec<Hit>, Failed> {
-        // Words consist of letters and digits, so they need no escaping; `:*` matches all words that begin with one.
-        let words: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
-        let rows = self
-            .rows(
-                "SELECT source_id, title, ts_rank(to_tsvector('simple', search_text), words)::float8 AS rank
-                FROM catalog.products, to_tsquery('simple', $3) AS words
-                WHERE merchant = $1 AND index_name = $2 AND status = 'active'
-                    AND to_tsvector('simple', search_text) @@ words
-                ORDER BY rank DESC, source_id LIMIT $4",
-                &[&target.shop_id, &target.index_name, &words.join(" & "), &bounded(limit)],
-            )
-            .await?;
-        Ok(rows.iter().map(hit).collect())
-    }
-
     pub(super) async fn find_nearest(
         &self,
         target: &WriteTarget,
@@ -185,7 +163,7 @@ pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
     Ok(())
 }
 
-fn hit(row: &Row) -> Hit {
+pub(super) fn hit(row: &Row) -> Hit {
     Hit { id: row.get(0), title: row.get(1), score: row.get(2) }
 }
 

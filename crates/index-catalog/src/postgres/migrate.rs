@@ -4,7 +4,8 @@ use super::{Cause, Postgres};
 use tokio_postgres::GenericClient;
 
 /// The steps from an empty database to the current schema. A step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("unseen.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("unseen.sql"), include_str!("search.sql")];
 
 /// Number of the advisory lock that is held while the schema is migrated, so that one of two migrations waits: `host`
 /// in ASCII.

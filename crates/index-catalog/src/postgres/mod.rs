@@ -9,6 +9,8 @@ use super::{
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
     loads::{CatalogSummary, Load},
+    text::TextConfig,
+    words::Query,
 };
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
@@ -24,7 +26,7 @@ use std::{
     any::Any,
     collections::HashMap,
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio_postgres::{IsolationLevel, Row, types::ToSql};
 
@@ -34,6 +36,7 @@ mod error;
 mod loads;
 mod migrate;
 mod read;
+mod words;
 mod write;
 
 pub use connect::InvalidUrl;
@@ -265,8 +268,17 @@ impl Dialect for Postgres {
         embeddings::unlock(lock).await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
-        self.find_words(target, words, limit).await
+    async fn renew_words(
+        &self,
+        target: &WriteTarget,
+        texts: &Arc<TextConfig>,
+        limit: usize,
+    ) -> Result<usize, Failed> {
+        self.renew_stale_words(target, texts, limit).await
+    }
+
+    async fn search(&self, target: &WriteTarget, query: &Query, limit: usize) -> Result<Vec<Hit>, Failed> {
+        self.find_words(target, query, limit).await
     }
 
     async fn nearest(

@@ -4,6 +4,7 @@
 use super::{
     Cause, Postgres,
     read::{self, Lock, stored},
+    words::vector,
 };
 use crate::{
     batch::{Batch, Leaving, removals},
@@ -28,17 +29,17 @@ const ARCHIVED: &str = "UPDATE catalog.products SET status = 'archived'
     WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
 
 const NEW_PRODUCTS: &str = "INSERT INTO catalog.products (merchant, index_name, job_id, created_at, updated_at,
-        id, source_id, title, fields, version, content_hash, text_hash, search_text)
-    SELECT $1, $2, $3, $4, $4, id, source_id, title, fields::json, version::json, content_hash, text_hash, search_text
+        search_config, id, source_id, title, fields, version, content_hash, text_hash, words)
+    SELECT $1, $2, $3, $4, $4, $13, id, source_id, title, fields::json, version::json, content_hash, text_hash, words::tsvector
     FROM unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
-        AS new (id, source_id, title, fields, version, content_hash, text_hash, search_text)";
+        AS new (id, source_id, title, fields, version, content_hash, text_hash, words)";
 
 const CHANGED_PRODUCTS: &str = "UPDATE catalog.products SET title = new.title, fields = new.fields::json,
         version = new.version::json, content_hash = new.content_hash, text_hash = new.text_hash,
-        search_text = new.search_text, job_id = $1, status = 'active',
+        words = new.words::tsvector, search_config = $11, job_id = $1, status = 'active',
         updated_at = CASE WHEN new.is_new_content THEN $2 ELSE products.updated_at END
     FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bool[])
-        AS new (id, title, fields, version, content_hash, text_hash, search_text, is_new_content)
+        AS new (id, title, fields, version, content_hash, text_hash, words, is_new_content)
     WHERE products.id = new.id";
 
 const VANISHED_SKUS: &str = "DELETE FROM catalog.skus WHERE id = ANY ($1)";
@@ -93,7 +94,7 @@ impl Postgres {
         let (rows, outcomes) = batch.rows(&current)?;
         let changes = Changes::of(&current, &rows, &target.job_id, ids)
             .map_err(|error| Cause::Other(error.to_string()))?;
-        apply(&tx, target, &changes, self.clock.now().into()).await?;
+        apply(&tx, target, &changes, &batch.search_config(), self.clock.now().into()).await?;
         tx.commit().await?;
         Ok(outcomes)
     }
@@ -124,6 +125,7 @@ async fn apply(
     tx: &Transaction<'_>,
     target: &WriteTarget,
     changes: &Changes<'_>,
+    search_config: &str,
     now: SystemTime,
 ) -> Result<(), Cause> {
     for sql in ALL {
@@ -141,12 +143,25 @@ async fn apply(
     let new = AttributeColumns::of(&changes.new_attributes);
     let (embed, hashes): (Vec<i64>, Vec<&str>) = changes.to_embed.iter().copied().unzip();
     let (shop, index, job) = (&target.shop_id, &target.index_name, &target.job_id);
-    let Columns { ids, source_ids, titles, fields, versions, hashes: contents, texts, search } = &products;
-    let new_products: [&(dyn ToSql + Sync); 12] =
-        [shop, index, job, &now, ids, source_ids, titles, fields, versions, contents, texts, search];
-    let Columns { ids, titles, fields, versions, hashes: contents, texts, search, .. } = &changed;
-    let changed_products: [&(dyn ToSql + Sync); 10] =
-        [job, &now, ids, titles, fields, versions, contents, texts, search, &is_new_content];
+    let Columns { ids, source_ids, titles, fields, versions, hashes: contents, texts, words } = &products;
+    let new_products: [&(dyn ToSql + Sync); 13] = [
+        shop,
+        index,
+        job,
+        &now,
+        ids,
+        source_ids,
+        titles,
+        fields,
+        versions,
+        contents,
+        texts,
+        words,
+        &search_config,
+    ];
+    let Columns { ids, titles, fields, versions, hashes: contents, texts, words, .. } = &changed;
+    let changed_products: [&(dyn ToSql + Sync); 11] =
+        [job, &now, ids, titles, fields, versions, contents, texts, words, &is_new_content, &search_config];
     let SkuColumns { ids, source_ids, positions, skus: codes, prices, rests } = &skus;
     let new_skus: [&(dyn ToSql + Sync); 7] =
         [ids, &products_of_skus, source_ids, positions, codes, prices, rests];
@@ -195,8 +210,8 @@ struct Columns<'a> {
     hashes: Vec<&'a str>,
     /// Digests of the texts to be embedded.
     texts: Vec<&'a str>,
-    /// The texts that are searched.
-    search: Vec<&'a str>,
+    /// The words that the products are found by, as `tsvector`.
+    words: Vec<String>,
 }
 
 impl<'a> Columns<'a> {
@@ -210,7 +225,7 @@ impl<'a> Columns<'a> {
             columns.versions.push(&row.version);
             columns.hashes.push(&row.content_hash);
             columns.texts.push(&row.text_hash);
-            columns.search.push(&row.search_text);
+            columns.words.push(vector(&row.words));
         }
         columns
     }

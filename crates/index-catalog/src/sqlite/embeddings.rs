@@ -1,5 +1,4 @@
-//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and both kinds of search:
-//! by words and by similarity.
+//! The queue of products that wait for an embedding (a vector of their text), the embeddings, and search by similarity.
 
 use super::Session;
 use crate::{
@@ -39,22 +38,6 @@ impl Session<'_> {
                 fields: row.get(3)?,
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, Cause> {
-        // Each word is quoted, so that none is an operator; the `*` matches all words that begin with it.
-        let words: Vec<String> =
-            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
-        let mut statement = self.statement(
-            "SELECT p.source_id, p.title, -w.rank FROM product_words w JOIN products p ON p.id = w.rowid
-            WHERE product_words MATCH ?3 AND p.merchant = ?1 AND p.index_name = ?2 AND p.status = 'active'
-            ORDER BY w.rank, p.source_id LIMIT ?4",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let params = params![self.target.shop_id, self.target.index_name, words.join(" "), limit];
-        let rows = statement
-            .query_map(params, |row| Ok(Hit { id: row.get(0)?, title: row.get(1)?, score: row.get(2)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -9,6 +9,8 @@ use super::{
     embed::{Embedded, Unembedded},
     loads::{CatalogSummary, Load},
     rows::{Attribute, SkuColumns},
+    text::TextConfig,
+    words::Query,
 };
 use async_trait::async_trait;
 use host_core::{
@@ -32,6 +34,7 @@ mod list;
 mod loads;
 #[cfg(test)]
 mod tests;
+mod words;
 mod write;
 
 /// The catalog of a data directory, in the same file as queue and jobs.
@@ -301,9 +304,25 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
-    async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
-        let words = words.to_vec();
-        self.query(target, move |session| session.search(&words, limit)).await
+    async fn renew_words(
+        &self,
+        target: &WriteTarget,
+        texts: &Arc<TextConfig>,
+        limit: usize,
+    ) -> Result<usize, Failed> {
+        let config = texts.search_config();
+        // Only reads where there is nothing to renew, so that a search waits for no writer.
+        let stale = self.query(target, move |session| session.stale(&config, 1)).await?;
+        if stale.is_empty() {
+            return Ok(0);
+        }
+        let texts = texts.clone();
+        self.write(target, move |session| session.renew_words(&texts, limit)).await
+    }
+
+    async fn search(&self, target: &WriteTarget, query: &Query, limit: usize) -> Result<Vec<Hit>, Failed> {
+        let query = query.clone();
+        self.query(target, move |session| session.search(&query, limit)).await
     }
 
     async fn nearest(

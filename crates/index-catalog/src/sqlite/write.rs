@@ -32,7 +32,7 @@ impl Session<'_> {
         let ids = self.ids(batch.most_ids())?;
         let changes = Changes::of(&current, &rows, &self.target.job_id, ids)
             .map_err(|error| Cause::Refused(error.to_string()))?;
-        self.apply(&changes, time::to_column(now))?;
+        self.apply(&changes, &batch.search_config(), time::to_column(now))?;
         Ok(outcomes)
     }
 
@@ -49,7 +49,7 @@ impl Session<'_> {
     }
 
     /// Writes the changes of a batch.
-    fn apply(&self, changes: &Changes<'_>, now: i64) -> Result<(), Cause> {
+    fn apply(&self, changes: &Changes<'_>, search_config: &str, now: i64) -> Result<(), Cause> {
         let target = self.target;
         let (merchant, index_name, job_id) = (&target.shop_id, &target.index_name, &target.job_id);
         let products = changes.new_products.iter().map(|(id, row)| {
@@ -60,14 +60,14 @@ impl Session<'_> {
         let products = rows(products)?;
         self.put(
             concat!(
-                "INSERT INTO products (merchant, index_name, job_id, created_at, updated_at, id, source_id, title,
-                    fields, version, content_hash, text_hash)
-                SELECT ?2, ?3, ?4, ?5, ?5, value ->> 0, ",
+                "INSERT INTO products (merchant, index_name, job_id, created_at, updated_at, search_config, id,
+                    source_id, title, fields, version, content_hash, text_hash)
+                SELECT ?2, ?3, ?4, ?5, ?5, ?6, value ->> 0, ",
                 product_columns!(),
                 " FROM json_each(?1)"
             ),
             &products,
-            params![products.json, merchant, index_name, job_id, now],
+            params![products.json, merchant, index_name, job_id, now, search_config],
         )?;
         let changed = changes.changed_products.iter().map(|product| {
             let row = product.row;
@@ -78,10 +78,11 @@ impl Session<'_> {
         self.put(
             "UPDATE products SET title = value ->> 1, fields = value ->> 2, version = value ->> 3,
                 content_hash = value ->> 4, text_hash = value ->> 5,
-                updated_at = iif(value ->> 6, ?3, updated_at), job_id = ?2, status = 'active'
+                updated_at = iif(value ->> 6, ?3, updated_at),
+                search_config = iif(value ->> 6, ?4, search_config), job_id = ?2, status = 'active'
             FROM json_each(?1) WHERE products.id = value ->> 0",
             &changed,
-            params![changed.json, job_id, now],
+            params![changed.json, job_id, now, search_config],
         )?;
         let vanished = rows(changes.vanished_skus.iter().map(|id| (id,)))?;
         self.put_list("DELETE FROM skus WHERE id IN (SELECT value ->> 0 FROM json_each(?1))", &vanished)?;
@@ -124,10 +125,7 @@ impl Session<'_> {
         let fresh = changes.new_products.iter().copied();
         let changed = changes.changed_products.iter().filter(|product| product.is_new_content);
         let words = fresh.chain(changed.map(|product| (product.id, product.row)));
-        self.put_list(
-            "INSERT OR REPLACE INTO product_words (rowid, text) SELECT value ->> 0, value ->> 1 FROM json_each(?1)",
-            &rows(words.map(|(id, row)| (id, &row.search_text)))?,
-        )
+        self.put_words(words.map(|(id, row)| (id, &row.words)))
     }
 
     pub(super) fn delete(&self, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
@@ -163,7 +161,7 @@ impl Session<'_> {
     }
 
     /// The same for a statement whose only parameter is the list.
-    fn put_list(&self, sql: &str, rows: &Rows) -> Result<(), Cause> {
+    pub(super) fn put_list(&self, sql: &str, rows: &Rows) -> Result<(), Cause> {
         self.put(sql, rows, [&rows.json])
     }
 }

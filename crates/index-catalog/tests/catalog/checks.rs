@@ -1,6 +1,12 @@
 //! Checks of what the relational catalog does beyond the index port, which run on SQLite and PostgreSQL.
 
 use crate::backend::Backend;
+pub(crate) use crate::search::{
+    a_code_finds_its_product_first, a_product_with_more_words_than_the_database_takes_is_written,
+    a_search_finds_what_is_there_now, after_a_change_of_the_fields_the_words_are_made_anew,
+    exact_words_come_before_beginnings_and_titles_above_the_rest,
+    handles_descriptions_and_vendors_are_searched, hostile_searches_find_nothing_and_break_nothing,
+};
 use host_core::{
     index::{Index, LoadLog, Outcome, Precondition, Removal, StoredVersion, Write, WriteTarget},
     model::{Counts, DocumentId, JobStatus},
@@ -22,12 +28,12 @@ fn catalog(backend: &Backend) -> &Catalog {
 }
 
 /// Writes documents, all of which must succeed.
-async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
+pub(crate) async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
     assert_eq!(catalog.write(target, writes).await.unwrap(), vec![Outcome::Done; writes.len()]);
 }
 
 /// The same shop and index, written by another job, which the number names.
-fn of_job(target: &WriteTarget, number: i64) -> WriteTarget {
+pub(crate) fn of_job(target: &WriteTarget, number: i64) -> WriteTarget {
     WriteTarget { job_id: format!("job-{number}"), ..target.clone() }
 }
 
@@ -152,7 +158,7 @@ pub(crate) async fn concurrent_writers_with_different_orders_do_not_fail(backend
     }
 }
 
-async fn archive(catalog: &Catalog, target: &WriteTarget, ids: &[DocumentId]) {
+pub(crate) async fn archive(catalog: &Catalog, target: &WriteTarget, ids: &[DocumentId]) {
     let archive = |id: &DocumentId| Removal { archives: true, ..Removal::of(id.clone()) };
     let removals: Vec<Removal> = ids.iter().map(archive).collect();
     let outcomes = catalog.delete(target, &removals).await.unwrap();
@@ -208,34 +214,6 @@ pub(crate) async fn loads_are_recorded(backend: &Backend) {
     assert_eq!((loads[0].products, loads[0].status.as_str()), (7, "COMPLETED"));
     assert_eq!(catalog.loads(&target, 1).await.unwrap().len(), 1);
     assert_eq!(catalog.loads(&backend.target(), 9).await.unwrap(), []);
-}
-
-pub(crate) async fn words_find_products(backend: &Backend) {
-    let (catalog, target) = (catalog(backend), backend.target());
-    let writes = [
-        write("1", json!({"title": "Red shoes", "vendor": "Größe & Söhne", "options": ["Color: Red"]})),
-        write("2", json!({"title": "Blue shoes", "tags": ["summer", "red-hot"]})),
-        write("3", json!({"title": "Red hat"})),
-    ];
-    put(catalog, &target, &writes).await;
-    let found = async |words: &str| {
-        let hits = catalog.search(&target, words, 9).await.unwrap();
-        let mut ids: Vec<String> = hits.into_iter().map(|hit| hit.id).collect();
-        ids.sort();
-        ids.join(" ")
-    };
-    assert_eq!(found("red shoes").await, "1 2");
-    assert_eq!(catalog.search(&target, "red shoes", 9).await.unwrap()[0].title.as_deref(), Some("Red shoes"));
-    assert_eq!(found("SHOE").await, "1 2");
-    assert_eq!(found("größe").await, "1");
-    for nothing in ["", "'", "\" OR *", "boots", "red boots", "a:b & | !"] {
-        assert_eq!(found(nothing).await, "", "{nothing}");
-    }
-    put(catalog, &target, &[write("1", json!({"title": "Green boots"}))]).await;
-    assert_eq!((found("shoes").await, found("boots").await), ("2".to_owned(), "1".to_owned()));
-    catalog.delete(&target, &removals(&[id("2")])).await.unwrap();
-    archive(catalog, &of_job(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
-    assert_eq!((found("shoes").await, found("hat").await), (String::new(), String::new()));
 }
 
 fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {

@@ -10,5 +10,6 @@ mod overlap;
 mod pgvector;
 mod postgres;
 mod processes;
+mod search;
 mod speed;
 mod sqlite;

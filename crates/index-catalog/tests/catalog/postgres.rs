@@ -42,11 +42,15 @@ pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
 const SMALL: (usize, usize) = (7, 20);
 
 pub(crate) fn catalog(url: &Secret, bounds: (usize, usize), clock: SharedClock) -> Catalog {
-    let config = CatalogConfig { connections: NonZeroUsize::new(4).unwrap(), ..config(bounds) };
+    opened(url, &config(bounds), clock)
+}
+
+fn opened(url: &Secret, config: &CatalogConfig, clock: SharedClock) -> Catalog {
+    let config = CatalogConfig { connections: NonZeroUsize::new(4).unwrap(), ..config.clone() };
     Catalog::postgres(url, &config, clock).unwrap()
 }
 
-fn postgres() -> Backend {
+pub(crate) fn postgres() -> Backend {
     backend(&database())
 }
 
@@ -56,7 +60,9 @@ fn index() -> IndexBackend {
 
 pub(crate) fn backend(url: &Secret) -> Backend {
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    Backend::new(catalog(url, SMALL, clock.clone()), clock, Box::new(()))
+    let (url, of_catalog) = (url.clone(), clock.clone());
+    let open = move |config: &_| opened(&url, config, of_catalog.clone());
+    Backend::new(&config(SMALL), open, clock, Box::new(()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,6 +71,38 @@ async fn of_two_workers_the_highest_version_wins() {
     let catalogs = [(); 2].map(|()| catalog(&url, SMALL, Arc::new(SystemClock)));
     let stores = Memory::new(Arc::new(SystemClock)).stores();
     crate::overlap::the_highest_version_wins(&stores, catalogs).await;
+}
+
+/// The test goes back to schema 2, the last one with a text of words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn products_of_an_older_version_are_found() {
+    let url = database();
+    let backend = backend(&url);
+    let downgrade = async || {
+        let (client, connection) =
+            tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+            .batch_execute(
+                "ALTER TABLE catalog.products ADD COLUMN search_text text NOT NULL DEFAULT '';
+                UPDATE catalog.products SET search_text = title;
+                ALTER TABLE catalog.products ALTER COLUMN search_text DROP DEFAULT;
+                CREATE INDEX ON catalog.products USING gin (to_tsvector('simple', search_text));
+                DROP INDEX catalog.products_by_search_config;
+                ALTER TABLE catalog.products DROP COLUMN search_config, DROP COLUMN words;
+                DELETE FROM catalog.migrations WHERE version = 3",
+            )
+            .await
+            .unwrap();
+    };
+    let upgrade = async || {
+        let refused = backend.catalog.check(&backend.target()).await.unwrap_err();
+        let message = host_core::error::chain(&refused);
+        assert!(message.contains("`host catalog migrate` brings it up to date"), "{message}");
+        let done = backend.catalog.migrate().await.unwrap();
+        assert!(done.contains("from schema 2 to 3"), "{done}");
+    };
+    crate::search::products_of_an_older_version_are_found(&backend, downgrade, upgrade).await;
 }
 
 /// Numbers of statements that the server has run in this database: first all but those that take ids from a sequence,

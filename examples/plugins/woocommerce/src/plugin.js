@@ -1,5 +1,9 @@
 // @ts-check
-// Transforms WooCommerce products and variations, as its REST API v3 returns them: one JSON object a line, in any order.
+// Transforms WooCommerce products and variations, as its REST API v3 returns them: one JSON object a line, in any order. Shops
+// and their extensions send other shapes, too: PHP makes an object of a list with gaps (`{"0": …, "2": …}`), nulls stand in lists,
+// and numbers are texts or texts numbers. Each value is therefore read by a function that takes all of these.
+
+import { plain } from "./plain.js";
 
 const schema = {
   type: "object",
@@ -62,20 +66,27 @@ export const transform = {
  * @param {import("./types").Transformed} made
  */
 function product(item, records, made) {
+  /** @param {"error" | "warning"} severity @param {string} code @param {string} message @param {string} path */
+  const note = (severity, code, message, path) => made.issues.push({ item, severity, code, message, path });
   const self = link(records[0]);
   const own = newest(records.filter((record) => link(record) === self));
-  if (typeof own.id !== "number" || typeof own.name !== "string" || own.type === "variation") {
+  const id = text(own?.id);
+  const title = plain(text(own?.name));
+  if (id === undefined || !/^\d+$/.test(id) || title === "" || own.type === "variation") {
     const message = "The record is not a product: it has no id or no name, or is a variation without `_links` to its product.";
-    made.issues.push({ item, severity: "error", code: "not-a-product", message, path: "" });
+    note("error", "not-a-product", message, "");
     return;
   }
-  const id = String(own.id);
+  if (typeof own.status !== "string") {
+    note("error", "missing-status", "The product does not say whether it is published (`publish`).", "/status");
+    return;
+  }
   // A variation may change, its stock say, while its product does not.
   const changes = records.map((record) => instant(record, "date_modified") ?? "").sort();
   const updated_at = text(changes.at(-1));
   if (updated_at === undefined) {
     const message = "The product does not say in UTC when it was changed, so older exports are not recognised.";
-    made.issues.push({ item, severity: "warning", code: "missing-date", message, path: "/date_modified_gmt" });
+    note("warning", "missing-date", message, "/date_modified_gmt");
   }
   const isHidden = own.catalog_visibility === "hidden" && config.hidden === "remove";
   if (own.status !== "publish" || isHidden) {
@@ -87,65 +98,65 @@ function product(item, records, made) {
   // A variable product has its own price only once WooCommerce has computed it.
   const price = number(own.price) ?? (prices.length > 0 ? Math.min(...prices) : undefined);
   if (price === undefined) {
-    const message = "The product has no price.";
-    made.issues.push({ item, severity: "warning", code: "missing-price", message, path: "/price" });
+    const given = text(own.price);
+    const message = given ? `The price ${JSON.stringify(given)} is not a number such as 15.00.` : "The product has no price.";
+    note("warning", given ? "invalid-price" : "missing-price", message, "/price");
   }
-  const images = (own.images ?? []).map((/** @type {any} */ image) => image.src).filter(Boolean);
-  const names = (/** @type {any[] | undefined} */ list) => some((list ?? []).map(({ name }) => name));
+  const images = some(list(own.images).map(source));
   const fields = {
-    title: plain(own.name),
+    title,
     handle: text(own.slug),
     url: text(own.permalink),
-    description: text(plain(own.description) || plain(own.short_description)),
+    description: text(plain(text(own.description)) || plain(text(own.short_description))),
     sku: text(own.sku),
     price,
     regular_price: number(own.regular_price),
     currency: text(config.currency),
-    on_sale: own.on_sale === true,
+    on_sale: isTrue(own.on_sale),
     available: variants.length > 0 ? variants.some(({ available }) => available) : inStock(own),
-    categories: names(own.categories),
-    tags: names(own.tags),
-    brands: names(own.brands),
+    categories: some(list(own.categories).map(name)),
+    tags: some(list(own.tags).map(name)),
+    brands: some(list(own.brands).map(name)),
     options: some(
-      (own.attributes ?? []).flatMap((/** @type {any} */ attribute) =>
-        (attribute.options ?? []).map((/** @type {string} */ option) => `${attribute.name}: ${option}`),
+      list(own.attributes).flatMap((attribute) =>
+        list(attribute.options).map((option) => join(": ", name(attribute), plain(text(option)))),
       ),
     ),
-    rating: own.rating_count > 0 ? number(own.average_rating) : undefined,
-    image: text(images[0]),
-    images: some(images),
+    rating: (number(own.rating_count) ?? 0) > 0 ? number(own.average_rating) : undefined,
+    image: images?.[0],
+    images,
     created_at: instant(own, "date_created"),
     updated_at,
     variants: variants.length > 0 ? variants : [variant(own, {})],
   };
-  made.documents.push({ id, fields: JSON.stringify(fields) });
+  made.documents.push({ id, fields: json(fields) });
 }
 
 /** @param {any[]} records @param {string} self */
 function variantsOf(records, self) {
   /** @type {Map<string, any[]>} */
   const byLink = new Map();
-  for (const record of records.filter((record) => link(record) !== self)) {
+  for (const record of records.filter((record) => link(record) !== self && text(record?.id) !== undefined)) {
     byLink.set(link(record), [...(byLink.get(link(record)) ?? []), record]);
   }
   const all = [...byLink.values()].map(newest);
-  const shown = all.filter(({ status }) => status === "publish" || status === true || status === undefined);
+  const shown = all.filter(({ status }) => status === "publish" || isTrue(status) || (status ?? undefined) === undefined);
   return shown.map((record) => {
-    const options = (record.attributes ?? []).map((/** @type {any} */ { name, option }) => [name, option]);
-    return variant(record, Object.fromEntries(options));
+    const options = list(record.attributes).map((attribute) => [name(attribute), plain(text(attribute.option))]);
+    return variant(record, Object.fromEntries(options.filter(([name, option]) => name && option)));
   });
 }
 
 /** @param {any} record @param {Record<string, string>} attributes */
 function variant(record, attributes) {
   return {
-    id: String(record.id),
+    id: text(record.id),
     title: text(Object.values(attributes).join(" / ")),
     sku: text(record.sku),
     price: number(record.price),
     available: inStock(record),
-    inventory_quantity: record.stock_quantity ?? undefined,
-    image: text(record.image?.src),
+    inventory_quantity: number(record.stock_quantity),
+    image: some(list(record.image).map(source))?.[0],
     attributes: Object.keys(attributes).length > 0 ? attributes : undefined,
   };
 }
@@ -157,43 +168,57 @@ function newest(records) {
 }
 
 /** @param {any} record @returns {string} */
-const link = (record) => record._links?.self?.[0]?.href ?? "";
+const link = (record) => text(list(record?._links?.self)[0]?.href) ?? "";
 
 /** @param {any} record */
-const inStock = (record) => record.stock_status !== "outofstock" && record.purchasable !== false;
+const inStock = (record) => record.stock_status !== "outofstock" && isTrue(record.purchasable ?? true);
 
 /** The `_gmt` fields are in UTC and do not say so; the ones without are local times of an unknown place.
  * @param {any} record @param {string} field */
 function instant(record, field) {
-  const gmt = record[`${field}_gmt`];
+  const gmt = record?.[`${field}_gmt`];
   return typeof gmt === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/.test(gmt) ? `${gmt}Z` : undefined;
+}
+
+/** The members of a list without nulls. PHP makes an object of a list with gaps; an object with other keys is a list's only member.
+ * @param {any} value @returns {any[]} */
+function list(value) {
+  const isList = Array.isArray(value) || (typeof value === "object" && value !== null && Object.keys(value).every((key) => /^\d+$/.test(key)));
+  return (isList ? Object.values(value) : [value]).filter((member) => member !== null && member !== undefined && member !== "");
 }
 
 /** Prices are texts, and empty where there is none. @param {unknown} value */
 function number(value) {
-  const parsed = typeof value === "string" && value.trim() === "" ? NaN : Number(value ?? NaN);
+  const found = text(value)?.trim() ?? "";
+  const parsed = /^-?\d+(\.\d+)?$/.test(found) ? Number(found) : NaN;
   return Number.isFinite(parsed) ? parsed : undefined;
 }
 
 /** @param {unknown} value */
-const text = (value) => (typeof value === "string" && value !== "" ? value : undefined);
-
-/** @param {any[]} list */
-const some = (list) => (list.length > 0 ? [...new Set(list)] : undefined);
-
-const entities = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " ", ndash: "–", mdash: "—", hellip: "…" };
-
-/** The text of some HTML. @param {unknown} html */
-function plain(html) {
-  if (typeof html !== "string") return "";
-  return html
-    .replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, " ")
-    .replace(/<[^>]*>/g, " ")
-    .replace(/&(?:#(\d+)|#x([0-9a-f]+)|([a-z]+));/gi, (whole, decimal, hex, name) => {
-      if (name) return entities[/** @type {keyof typeof entities} */ (name.toLowerCase())] ?? whole;
-      const code = decimal ? Number(decimal) : parseInt(hex, 16);
-      return code > 0 && code < 0x110000 && (code < 0xd800 || code > 0xdfff) ? String.fromCodePoint(code) : " ";
-    })
-    .replace(/\s+/g, " ")
-    .trim();
+function text(value) {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
+
+/** @param {unknown} value */
+const isTrue = (value) => [true, 1, "1", "true", "yes"].includes(/** @type {any} */ (value));
+
+/** The name of a category, tag, brand or attribute. @param {any} value */
+const name = (value) => plain(text(typeof value === "object" ? value.name : value));
+
+/** The address of an image. @param {any} value */
+const source = (value) => text(typeof value === "object" ? value.src : value);
+
+/** @param {string} separator @param {string[]} parts */
+const join = (separator, ...parts) => parts.filter(Boolean).join(separator);
+
+/** Different texts that are not empty; `undefined` if there are none. @param {(string | undefined)[]} values */
+function some(values) {
+  const found = [...new Set(values)].flatMap((value) => (value ? [value] : []));
+  return found.length > 0 ? found : undefined;
+}
+
+/** The JSON of a document. Prices and ratings are written as floats, `12.0`: an index takes the type of a field from its first
+ * documents, and would refuse 11.5 after 12. A quote within a text is escaped, so that no text looks like such a field.
+ * @param {object} fields */
+const json = (fields) => JSON.stringify(fields).replace(/("(?:price|regular_price|rating)":-?\d+)(?=[,}])/g, "$1.0");

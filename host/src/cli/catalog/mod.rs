@@ -37,9 +37,10 @@ pub(super) enum CatalogCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Print the products that have all the words, best first
+    /// Print the products that have all the words, best first: those with this SKU or barcode, then exact words, then
+    /// beginnings, and the title above other fields
     Search {
-        /// Words, or their beginnings
+        /// Words or their beginnings, a SKU, a barcode
         #[arg(required = true, value_name = "WORD")]
         words: Vec<String>,
         /// Print at most so many
