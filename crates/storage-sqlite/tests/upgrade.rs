@@ -121,6 +121,7 @@ async fn a_directory_without_a_ledger_gets_an_empty_one() {
         "DROP TABLE ledger; DROP TABLE ledger_scope; DROP TABLE job_sequence; DROP TABLE breaker; DROP TABLE cleared_breaker;
         DROP TABLE shop_removal; DROP INDEX job_open; CREATE TABLE seen (product_id INTEGER);
         DROP INDEX products_by_search_config; ALTER TABLE products DROP COLUMN search_config;
+        ALTER TABLE job DROP COLUMN archive_refused;
         PRAGMA user_version = 5;",
     )
     .unwrap();
