@@ -172,15 +172,14 @@ impl<'a> Family<'a> {
 
     /// The indexes of the records that are copies of each other.
     fn copies(&self) -> Vec<Vec<usize>> {
-        let children = || (1..self.roles.len()).filter(|at| self.identity(*at).is_some());
-        // This is so nearly always, and finding it out allocates no memory.
-        if self.roles.len() <= FEW
-            && !children().any(|at| (1..at).any(|other| self.identity(at) == self.identity(other)))
-        {
+        let children = || (1..self.roles.len()).filter_map(|at| Some((self.identity(at)?, at)));
+        // Nearly always there are none, and numbers are compared faster than texts.
+        let mut hashes: Vec<u64> = children().map(|((id, ..), _)| hash(id)).collect();
+        hashes.sort_unstable();
+        if hashes.windows(2).all(|pair| pair[0] != pair[1]) {
             return Vec::new();
         }
-        let mut order: Vec<(Identity<'_>, usize)> =
-            children().filter_map(|at| Some((self.identity(at)?, at))).collect();
+        let mut order: Vec<(Identity<'_>, usize)> = children().collect();
         order.sort_unstable();
         let copies = order.chunk_by(|(one, _), (other, _)| one == other).filter(|copies| copies.len() > 1);
         copies.map(|copies| copies.iter().map(|(_, at)| *at).collect()).collect()
@@ -211,8 +210,10 @@ impl<'a> Family<'a> {
 /// Number, kind, query and type of a record, and the number of its variant.
 type Identity<'r> = (&'r str, Kind, &'r str, &'r str, &'r str);
 
-/// Up to this many records are compared with each other; more are sorted.
-const FEW: usize = 12;
+/// Equal for equal ids, and seldom for others.
+fn hash(id: &str) -> u64 {
+    id.bytes().fold(0, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
 
 /// The index of the record that names the product: the newest one. All others have the same id, unless records of
 /// several products were mixed up.

@@ -49,7 +49,10 @@ fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
                 }
                 let value = html.get(at + 2..)?;
                 let value = &value[..memchr::memchr(quote, value.as_bytes())?];
-                if alt.is_none() && bytes[..at].to_ascii_lowercase().ends_with(b" alt") {
+                if alt.is_none()
+                    && let [.., before, b'a' | b'A', b'l' | b'L', b't' | b'T'] = bytes[..at]
+                    && ends_word(before)
+                {
                     alt = Some(value);
                 }
                 at += 2 + value.len() + 1;
