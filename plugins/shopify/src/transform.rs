@@ -125,8 +125,12 @@ fn report_no_product(records: &[Record<'_>], unreadable: &[Unreadable], diagnost
                     record.type_name.get().map_or_else(|| format!("{kind:?}"), str::to_owned)
                 ),
             };
-            let message =
-                format!("{what} was found where a product was expected; export products with their children");
+            let remedy = if Kind::of_root(record) == Kind::Variant {
+                "export the products in the same run, and select `product { id }` of the variants"
+            } else {
+                "export products with their children"
+            };
+            let message = format!("{what} was found where a product was expected; {remedy}");
             diagnostics.error("not-a-product", message, None);
         }
     }

@@ -181,7 +181,7 @@ impl Plan {
     }
 }
 
-/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
+/// Checks that every line follows its own product, that no root id repeats and no root is bare. Stops with `None` at the first violation.
 fn scan_adjacent(
     pass: &mut Pass,
     pointers: &IdPointers,
@@ -197,6 +197,8 @@ fn scan_adjacent(
         rejections.count(&line, record.as_ref().err(), pointers);
         match record {
             Err(_) => counts.rejected += 1,
+            // Whether it is a product, other lines tell.
+            Ok(record) if record.is_bare() => return Ok(None),
             Ok(record) => match checker.check(&record.ids) {
                 Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),
                 Err(_) => return Ok(None),

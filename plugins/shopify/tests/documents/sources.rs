@@ -247,7 +247,9 @@ fn variants_that_are_gone_are_no_documents_and_a_draft_without_variants_leaves_w
 #[test]
 fn variants_without_their_product_are_refused() {
     let lines = [root_variant(11, json!({})), metafield_of("gid://shopify/ProductVariant/11", "Sky")];
-    assert_eq!(codes(&run(&lines)), [(Error, "not-a-product")]);
+    let transformed = run(&lines);
+    assert_eq!(codes(&transformed), [(Error, "not-a-product")]);
+    assert!(transformed.issues[0].message.contains("select `product { id }`"), "{transformed:?}");
 }
 
 #[test]
