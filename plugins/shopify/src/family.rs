@@ -46,7 +46,7 @@ impl<'a> Family<'a> {
     /// Finds the product among the records; without one, they are given back.
     pub(crate) fn gather(lines: Lines<'a>) -> Result<Family<'a>, Vec<Record<'a>>> {
         let Lines { mut records, texts: lines, .. } = lines;
-        let Some(root) = root_of(&records, &lines) else { return Err(records) };
+        let Some(root) = root_of(&records) else { return Err(records) };
         records.swap(0, root);
         let mut family = Family { records, lines, roles: Vec::new(), unused_kinds: Vec::new() };
         family.lines.swap(0, root);
@@ -215,16 +215,12 @@ fn hash(id: &str) -> u64 {
     id.bytes().fold(0, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// The index of the record that names the product: the newest one. All others have the same id, unless records of
-/// several products were mixed up.
-fn root_of(records: &[Record<'_>], lines: &[&str]) -> Option<usize> {
+/// The index of the first record of a product; all others have the same id, since the host groups by it.
+fn root_of(records: &[Record<'_>]) -> Option<usize> {
     let is_root =
         |at: &usize| parent_of(&records[*at]).is_none() && Kind::of_root(&records[*at]) == Kind::Product;
-    let mut roots = (0..records.len()).filter(is_root);
-    let first = roots.next()?;
-    let Some(second) = roots.next() else { return Some(first) };
-    let key = |at: &usize| (gid_of(&records[*at]) != Gid::NONE, records[*at].age(), lines[*at]);
-    [first, second].into_iter().chain(roots).max_by_key(key)
+    let roots = || (0..records.len()).filter(is_root);
+    roots().find(|at| gid_of(&records[*at]) != Gid::NONE).or_else(|| roots().next())
 }
 
 /// The status of the newest copies that have one. Should they contradict each other, the product is hidden.

@@ -37,7 +37,7 @@ impl Kind {
     /// The kind of a child. A child of a variant is never a variant, whatever its keys: presentment prices have a price,
     /// and bundle components an SKU.
     pub(crate) fn of_child(record: &Record<'_>, owner: Owner) -> Kind {
-        let kind = type_of(record).map_or_else(|| Kind::by_shape(record, owner), Kind::of_type);
+        let kind = type_of(record).map_or_else(|| Kind::by_shape(record), Kind::of_type);
         let is_expected = match owner {
             Owner::Product => {
                 matches!(kind, Kind::Variant | Kind::Media | Kind::Metafield | Kind::Collection)
@@ -48,15 +48,12 @@ impl Kind {
         if is_expected { kind } else { Kind::Other }
     }
 
-    fn by_shape(record: &Record<'_>, owner: Owner) -> Kind {
+    fn by_shape(record: &Record<'_>) -> Kind {
         if is_metafield(record) {
             Kind::Metafield
-        } else if owner == Owner::Product && is_variant(record) {
+        } else if is_variant(record) {
             Kind::Variant
-        } else if owner == Owner::Variant
-            && (!record.quantities.0.is_empty()
-                || (record.location.is_some() && record.available.get().is_some()))
-        {
+        } else if is_level(record) {
             Kind::InventoryLevel
         } else if is_medium(record) {
             Kind::Media
@@ -95,6 +92,10 @@ fn is_variant(record: &Record<'_>) -> bool {
         || record.price.as_ref().is_some_and(|price| price.currency.get().is_none())
         || !record.selected_options.0.is_empty()
         || record.option1.get().is_some()
+}
+
+fn is_level(record: &Record<'_>) -> bool {
+    !record.quantities.0.is_empty() || (record.location.is_some() && record.available.get().is_some())
 }
 
 fn is_medium(record: &Record<'_>) -> bool {

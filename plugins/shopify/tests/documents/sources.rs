@@ -79,10 +79,12 @@ fn the_newest_status_decides_and_of_equally_new_ones_the_one_that_hides() {
         copy(json!({"title": status, "status": status, "updatedAt": format!("2026-01-0{day}T00:00:00Z")}))
     };
     let undated = copy(json!({"status": "DRAFT"}));
+    let poorer = copy(json!({"status": "DRAFT", "updatedAt": "2026-01-01T00:00:00Z"}));
     for (lines, is_shown) in [
         ([status("DRAFT", 1), status("ACTIVE", 2)], true),
         ([status("ACTIVE", 1), status("ARCHIVED", 2)], false),
-        ([status("ACTIVE", 1), status("DRAFT", 1)], false),
+        ([status("ACTIVE", 1), poorer.clone()], false),
+        ([status("ACTIVE", 2), poorer], true),
         ([status("active", 1), undated.clone()], true),
         ([copy(json!({})), undated], false),
     ] {
@@ -140,6 +142,11 @@ fn copies_that_contradict_each_other_count_by_content_not_by_order() {
         let document = document_with(&lines, json!({"metafields": {"custom.color": {"field": "color"}}}));
         assert_eq!(document["color"], "a", "the highest id");
     }
+    let parent = "gid://shopify/Product/1";
+    let without_value = json!({"namespace": "custom", "key": "color", "updatedAt": "2026-01-02T00:00:00Z", "__parentId": parent});
+    let lines = [product(json!({})), metafield(9, "b"), without_value.to_string()];
+    let document = document_with(&lines, json!({"metafields": {"custom.color": {"field": "color"}}}));
+    assert_eq!(document["color"], "b");
 }
 
 #[test]
