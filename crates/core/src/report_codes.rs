@@ -369,6 +369,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "A metafield's value does not fit its field and was omitted.",
     ),
     code(Origin::Shopify, "missing-variant-id", "warning", "A variant has no id and cannot be listed."),
+    code(
+        Origin::Shopify,
+        "unused-records",
+        "warning",
+        "The export has records of a kind that no field is made of; named once for each batch of products.",
+    ),
     code(Origin::Shopify, "no-variants", "warning", "The product has no variants to make documents of."),
     code(Origin::Shopify, "shortened", "warning", "Fields had more content than a document may hold."),
     code(Origin::Shopify, "more-issues", "warning", "The item has more problems than are reported."),

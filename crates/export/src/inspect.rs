@@ -7,7 +7,8 @@ use super::{
     pointer::{IdError, IdPointers, Ids},
 };
 use host_core::model::{EntryClass, ReportEntry};
-use std::fmt::Write as _;
+use serde::de::IgnoredAny;
+use std::{collections::HashMap, fmt::Write as _};
 
 /// Number of characters of a line that a report shows.
 const EXCERPT_CHARACTERS: usize = 200;
@@ -55,6 +56,21 @@ pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &IdPointers) -> Result<R
         IdError::InvalidType(pointer) => Rejection::InvalidId { pointer },
     })?;
     Ok(Record { text, ids })
+}
+
+/// A longer line is not examined for whether it holds nothing but its id.
+const MAX_BARE_BYTES: usize = 256;
+
+impl Record<'_> {
+    /// Whether the line holds its id and nothing else, as a query leaves it that selects only the children of things. It
+    /// does not say whether the thing is a product.
+    pub(super) fn is_bare(&self) -> bool {
+        let fields = || serde_json::from_str::<HashMap<String, IgnoredAny>>(self.text);
+        self.ids.id.is_some()
+            && self.ids.parent_id.is_none()
+            && self.text.len() <= MAX_BARE_BYTES
+            && fields().is_ok_and(|fields| fields.len() == 1)
+    }
 }
 
 /// Whether the text may be the beginning of valid JSON, given the error of parsing it.

@@ -1,11 +1,11 @@
-//! From the records of an export (its JSON objects) to one product: which child belongs where, in which order, and
-//! which of two copies counts.
-//!
-//! Nothing here depends on the order of lines, except that pictures stay in the order of the export and that the last
-//! of two equally new copies counts.
+//! From the records of a product to the product: which child belongs where, and in which order. Nothing here depends on
+//! the order of lines.
 
+use std::cmp::Ordering;
+
+use crate::family::{Child, Family};
 use crate::gid::{Gid, numeric_order};
-use crate::instant::instant;
+use crate::kind::{Kind, Owner};
 use crate::record::Record;
 
 /// A product with the records that belong to it.
@@ -14,7 +14,7 @@ pub(crate) struct Product<'r, 'a> {
     pub(crate) id: &'r Gid<'r>,
     /// By position, then by id.
     pub(crate) variants: Vec<Variant<'r, 'a>>,
-    /// Pictures, videos and models in the order of the export.
+    /// Pictures, videos and models by position, then by place in their list, then by id.
     pub(crate) media: Vec<&'r Record<'a>>,
     /// By namespace, key and id; one for each key.
     pub(crate) metafields: Vec<&'r Record<'a>>,
@@ -32,7 +32,12 @@ pub(crate) struct Variant<'r, 'a> {
     levels: Vec<&'r Record<'a>>,
 }
 
-impl Variant<'_, '_> {
+impl<'r, 'a> Variant<'r, 'a> {
+    fn new(record: &'r Record<'a>) -> Self {
+        let (media, metafields, levels) = (Vec::new(), Vec::new(), Vec::new());
+        Variant { record, id: gid_of(record), media, metafields, levels }
+    }
+
     /// The stock: the variant's own figure, else the sum of what its inventory levels say is available.
     pub(crate) fn stock(&self) -> Option<i64> {
         let levels = || self.levels.iter().filter_map(|level| stock_of(level)).reduce(i64::saturating_add);
@@ -58,172 +63,110 @@ fn document_id<'i>(record: &'i Record<'_>, id: &'i Gid<'_>) -> Option<&'i str> {
     id.document_id().or_else(legacy)
 }
 
-/// What a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Product,
-    Variant,
-    Media,
-    Metafield,
-    Collection,
-    InventoryLevel,
-    /// A type of a newer API version or of a query with more connections than this plug-in reads.
-    Other,
-}
-
-impl Kind {
-    /// By the type it names, else by the type of its id, else by its keys: children of some connections have neither.
-    pub(crate) fn of(record: &Record<'_>) -> Kind {
-        if let Some(name) = record.type_name.get() {
-            return Kind::of_type(name);
-        }
-        let id = gid_of(record);
-        if !id.kind.is_empty() {
-            return Kind::of_type(&id.kind);
-        }
-        if record.namespace.get().is_some() && record.key.get().is_some() {
-            Kind::Metafield
-        } else if parent_of(record).is_none() {
-            Kind::Product
-        } else if record.sku.0.is_some()
-            || record.price.is_some()
-            || !record.selected_options.0.is_empty()
-            || record.option1.get().is_some()
-        {
-            Kind::Variant
-        } else if !record.quantities.0.is_empty() || (record.location.0 && record.available.get().is_some()) {
-            Kind::InventoryLevel
-        } else if [&record.media_type, &record.url, &record.src, &record.original_src, &record.alt_text]
-            .iter()
-            .any(|field| field.get().is_some())
-            || record.image.is_some()
-            || record.preview.is_some()
-        {
-            Kind::Media
-        } else {
-            Kind::Other
-        }
-    }
-
-    fn of_type(name: &str) -> Kind {
-        match name.as_bytes() {
-            b"Product" => Kind::Product,
-            b"ProductVariant" => Kind::Variant,
-            b"MediaImage" | b"ProductImage" | b"Image" | b"ImageSource" | b"Video" | b"ExternalVideo"
-            | b"Model3d" => Kind::Media,
-            b"Metafield" => Kind::Metafield,
-            b"Collection" => Kind::Collection,
-            b"InventoryLevel" => Kind::InventoryLevel,
-            _ => Kind::Other,
-        }
-    }
-}
-
 /// The id of a record; empty if it has none.
 pub(crate) fn gid_of<'r>(record: &'r Record<'_>) -> &'r Gid<'r> {
     // Webhooks carry the number as `id` and the gid beside it; only the gid says the type.
     record.graphql_id.get().or(record.id.get()).or(record.legacy_id.get()).unwrap_or(Gid::NONE)
 }
 
-fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
+/// The id of the record that a record belongs to.
+pub(crate) fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
     let product = || record.product.as_deref().and_then(|product| product.id.get());
     let owner = || record.owner.as_deref().and_then(|owner| owner.id.get());
     record.parent_id.get().or_else(product).or_else(owner).or_else(|| record.product_id.get())
 }
 
-/// Chooses the record that speaks for the product: the newest copy, the last one of equally new copies. Copies are not
-/// mixed, because what the newest copy leaves out may have been deleted.
-pub(crate) fn root_of<'r, 'a>(records: &'r [Record<'a>]) -> Option<&'r Record<'a>> {
-    let roots =
-        records.iter().filter(|record| parent_of(record).is_none() && Kind::of(record) == Kind::Product);
-    roots.max_by_key(|record| instant(record.updated_at.get()))
-}
-
-/// Puts a product together from its own record and all others.
-pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) -> Product<'r, 'a> {
-    let id = gid_of(root);
-    let mut product = Product {
-        root,
-        variants: Vec::new(),
-        media: Vec::new(),
-        metafields: root.metafields.0.iter().collect(),
-        collections: root.collections.0.iter().collect(),
-        id,
-    };
-    let mut variants: Vec<&Record<'_>> = root.variants.0.iter().collect();
-    let mut children = Vec::new();
-    for record in records {
-        match Kind::of(record) {
-            Kind::Variant => variants.push(record),
-            Kind::Product | Kind::Other => {}
-            kind => children.push((kind, record)),
-        }
-    }
-    product.variants = dedupe_by_id(variants)
-        .into_iter()
-        .map(|record| Variant {
-            record,
-            id: gid_of(record),
-            media: record.media.0.iter().collect(),
-            metafields: record.metafields.0.iter().collect(),
-            levels: Vec::new(),
-        })
-        .collect();
-    product.media = root.media.0.iter().chain(&root.images.0).collect();
-    attach(&mut product, children);
-
-    product.variants.sort_by(|one, other| {
-        let order = |variant: &Variant<'_, '_>| variant.record.position.0.unwrap_or(i64::MAX);
-        let by_id = || numeric_order(&one.id.resource_id).cmp(&numeric_order(&other.id.resource_id));
-        order(one).cmp(&order(other)).then_with(by_id)
-    });
-    for variant in &mut product.variants {
-        variant.metafields = one_per_key(std::mem::take(&mut variant.metafields));
-        variant.levels = dedupe_by_id(std::mem::take(&mut variant.levels));
-    }
-    product.metafields = one_per_key(product.metafields);
-    product.collections = dedupe_by_id(product.collections);
-    product.collections.sort_by(|one, other| {
-        let (one, other) = (gid_of(one), gid_of(other));
-        numeric_order(&one.resource_id).cmp(&numeric_order(&other.resource_id))
-    });
-    product
-}
-
-/// Adds each child to the product or to its variant. Children of anything else, such as a collection's image, are
-/// omitted.
-fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record<'a>)>) {
-    let mut owners: Vec<(&'r str, usize)> = Vec::new();
-    for (kind, record) in children {
-        let parent = parent_of(record);
-        if parent.as_ref().is_none_or(|parent| parent.matches(product.id)) {
-            match kind {
-                Kind::Media => product.media.push(record),
-                Kind::Metafield => product.metafields.push(record),
-                Kind::Collection => product.collections.push(record),
-                _ => {}
-            }
-            continue;
-        }
-        let Some(parent) = parent.filter(|parent| parent.kind.is_empty() || parent.kind == "ProductVariant")
-        else {
-            continue;
-        };
-        if owners.is_empty() {
-            owners = product.variants.iter().map(|variant| &*variant.id.resource_id).zip(0..).collect();
-            owners.sort_unstable();
-        }
-        let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.resource_id)) else {
-            continue;
-        };
-        let Some(variant) = product.variants.get_mut(owners[found].1) else { continue };
-        match kind {
-            Kind::Media => variant.media.push(record),
-            Kind::Metafield => variant.metafields.push(record),
-            Kind::InventoryLevel => variant.levels.push(record),
+/// Puts a product together.
+pub(crate) fn assemble<'r, 'a>(family: &'r Family<'a>) -> Product<'r, 'a> {
+    let root = family.root();
+    let mut variants: Vec<(Child<'r, 'a>, Variant<'r, 'a>)> = Vec::new();
+    let (mut media, mut metafields, mut collections) = (Vec::new(), Vec::new(), Vec::new());
+    let mut of_variants = Vec::new();
+    for child in family.children() {
+        match (child.owner, child.kind) {
+            (Owner::Product, Kind::Variant) => variants.push((child, Variant::new(child.record))),
+            (Owner::Product, Kind::Media) => media.push(child),
+            (Owner::Product, Kind::Metafield) => metafields.push(child),
+            (Owner::Product, Kind::Collection) => collections.push(child),
+            (Owner::Variant, _) => of_variants.push(child),
             _ => {}
         }
     }
+    variants.sort_by(|(one, _), (other, _)| {
+        let position = |child: &Child<'_, '_>| child.record.position.0.unwrap_or(i64::MAX);
+        position(one).cmp(&position(other)).then_with(|| by_id(one, other))
+    });
+    let mut variants: Vec<Variant<'r, 'a>> = variants.into_iter().map(|(_, variant)| variant).collect();
+    attach(&mut variants, of_variants);
+    collections.sort_by(by_id);
+    Product {
+        root,
+        id: gid_of(root),
+        variants,
+        media: in_order(media),
+        metafields: one_per_key(metafields),
+        collections: collections.into_iter().map(|child| child.record).collect(),
+    }
+}
+
+/// Gives each variant its children. Those of variants that the export does not have are omitted.
+fn attach<'r, 'a>(variants: &mut [Variant<'r, 'a>], children: Vec<Child<'r, 'a>>) {
+    let mut owners: Vec<(&'r str, usize)> =
+        variants.iter().map(|variant| &*variant.id.resource_id).zip(0..).collect();
+    owners.sort_unstable();
+    let mut own: Vec<(Vec<Child<'r, 'a>>, Vec<Child<'r, 'a>>)> = variants
+        .iter()
+        .map(|variant| {
+            (
+                nested(Kind::Media, &variant.record.media.0),
+                nested(Kind::Metafield, &variant.record.metafields.0),
+            )
+        })
+        .collect();
+    for child in children {
+        let Some(parent) = parent_of(child.record) else { continue };
+        let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.resource_id)) else {
+            continue;
+        };
+        let at = owners[found].1;
+        match child.kind {
+            Kind::Media => own[at].0.push(child),
+            Kind::Metafield => own[at].1.push(child),
+            Kind::InventoryLevel => variants[at].levels.push(child.record),
+            _ => {}
+        }
+    }
+    for (variant, (media, metafields)) in variants.iter_mut().zip(own) {
+        variant.media = in_order(media);
+        variant.metafields = one_per_key(metafields);
+    }
+}
+
+/// The children of a variant in a list of its own record.
+fn nested<'r, 'a>(kind: Kind, records: &'r [Record<'a>]) -> Vec<Child<'r, 'a>> {
+    let child = |(place, record)| Child { kind, owner: Owner::Variant, place, record, line: "" };
+    records.iter().enumerate().map(child).collect()
+}
+
+/// Media by what the export says of their order: by position, else by their place in a list, else by id. Ids grow as
+/// pictures are added.
+fn in_order<'r, 'a>(mut media: Vec<Child<'r, 'a>>) -> Vec<&'r Record<'a>> {
+    media.sort_by(|one, other| {
+        let position = |child: &Child<'r, 'a>| (child.record.position.0.unwrap_or(i64::MAX), child.place);
+        position(one).cmp(&position(other)).then_with(|| by_id(one, other))
+    });
+    media.into_iter().map(|child| child.record).collect()
+}
+
+/// By id, else by place in a list, else by text.
+fn by_id(one: &Child<'_, '_>, other: &Child<'_, '_>) -> Ordering {
+    let by_place = || (one.place, one.line).cmp(&(other.place, other.line));
+    compare_ids(gid_of(one.record), gid_of(other.record)).then_with(by_place)
+}
+
+fn compare_ids(one: &Gid<'_>, other: &Gid<'_>) -> Ordering {
+    let order = |id| numeric_order(id);
+    order(&one.resource_id).cmp(&order(&other.resource_id)).then_with(|| one.kind.cmp(&other.kind))
 }
 
 fn stock_of(level: &Record<'_>) -> Option<i64> {
@@ -231,72 +174,26 @@ fn stock_of(level: &Record<'_>) -> Option<i64> {
     named.and_then(|quantity| quantity.quantity.0).or_else(|| level.available.get()?.parse().ok())
 }
 
-/// Up to this many records are compared with each other; more are sorted.
-const FEW: usize = 12;
-
-/// Leaves one record of those with the same id: the newest, else the last, in the place of the first. Records without
-/// id stay, even if they are equal: two inventory levels of five pieces are ten pieces.
-fn dedupe_by_id<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
-    let records: Vec<&Record<'_>> = records.into_iter().collect();
-    let is_known = |(index, record): (usize, &&Record<'_>)| {
-        let id = gid_of(record);
-        !id.resource_id.is_empty()
-            && records[..index].iter().any(|other| gid_of(other).resource_id == id.resource_id)
-    };
-    // This is so nearly always, and finding it out allocates no memory.
-    if records.len() <= FEW && !records.iter().enumerate().any(is_known) {
-        return records;
-    }
-    let ids: Vec<&Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
-    let compared = |one: usize, other: usize| {
-        let parts = |id: &'r Gid<'r>| (&*id.resource_id, &*id.kind, &*id.query);
-        parts(ids[one]).cmp(&parts(ids[other]))
-    };
-    let are_same = |one: &usize, other: &usize| compared(*one, *other).is_eq();
-    let mut order: Vec<usize> =
-        (0..records.len()).filter(|index| !ids[*index].resource_id.is_empty()).collect();
-    order.sort_by(|one, other| compared(*one, *other));
-    if order.windows(2).all(|pair| !are_same(&pair[0], &pair[1])) {
-        return records;
-    }
-    let mut kept: Vec<Option<&Record<'_>>> = records.iter().copied().map(Some).collect();
-    for copies in order.chunk_by(are_same) {
-        let newest = copies.iter().max_by_key(|index| instant(records[**index].updated_at.get()));
-        let newest = newest.map(|index| records[*index]);
-        for copy in copies {
-            kept[*copy] = None;
-        }
-        kept[copies[0]] = newest;
-    }
-    kept.into_iter().flatten().collect()
-}
-
 /// Sorts metafields and leaves one a namespace and key: the newest, else the one with the highest id.
-fn one_per_key<'r, 'a>(metafields: Vec<&'r Record<'a>>) -> Vec<&'r Record<'a>> {
-    if metafields.is_empty() {
-        return metafields;
+fn one_per_key<'r, 'a>(mut metafields: Vec<Child<'r, 'a>>) -> Vec<&'r Record<'a>> {
+    fn key<'r>(record: &'r Record<'_>) -> Option<(&'r str, &'r str)> {
+        Some((record.namespace.get()?, record.key.get()?))
     }
-    let mut metafields = dedupe_by_id(metafields);
-    metafields.sort_by(|&one, &other| {
-        let key = |record: &'r Record<'a>| {
-            (record.namespace.get().unwrap_or_default(), record.key.get().unwrap_or_default())
+    metafields.retain(|child| key(child.record).is_some());
+    metafields.sort_by(|one, other| {
+        let rank = |child: &Child<'r, 'a>| {
+            let has_value = child.record.has(Record::value | Record::json_value);
+            (has_value, child.record.age())
         };
-        let age = |record: &Record<'a>| instant(record.updated_at.get());
-        let (one_id, other_id) = (gid_of(one), gid_of(other));
-        let by_id = || numeric_order(&one_id.resource_id).cmp(&numeric_order(&other_id.resource_id));
-        key(one).cmp(&key(other)).then_with(|| age(one).cmp(&age(other))).then_with(by_id)
+        let by_rank = || rank(one).cmp(&rank(other)).then_with(|| by_id(one, other));
+        key(one.record).cmp(&key(other.record)).then_with(by_rank)
     });
     let mut kept: Vec<&Record<'_>> = Vec::with_capacity(metafields.len());
-    for record in metafields {
-        let (Some(namespace), Some(key)) = (record.namespace.get(), record.key.get()) else { continue };
-        let is_same = |other: &&Record<'_>| {
-            other.key.get().is_some_and(|other| other == key)
-                && other.namespace.get().is_some_and(|other| other == namespace)
-        };
-        if kept.last().is_some_and(is_same) {
+    for child in metafields {
+        if kept.last().is_some_and(|last| key(last) == key(child.record)) {
             kept.pop();
         }
-        kept.push(record);
+        kept.push(child.record);
     }
     kept
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::assemble::{Product, Variant};
 use crate::config::{Config, Level, OtherMetafields};
-use crate::html::{decode_entities, to_text};
+use crate::entities::decode_entities;
+use crate::html::{plain_to_text, to_text};
 use crate::lines::text_of;
 use crate::media::{self, Image};
 use crate::metafield::{self, FieldValue};
@@ -118,7 +119,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         if let Some(seo) = root.seo.as_deref() {
             short_field(writer, "seo_title", &seo.title);
             if let Some(description) = seo.description.get() {
-                writer.long_text("seo_description", &to_text(description));
+                writer.long_text("seo_description", &plain_to_text(description));
             }
         }
         for (name, time) in [
@@ -247,7 +248,7 @@ fn description_of(root: &Record<'_>, max_chars: usize) -> (String, bool) {
     let html = root.description_html.get().or(root.body_html.get());
     let text = match html {
         Some(html) => to_text(html),
-        None => root.description.and_then(text_of).map(|text| to_text(&text)).unwrap_or_default(),
+        None => root.description.and_then(text_of).map(|text| plain_to_text(&text)).unwrap_or_default(),
     };
     let kept = cut_chars(&text, max_chars).len();
     let was_cut = kept < text.len();

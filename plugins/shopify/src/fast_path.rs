@@ -37,6 +37,7 @@ fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
     if !ends_word(bytes[at]) {
         return None;
     }
+    let mut alt = None;
     loop {
         match *bytes.get(at)? {
             b'>' => break,
@@ -46,8 +47,15 @@ fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
                 if !is_name_byte(bytes[at - 1]) || (quote != b'"' && quote != b'\'') {
                     return None;
                 }
-                let value = bytes.get(at + 2..)?;
-                at += 2 + memchr::memchr(quote, value)? + 1;
+                let value = html.get(at + 2..)?;
+                let value = &value[..memchr::memchr(quote, value.as_bytes())?];
+                if alt.is_none()
+                    && let [.., before, b'a' | b'A', b'l' | b'L', b't' | b'T'] = bytes[..at]
+                    && ends_word(before)
+                {
+                    alt = Some(value);
+                }
+                at += 2 + value.len() + 1;
                 if !ends_word(*bytes.get(at)?) {
                     return None;
                 }
@@ -56,7 +64,10 @@ fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
             _ => return None,
         }
     }
-    emitter.plain_tag(name).then_some(at + 1)
+    if alt.is_some_and(|alt| memchr::memchr2(b'&', b'\0', alt.as_bytes()).is_some()) {
+        return None;
+    }
+    emitter.plain_tag(name, alt).then_some(at + 1)
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -1,16 +1,18 @@
 //! From HTML to searchable text.
 //!
 //! Shopify's own plain `description` glues the words of neighbouring elements together (`dry.The`), so the text is
-//! taken from the HTML, with a space wherever an element breaks the line. The tokenizer follows the HTML standard,
+//! taken from the HTML, with a space wherever an element breaks the line and with the texts for pictures. The tokenizer follows the HTML standard,
 //! which settles unclosed tags, `<` as text, attributes with `>` in them and comments the way browsers do.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::mem::take;
 
 use html5gum::{Emitter, Error, State, Tokenizer};
 
+use crate::entities::{decode_entities, entity_at};
 use crate::fast_path::read_plain;
-use crate::text::push_collapsed;
+use crate::text::{Gap, push_collapsed};
 
 /// How often text is decoded again that was escaped more than once (`&amp;amp;lt;`), as spreadsheets and import tools
 /// leave it.
@@ -27,41 +29,40 @@ pub(crate) fn to_text(html: &str) -> String {
     unescaped(text)
 }
 
-/// Text that may have been escaped more often than once, with its white space collapsed anew if so.
+/// The text of what should be plain text, but may hold pasted markup: as of HTML, except that only an entity that ends in
+/// `;` is one.
+pub(crate) fn plain_to_text(plain: &str) -> String {
+    let mut html = String::new();
+    let mut copied = 0;
+    for at in memchr::memchr_iter(b'&', plain.as_bytes()) {
+        if entity_at(&plain[at..]).is_none() {
+            html.push_str(&plain[copied..=at]);
+            html.push_str("amp;");
+            copied = at + 1;
+        }
+    }
+    if copied == 0 {
+        return to_text(plain);
+    }
+    html.push_str(&plain[copied..]);
+    to_text(&html)
+}
+
+/// Text that was escaped more often than once, decoded to its end, with its white space collapsed anew.
 fn unescaped(text: String) -> String {
-    match decode_entities(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(decoded) => {
-            let mut text = String::with_capacity(decoded.len());
-            push_collapsed(&mut text, &mut false, &decoded);
-            text
+    let mut decoded = decode_entities(&text);
+    if matches!(decoded, Cow::Borrowed(_)) {
+        return text;
+    }
+    for _ in 1..MAX_ESCAPE_DEPTH {
+        match decode_entities(&decoded) {
+            Cow::Borrowed(_) => break,
+            Cow::Owned(again) => decoded = Cow::Owned(again),
         }
     }
-}
-
-/// Decodes entities, again and again where they were escaped several times; everything else, `<` included, is text.
-pub(crate) fn decode_entities(text: &str) -> Cow<'_, str> {
-    let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_ESCAPE_DEPTH {
-        if !may_hold_entity(&text) {
-            break;
-        }
-        let mut decoded = String::with_capacity(text.len());
-        let mut tokenizer = Tokenizer::new_with_emitter(&*text, TextEmitter::new(&mut decoded, false));
-        // In this state the standard decodes entities but knows no tags.
-        tokenizer.set_state(State::RcData);
-        let Ok(()) = tokenizer.finish();
-        if decoded == *text {
-            break;
-        }
-        text = Cow::Owned(decoded);
-    }
-    text
-}
-
-fn may_hold_entity(text: &str) -> bool {
-    memchr::memchr_iter(b'&', text.as_bytes())
-        .any(|at| text.as_bytes().get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'#'))
+    let mut collapsed = String::with_capacity(decoded.len());
+    push_collapsed(&mut collapsed, &mut Gap::None, &decoded);
+    collapsed
 }
 
 /// Collects the text between tags; everything else is dropped as it comes.
@@ -69,23 +70,32 @@ pub(crate) struct TextEmitter<'t> {
     text: &'t mut String,
     /// Whether runs of white space become one space.
     collapse: bool,
-    /// Whether white space or the end of a line came after the last word.
-    gap: bool,
+    /// What came after the last word.
+    gap: Gap,
     /// Bytes of a character whose rest has not come yet.
     partial: Vec<u8>,
     tag: TagName,
     is_end_tag: bool,
     last_start_tag: TagName,
+    /// The name of the attribute that is being read.
+    attribute: TagName,
+    /// The text for the picture whose tag is being read.
+    alt: Vec<u8>,
+    /// Whether it is complete: of an attribute that occurs twice, the first counts.
+    has_alt: bool,
     /// The element whose content is being skipped.
     skipped: Option<TagName>,
 }
 
 impl<'t> TextEmitter<'t> {
-    fn new(text: &'t mut String, collapse: bool) -> Self {
+    pub(crate) fn new(text: &'t mut String, collapse: bool) -> Self {
         TextEmitter {
             text,
             collapse,
-            gap: false,
+            gap: Gap::None,
+            alt: Vec::new(),
+            has_alt: false,
+            attribute: TagName::default(),
             partial: Vec::new(),
             tag: TagName::default(),
             is_end_tag: false,
@@ -94,9 +104,9 @@ impl<'t> TextEmitter<'t> {
         }
     }
 
-    /// Takes a tag that the fast path has read. Returns false, and takes nothing, if the tag changes how the text after
-    /// it is read.
-    pub(crate) fn plain_tag(&mut self, name: &[u8]) -> bool {
+    /// Takes a tag that the fast path has read, with its attribute `alt`. Returns false, and takes nothing, if the tag
+    /// changes how the text after it is read.
+    pub(crate) fn plain_tag(&mut self, name: &[u8], alt: Option<&str>) -> bool {
         let mut tag = TagName::default();
         for byte in name {
             tag.push(&[byte.to_ascii_lowercase()]);
@@ -104,8 +114,22 @@ impl<'t> TextEmitter<'t> {
         if is_skipped(tag.get()) || tag.get() == b"textarea" {
             return false;
         }
-        self.gap |= !is_inline(tag.get());
+        if !is_inline(tag.get()) {
+            self.gap = Gap::Space;
+        }
+        if let Some(alt) = alt.filter(|_| tag.get() == b"img") {
+            self.picture(alt);
+        }
         true
+    }
+
+    /// Takes the text for a picture, which are words of their own.
+    fn picture(&mut self, alt: &str) {
+        if !alt.trim().is_empty() {
+            self.gap = Gap::Space;
+            self.push(alt);
+            self.gap = Gap::Space;
+        }
     }
 
     pub(crate) fn push(&mut self, piece: &str) {
@@ -205,7 +229,7 @@ impl Emitter for TextEmitter<'_> {
         }
         // The tokenizer hands out a byte alone after it had to look ahead.
         self.partial.extend_from_slice(bytes);
-        let partial = std::mem::take(&mut self.partial);
+        let partial = take(&mut self.partial);
         match std::str::from_utf8(&partial) {
             Ok(piece) => self.push(piece),
             Err(_) => self.partial = partial,
@@ -223,7 +247,11 @@ impl Emitter for TextEmitter<'_> {
             self.last_start_tag = tag;
         }
         if self.skipped.is_none() && !is_inline(name) {
-            self.gap = true;
+            self.gap = Gap::Space;
+        }
+        if self.skipped.is_none() && !self.alt.is_empty() {
+            let alt = take(&mut self.alt);
+            self.picture(&String::from_utf8_lossy(&alt));
         }
         if self.is_end_tag || self.skipped.is_some() {
             return None;
@@ -242,15 +270,35 @@ impl Emitter for TextEmitter<'_> {
     fn init_start_tag(&mut self) {
         self.tag = TagName::default();
         self.is_end_tag = false;
+        self.attribute = TagName::default();
+        self.alt.clear();
+        self.has_alt = false;
     }
 
     fn init_end_tag(&mut self) {
         self.tag = TagName::default();
         self.is_end_tag = true;
+        self.alt.clear();
     }
 
     fn push_tag_name(&mut self, name: &[u8]) {
         self.tag.push(name);
+    }
+
+    fn init_attribute(&mut self) {
+        self.has_alt |= self.attribute.get() == b"alt";
+        self.attribute = TagName::default();
+    }
+
+    fn push_attribute_name(&mut self, name: &[u8]) {
+        self.attribute.push(name);
+    }
+
+    fn push_attribute_value(&mut self, value: &[u8]) {
+        let is_alt = self.attribute.get() == b"alt" && !self.has_alt;
+        if is_alt && !self.is_end_tag && self.tag.get() == b"img" {
+            self.alt.extend_from_slice(value);
+        }
     }
 
     fn set_last_start_tag(&mut self, name: Option<&[u8]>) {
@@ -281,9 +329,6 @@ impl Emitter for TextEmitter<'_> {
     fn push_comment(&mut self, _: &[u8]) {}
     fn push_doctype_name(&mut self, _: &[u8]) {}
     fn init_doctype(&mut self) {}
-    fn init_attribute(&mut self) {}
-    fn push_attribute_name(&mut self, _: &[u8]) {}
-    fn push_attribute_value(&mut self, _: &[u8]) {}
     fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
     fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
     fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
@@ -315,7 +360,7 @@ mod tests {
         }
     }
 
-    const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&#xB0;|&#233;|&#x80;|&#1;|&#;|&ouml;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|\t|!|\\?|-|\u{A0}){0,16}";
+    const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&#xB0;|&#233;|&#x80;|&#1;|&#;|&ouml;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|<img|<IMG alt=\"a\"| alt='b | Alt=c| alt|\t|!|\\?|-|\u{A0}){0,16}";
 
     #[test]
     fn elements_that_break_lines_separate_words() {
@@ -372,7 +417,41 @@ mod tests {
         ] {
             assert_eq!(to_text(html), text, "{html}");
         }
-        assert_eq!(decode_entities("M&amp;amp;M <b> </title>"), "M&M <b> </title>");
-        assert!(matches!(decode_entities("Q & A"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn markup_in_plain_text_is_dropped() {
+        for (plain, text) in [
+            ("cotton&microfiber <b>pen&notebook</b>", "cotton&microfiber pen&notebook"),
+            ("R&D &amp; more &eacute; &", "R&D & more é &"),
+            ("<p>a</p><p>1 < 2</p>", "a 1 < 2"),
+        ] {
+            assert_eq!(plain_to_text(plain), text, "{plain}");
+        }
+    }
+
+    #[test]
+    fn an_ampersand_that_was_escaped_begins_no_entity() {
+        assert_eq!(to_text("pen&amp;notebook, R&amp;amp;D, &amp;lt;3"), "pen&notebook, R&D, <3");
+    }
+
+    #[test]
+    fn texts_for_pictures_are_words_of_their_own() {
+        for (html, text) in [
+            ("a<img src=x alt=\"Red & blue\">b", "a Red & blue b"),
+            ("<p>a</p><IMG ALT='x &lt; y' src='1.jpg'/>b", "a x < y b"),
+            ("a<img alt=\"\">b <img alt=' '>c <img src=\"alt\">d", "ab c d"),
+            ("<img alt=one alt=\"two\">", "one"),
+            ("<img data-alt=\"x\" title=\"y\"><a alt=\"z\">a</a>", "a"),
+            ("<noscript><img alt=\"x\"></noscript>a", "a"),
+            ("<img alt=\"cut off", ""),
+            ("ก\u{200B}ข", "ก ข"),
+            ("iPhone&#8203;สี&#x200B;<b>ดำ</b>", "iPhone สี ดำ"),
+            ("ខ\u{200B}\u{200B} ម ລ\u{200B}.", "ខ ម ລ ."),
+            ("zero\u{200B}width, 日\u{200B}本", "zerowidth, 日本"),
+        ] {
+            assert_eq!(to_text(html), text, "{html}");
+            assert_eq!(tokenized(html), text, "{html}");
+        }
     }
 }

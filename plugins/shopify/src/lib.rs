@@ -23,14 +23,23 @@
 //!   documents, whichever variants the export has.
 //! - The URL of an image is returned without the version number that Shopify adds (`?v=…`), because that changes with
 //!   every edit; `image-versions: keep` keeps it.
-//! - Of several copies of a product in one export the newest by `updatedAt` counts, of equally new ones the last.
-//!   Children of all copies are united. Of several metafields with the same key the newest counts.
+//! - Several records of one product or child, as an export in several files has them, are merged field by field: the
+//!   newest value counts, null included, and an absent field says nothing. A record is as new as its own `updatedAt`, a
+//!   nested one without `updatedAt` as new as the record around it; one without any comes last. Of equally new records
+//!   that contradict each other, the one with more fields counts, then the text of the line decides; a product that any
+//!   of them hides is hidden. Lines of their own are united; a list within a newer record says which elements there are.
+//! - Of several metafields with the same key the newest counts, else the one with the highest id.
+//! - The order of lines means nothing. Variants are ordered by position, then by id; pictures by position, then by their
+//!   place in a list, then by id; collections by id; metafields by namespace and key.
+//! - A child of a variant is never a variant. A kind of record that no field is made of is named in a warning.
 //! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened
 //!   for that is said in a warning: a list may take a quarter of the limit, everything before the description seven
 //!   tenths.
 //! - A product of which the export says that it has more than the export does (another page, more variants) is
 //!   refused.
-//! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere.
+//! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere. Next to
+//!   Thai, Lao and Khmer letters a zero-width space becomes a space.
+//! - In titles and other plain text an entity is decoded once, and only if it ends in `;`.
 //!
 //! # Issues
 //!
@@ -42,14 +51,18 @@ mod completeness;
 mod component;
 mod config;
 mod document;
+mod entities;
+mod family;
 mod fast_path;
 mod fields;
 mod gid;
 mod html;
 mod instant;
+mod kind;
 mod lines;
 mod manifest;
 mod media;
+mod merge;
 mod metafield;
 mod offer;
 mod options;

@@ -17,6 +17,8 @@ pub(crate) struct Unreadable {
 /// What the lines of a product hold.
 pub(crate) struct Lines<'a> {
     pub(crate) records: Vec<Record<'a>>,
+    /// The line of each record.
+    pub(crate) texts: Vec<&'a str>,
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
@@ -25,7 +27,12 @@ pub(crate) struct Lines<'a> {
 pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');
     // Records are large, so that growing the list would cost much; lines are seldom shorter than 256 bytes.
-    let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };
+    let capacity = 1 + rest.len() / 256;
+    let mut lines = Lines {
+        records: Vec::with_capacity(capacity),
+        texts: Vec::with_capacity(capacity),
+        unreadable: Vec::new(),
+    };
     let mut number = 0;
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
@@ -37,7 +44,10 @@ pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
         }
         let reason = if line.starts_with('{') {
             match Record::read_onto(&mut lines.records, line, scratch) {
-                Ok(()) => continue,
+                Ok(()) => {
+                    lines.texts.push(line);
+                    continue;
+                }
                 Err(error) => error.to_string(),
             }
         } else {

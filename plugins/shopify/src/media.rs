@@ -35,17 +35,14 @@ pub(crate) struct Image {
     pub(crate) alt: String,
 }
 
-/// All pictures of a product, each address once: the featured one, then those of the product in the order of the
-/// export, then those that only variants have.
+/// All pictures of a product, each address once: the featured one, then those of the product in their order,
+/// then those that only variants have.
 pub(crate) fn images_of(product: &Product<'_, '_>, versions: ImageVersions) -> Vec<Image> {
     let root = product.root;
     let featured = root.featured_media.as_deref().and_then(|media| of_record(media, versions));
     let featured_picture = || root.featured_image.as_deref().or(root.image.as_deref());
     let featured = featured.or_else(|| of_picture(featured_picture()?, None, versions));
-    let mut media = product.media.clone();
-    // Only REST numbers pictures; bulk files have them in order.
-    media.sort_by_key(|record| record.position.0.unwrap_or(i64::MAX));
-    let own = media.into_iter().filter_map(|record| of_record(record, versions));
+    let own = product.media.iter().filter_map(|record| of_record(record, versions));
     let of_variants = product.variants.iter().filter_map(|variant| own_image(variant, versions));
 
     let mut images: Vec<Image> = Vec::new();
@@ -123,7 +120,7 @@ fn of_picture(picture: &Picture<'_>, alt: Option<&str>, versions: ImageVersions)
 }
 
 fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image> {
-    Some(Image { url: image_url(url, versions)?, alt: alt.map(html::to_text).unwrap_or_default() })
+    Some(Image { url: image_url(url, versions)?, alt: alt.map(html::plain_to_text).unwrap_or_default() })
 }
 
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.

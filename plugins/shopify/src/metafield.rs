@@ -225,7 +225,7 @@ fn rich_text(tree: &Value) -> String {
     }
     let (mut text, mut words) = (String::new(), String::new());
     walk(tree, &mut text);
-    crate::text::push_collapsed(&mut words, &mut false, &text);
+    crate::text::push_collapsed(&mut words, &mut crate::text::Gap::None, &text);
     words
 }
 

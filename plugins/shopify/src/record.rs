@@ -12,42 +12,70 @@ use std::mem::take;
 use plain_json::{NeedsFallback, Raw};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Present, Tags, Text};
+use crate::merge::{Age, Merge};
+use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Tags, Text};
 
-/// Declares a struct that is read from a JSON object key by key; anything but an object becomes the default.
+/// Declares a struct that is read from a JSON object key by key; anything but an object becomes the default. The number
+/// type holds a bit for each field.
 ///
 /// Serde's derive refuses a key that occurs twice and a value of another type, exports have both.
 macro_rules! objects {
-    ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident: $bits:ty { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
+            /// The fields whose keys are there, with null or any other value.
+            present: $bits,
             lifetime: PhantomData<&'a ()>,
         }
 
-        impl<'de: 'a, 'a> Object<'de> for $name<'a> {
-            fn fill<A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
-                #[derive(Clone, Copy)]
-                #[allow(non_camel_case_types)]
-                enum Name { $($field,)* other }
+        const _: () = {
+            #[derive(Clone, Copy)]
+            #[allow(non_camel_case_types)]
+            enum Name { $($field,)* other }
 
-                // As bytes, which are compared one by one; texts would be compared by a call each.
-                let name_of = |key: &[u8]| match key {
-                    $($($key)|+ => Name::$field,)*
-                    _ => Name::other,
-                };
-                while let Some(meant) = map.next_key_seed(Key(name_of))? {
-                    match meant {
-                        $(Name::$field => self.$field = map.next_value()?,)*
-                        Name::other => {
-                            map.next_value::<IgnoredAny>()?;
+            /// The bit of each field.
+            #[allow(non_upper_case_globals, dead_code)]
+            impl $name<'_> {
+                $(pub(crate) const $field: $bits = 1 << Name::$field as u32;)*
+            }
+
+            impl<'de: 'a, 'a> Object<'de> for $name<'a> {
+                fn fill<A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
+                    // As bytes, which are compared one by one; texts would be compared by a call each.
+                    let name_of = |key: &[u8]| match key {
+                        $($($key)|+ => Name::$field,)*
+                        _ => Name::other,
+                    };
+                    while let Some(meant) = map.next_key_seed(Key(name_of))? {
+                        match meant {
+                            $(Name::$field => {
+                                self.present |= Self::$field;
+                                self.$field = map.next_value()?;
+                            })*
+                            Name::other => {
+                                map.next_value::<IgnoredAny>()?;
+                            }
                         }
                     }
+                    Ok(())
                 }
-                Ok(())
             }
-        }
+
+            impl Merge for $name<'_> {
+                fn merge(&mut self, other: Self, age: Age) {
+                    $(if other.present & Self::$field != 0 {
+                        if self.present & Self::$field == 0 {
+                            self.$field = other.$field;
+                        } else {
+                            self.$field.merge(other.$field, age);
+                        }
+                    })*
+                    self.present |= other.present;
+                }
+            }
+        };
 
         impl<'de: 'a, 'a> Lenient<'de> for $name<'a> {
             fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
@@ -137,6 +165,25 @@ impl<'a> Record<'a> {
         read
     }
 
+    /// Whether it has any of these fields, with null or any other value.
+    pub(crate) fn has(&self, fields: u128) -> bool {
+        self.present & fields != 0
+    }
+
+    /// Whether it has any field but these.
+    pub(crate) fn has_more_than(&self, fields: u128) -> bool {
+        self.present & !fields != 0
+    }
+
+    /// Makes these fields count as absent.
+    pub(crate) fn forget(&mut self, fields: u128) {
+        self.present &= !fields;
+    }
+
+    pub(crate) fn field_count(&self) -> u32 {
+        self.present.count_ones()
+    }
+
     fn read_plain(&mut self, line: &'a str, scratch: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let mut json = plain_json::Deserializer::new(line, take(scratch));
         let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
@@ -148,13 +195,14 @@ impl<'a> Record<'a> {
 objects! {
     /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not
     /// know.
-    Record {
+    Record: u128 {
         type_name: Text<'a> = b"__typename",
         id: Id<'a> = b"id",
         graphql_id: Id<'a> = b"admin_graphql_api_id",
         legacy_id: Id<'a> = b"legacyResourceId",
         parent_id: Id<'a> = b"__parentId",
-        product: Option<Box<Reference<'a>>> = b"product",
+        // Of a variant that a query for variants returned: what it selects of the product.
+        product: Option<Box<Record<'a>>> = b"product",
         owner: Option<Box<Reference<'a>>> = b"owner",
         product_id: Id<'a> = b"product_id",
 
@@ -230,29 +278,29 @@ objects! {
         // Inventory levels; also a boolean of the variants in a shop's public product list.
         available: Text<'a> = b"available",
         quantities: List<Quantity<'a>> = b"quantities",
-        location: Present = b"location",
+        location: Option<Box<Reference<'a>>> = b"location",
     }
 
     /// A number of things.
-    Count { count: Int = b"count", }
+    Count: u8 { count: Int = b"count", }
 
     /// Something that is only named.
-    Reference { id: Id<'a> = b"id", }
+    Reference: u8 { id: Id<'a> = b"id", }
 
     /// An option of a product and its values in their order.
-    OptionDefinition { name: Text<'a> = b"name", position: Int = b"position", }
+    OptionDefinition: u8 { name: Text<'a> = b"name", position: Int = b"position", }
 
     /// What a variant is for one option.
-    SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
+    SelectedOption: u8 { name: Text<'a> = b"name", value: Text<'a> = b"value", }
 
-    PriceRange { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
+    PriceRange: u8 { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
 
-    Category { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
+    Category: u8 { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 
-    Seo { title: Text<'a> = b"title", description: Text<'a> = b"description", }
+    Seo: u8 { title: Text<'a> = b"title", description: Text<'a> = b"description", }
 
     /// An image by its address, which has had several names over the years.
-    Picture {
+    Picture: u8 {
         url: Text<'a> = b"url",
         src: Text<'a> = b"src",
         original_src: Text<'a> = b"originalSrc",
@@ -260,9 +308,9 @@ objects! {
         alt_text: Text<'a> = b"altText",
     }
 
-    Preview { image: Option<Box<Picture<'a>>> = b"image", }
+    Preview: u8 { image: Option<Box<Picture<'a>>> = b"image", }
 
-    Quantity { name: Text<'a> = b"name", quantity: Int = b"quantity", }
+    Quantity: u8 { name: Text<'a> = b"name", quantity: Int = b"quantity", }
 }
 
 /// An amount: text or number, or an object with its currency.

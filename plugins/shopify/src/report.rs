@@ -106,6 +106,11 @@ impl<'t> Diagnostics<'t> {
         self.push(Severity::Warning, code, message, path);
     }
 
+    /// Adds a warning about the export as a whole, which the product only happens to show.
+    pub(crate) fn warn_of_export(&mut self, code: &'static str, message: String) {
+        self.push(Severity::Warning, code, message, None);
+    }
+
     fn of_subject(&self, message: String) -> String {
         self.subject.map_or(message.clone(), |product_id| format!("product {product_id}: {message}"))
     }

@@ -230,20 +230,10 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// Whether a key is there with anything but null.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Present(pub(crate) bool);
-
-impl<'de> Deserialize<'de> for Present {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Present(Option::<IgnoredAny>::deserialize(deserializer)?.is_some()))
-    }
-}
-
 /// Several values: an array, or a GraphQL connection with `edges { node }` or `nodes`. Nulls among them are omitted. The second
 /// field says that the connection has another page.
 #[derive(Debug)]
-pub(crate) struct List<T>(pub(crate) Vec<T>, bool);
+pub(crate) struct List<T>(pub(crate) Vec<T>, pub(crate) bool);
 
 impl<T> List<T> {
     /// Whether there are more values than the export has: `pageInfo.hasNextPage` of the connection.

@@ -2,7 +2,8 @@
 //!
 //! Vespa, Marqo's document store, refuses control characters and noncharacters, so those are dropped. So are invisible
 //! characters that would only split words for a tokenizer: U+FEFF (byte order mark), U+200B (zero-width space), U+2060
-//! (word joiner) and U+00AD (soft hyphen). Joiners, variation selectors and direction marks stay: emoji and many
+//! (word joiner) and U+00AD (soft hyphen). Thai, Lao and Khmer are written without spaces, and there a zero-width space is
+//! what separates words: it becomes a space. Joiners, variation selectors and direction marks stay: emoji and many
 //! scripts need them. Case, accents and Unicode normal form are left alone.
 
 use std::borrow::Cow;
@@ -18,6 +19,13 @@ fn is_dropped(char: char) -> bool {
         '\u{7F}'..'\u{A0}' | '\u{AD}' | '\u{200B}' | '\u{2060}' | '\u{FEFF}' => true,
         _ => !is_storable(char),
     }
+}
+
+const ZERO_WIDTH_SPACE: char = '\u{200B}';
+
+/// Whether a character is of a script that separates words by zero-width spaces: Thai, Lao or Khmer.
+fn is_unspaced(char: char) -> bool {
+    matches!(char, '\u{E00}'..'\u{F00}' | '\u{1780}'..'\u{1800}')
 }
 
 /// For each byte, whether a dropped character can begin with it in UTF-8.
@@ -53,10 +61,27 @@ pub(crate) fn is_printable_ascii(text: &str) -> bool {
 pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
     if !is_printable_ascii(text) && suspect() && text.contains(is_dropped) {
-        let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
+        let (mut kept, mut breaks) = (String::with_capacity(text.len()), false);
+        for char in text.chars() {
+            if is_dropped(char) {
+                breaks |= char == ZERO_WIDTH_SPACE;
+                continue;
+            }
+            if breaks && separates_words(&kept, char) {
+                kept.push(' ');
+            }
+            breaks = false;
+            kept.push(char);
+        }
         return Cow::Owned(kept.trim().to_owned());
     }
     Cow::Borrowed(trimmed(text))
+}
+
+/// Whether a zero-width space between a text and a character is a space for readers.
+fn separates_words(before: &str, after: char) -> bool {
+    let Some(before) = before.chars().next_back() else { return false };
+    (is_unspaced(before) || is_unspaced(after)) && !before.is_whitespace() && !after.is_whitespace()
 }
 
 /// Appends a text. In the sandbox, a copy whose size is known when compiling is two instructions, and any other a call
@@ -87,11 +112,21 @@ fn push_ends<const N: usize>(out: &mut String, text: &str) {
     out.push_str(last);
 }
 
+/// What came after the last word of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gap {
+    None,
+    /// A zero-width space, which is a space in some scripts.
+    ZeroWidth,
+    /// White space, or the end of a line.
+    Space,
+}
+
 /// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span
 /// pieces.
 ///
-/// `gap` remembers white space at the end of the piece, which is written only when a word follows.
-pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
+/// `gap` remembers what came at the end of the piece; a space is written only when a word follows.
+pub(crate) fn push_collapsed(out: &mut String, gap: &mut Gap, piece: &str) {
     let bytes = piece.as_bytes();
     // What is between `start` and `at` is copied unchanged: words with single spaces between them.
     let (mut start, mut at) = (0, 0);
@@ -111,7 +146,11 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
         let white = char.is_whitespace();
         if white || is_dropped(char) {
             push_word(out, gap, &piece[start..at]);
-            *gap |= white;
+            *gap = (*gap).max(match char {
+                _ if white => Gap::Space,
+                ZERO_WIDTH_SPACE => Gap::ZeroWidth,
+                _ => Gap::None,
+            });
             start = at + char.len_utf8();
         }
         at += char.len_utf8();
@@ -128,14 +167,17 @@ fn is_harmless(byte: u8) -> bool {
     byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
 }
 
-fn push_word(out: &mut String, gap: &mut bool, word: &str) {
-    if word.is_empty() {
-        return;
-    }
-    if *gap && !out.is_empty() {
+fn push_word(out: &mut String, gap: &mut Gap, word: &str) {
+    let Some(first) = word.chars().next() else { return };
+    let is_apart = match *gap {
+        Gap::None => false,
+        Gap::ZeroWidth => separates_words(out, first),
+        Gap::Space => !out.is_empty(),
+    };
+    if is_apart {
         out.push(' ');
     }
-    *gap = false;
+    *gap = Gap::None;
     push(out, word);
 }
 
@@ -169,7 +211,7 @@ mod tests {
     use super::*;
 
     fn collapsed(pieces: &[&str]) -> String {
-        let (mut out, mut gap) = (String::new(), false);
+        let (mut out, mut gap) = (String::new(), Gap::None);
         for piece in pieces {
             push_collapsed(&mut out, &mut gap, piece);
         }
@@ -188,6 +230,7 @@ mod tests {
         );
         assert!(matches!(sanitize(" plain  text "), Cow::Borrowed("plain  text")));
         assert_eq!(sanitize("\u{0B} a \u{0C}"), "a");
+        assert_eq!(sanitize("\u{200B}สี\u{200B}ดำ \u{200B}A\u{200B}\u{AD}ខ\u{200B}"), "สี ดำ A ខ");
     }
 
     #[test]

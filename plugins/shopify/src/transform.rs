@@ -1,10 +1,15 @@
 //! The decisions about a product as a whole: refused, removed, or turned into documents.
 
-use crate::assemble::{Kind, assemble, gid_of, root_of};
+use std::collections::HashSet;
+use std::mem::take;
+
+use crate::assemble::{assemble, gid_of};
 use crate::completeness;
 use crate::config::{Config, Level, ListingPolicy};
 use crate::document::{DocumentSource, is_unpublished, removed_ids};
-use crate::lines::{self, Lines, replace_lone_surrogates};
+use crate::family::Family;
+use crate::kind::Kind;
+use crate::lines::{self, Lines, Unreadable, replace_lone_surrogates};
 use crate::record::Record;
 use crate::report::{Diagnostics, Document, Removal, Transformed};
 use crate::text::sanitize;
@@ -14,39 +19,54 @@ use crate::writer::{write_key, write_string};
 /// issues of their product.
 pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     let mut transformed = Transformed::default();
-    let mut scratch = Vec::new();
+    let (mut scratch, mut named) = (Vec::new(), HashSet::new());
     for (item, product) in products.iter().enumerate() {
         let before = transformed.documents.len();
-        transform_one(item, product.as_ref(), config, &mut scratch, &mut transformed);
+        transform_one(item, product.as_ref(), config, (&mut scratch, &mut named), &mut transformed);
         transformed.counts.push(u32::try_from(transformed.documents.len() - before).unwrap_or(u32::MAX));
     }
     transformed
 }
 
-/// Transforms the product at position `item` of the batch. `scratch` is memory that the reader reuses.
-fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>, out: &mut Transformed) {
+/// Transforms the product at position `item` of the batch. `scratch` is memory that the reader reuses, `named` the kinds
+/// that were reported.
+fn transform_one(
+    item: usize,
+    text: &str,
+    config: &Config,
+    (scratch, named): (&mut Vec<u8>, &mut HashSet<String>),
+    out: &mut Transformed,
+) {
     let lines = lines::read(text, scratch);
     if lines.unreadable.is_empty() {
-        return transform_lines(item, &lines, config, out);
+        return transform_lines(item, lines, config, named, out);
     }
     // Lone surrogates are rare, so that a repaired copy of the text costs little.
     let repaired = replace_lone_surrogates(text);
-    transform_lines(item, &lines::read(&repaired, scratch), config, out);
+    transform_lines(item, lines::read(&repaired, scratch), config, named, out);
 }
 
-fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Transformed) {
+fn transform_lines(
+    item: usize,
+    mut lines: Lines<'_>,
+    config: &Config,
+    named: &mut HashSet<String>,
+    out: &mut Transformed,
+) {
     let mut diagnostics = Diagnostics::new(&mut out.issues, item);
-    let Some(root) = root_of(&lines.records) else {
-        return report_no_product(lines, &mut diagnostics);
+    let unreadable = take(&mut lines.unreadable);
+    let family = match Family::gather(lines) {
+        Ok(family) => family,
+        Err(records) => return report_no_product(&records, &unreadable, &mut diagnostics),
     };
-    let product = assemble(root, &lines.records);
+    let (root, product) = (family.root(), assemble(&family));
     let Some(product_id) = product.document_id() else {
         let message = "a product has no id that an index can take; select `id` of the products in the export"
             .to_owned();
         return diagnostics.error("missing-id", message, Some("/id"));
     };
     diagnostics.about(product_id);
-    for unreadable in &lines.unreadable {
+    for unreadable in &unreadable {
         diagnostics
             .warn("invalid-record", format!("line {} was omitted: {}", unreadable.line, unreadable.reason));
     }
@@ -60,6 +80,13 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
     if let Some(missing) = completeness::missing(&product) {
         let message = format!("{missing}; export all of it, for example with a bulk operation");
         return diagnostics.error("incomplete-product", message, None);
+    }
+    // Whole exports have them; a warning for each product would hide all others.
+    for kind in family.unused_kinds.iter().filter(|kind| named.insert((*kind).clone())) {
+        let message = format!(
+            "{kind}: no field is made of these records of the export; leave them out of the query, or take no notice"
+        );
+        diagnostics.warn_of_export("unused-records", message);
     }
     let source = DocumentSource::new(&product, product_id, config, &mut diagnostics);
     match config.level {
@@ -80,26 +107,30 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
 }
 
 /// Reports why there is no product in the lines.
-fn report_no_product(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
-    if let Some(unreadable) = lines.unreadable.first() {
+fn report_no_product(records: &[Record<'_>], unreadable: &[Unreadable], diagnostics: &mut Diagnostics<'_>) {
+    if let Some(unreadable) = unreadable.first() {
         let message = format!("line {} cannot be read as a product: {}", unreadable.line, unreadable.reason);
         return diagnostics.error("invalid-product", message, None);
     }
-    match lines.records.first() {
+    match records.first() {
         None => {
             diagnostics.error("invalid-product", "the product is empty; export it again".to_owned(), None);
         }
         Some(record) => {
             let id = gid_of(record);
-            let what = match Kind::of(record) {
+            let what = match Kind::of_root(record) {
                 Kind::Other if id.kind.is_empty() => "a record of unknown type".to_owned(),
                 kind => format!(
                     "a record of type {}",
                     record.type_name.get().map_or_else(|| format!("{kind:?}"), str::to_owned)
                 ),
             };
-            let message =
-                format!("{what} was found where a product was expected; export products with their children");
+            let remedy = if Kind::of_root(record) == Kind::Variant {
+                "export the products in the same run, and select `product { id }` of the variants"
+            } else {
+                "export products with their children"
+            };
+            let message = format!("{what} was found where a product was expected; {remedy}");
             diagnostics.error("not-a-product", message, None);
         }
     }

@@ -179,7 +179,7 @@ impl Plan {
     }
 }
 
-/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
+/// Checks that every line follows its own product, that no root id repeats and no root is bare. Stops with `None` at the first violation.
 fn scan_adjacent(
     pass: &mut Pass,
     pointers: &IdPointers,
@@ -194,6 +194,10 @@ fn scan_adjacent(
         let record = inspect(&line.raw, pointers);
         rejections.count(&line, record.as_ref().err(), pointers);
         let Ok(record) = record else { continue };
+        // Whether a bare root is a product, other lines tell.
+        if record.is_bare() {
+            return Ok(None);
+        }
         match checker.check(&record.ids) {
             Ok(kind) => counts.roots += u64::from(kind == adjacent::LineKind::Root),
             Err(_) => return Ok(None),

@@ -135,7 +135,7 @@ fn reading_stops_when_cancelled() {
 fn progress_shows_the_phase_and_the_counters() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("export.jsonl");
-    std::fs::write(&path, "{\"id\":\"a\"}\n{\"id\":\"b\"}\n").unwrap();
+    std::fs::write(&path, "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n").unwrap();
     let options = Options::new(dir.path());
     let progress = std::sync::Arc::clone(&options.progress);
     let export = Export::open(&[path.display().to_string()], options).unwrap();
@@ -143,8 +143,51 @@ fn progress_shows_the_phase_and_the_counters() {
     let snapshot = progress.snapshot();
     assert_eq!(
         (snapshot.phase, snapshot.bytes, snapshot.bytes_total, snapshot.lines),
-        (Phase::Scanning, 22, Some(22), 2)
+        (Phase::Scanning, 34, Some(34), 2)
     );
     assert_eq!(plan.into_products().count(), 2);
     assert_eq!((progress.snapshot().phase, progress.snapshot().products), (Phase::Done, 2));
+}
+
+#[test]
+fn a_line_with_nothing_but_an_id_belongs_to_the_child_that_has_it() {
+    let products = [
+        r#"{"id":"p/1","title":"a"}"#,
+        r#"{"id":"v/1","__parentId":"p/1"}"#,
+        r#"{"id":"p/2","title":"b"}"#,
+        r#"{"id":"v/2","__parentId":"p/2"}"#,
+    ];
+    let metafields = [
+        r#"{"id":"v/2"}"#,
+        r#"{"key":"x","__parentId":"v/2"}"#,
+        r#"{"id":"v/1"}"#,
+        r#"{"id":"p/1"}"#,
+        r#"{"key":"y","__parentId":"p/1"}"#,
+        r#"{"id":"p/3"}"#,
+        r#"{"key":"z","__parentId":"p/3"}"#,
+    ];
+    let sorted = |lines: &[&str]| {
+        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    let expected = [
+        sorted(&[products[0], products[1], metafields[2], metafields[3], metafields[4]]),
+        sorted(&[products[2], products[3], metafields[0], metafields[1]]),
+        sorted(&[metafields[5], metafields[6]]),
+    ];
+    for lines in [[&products[..], &metafields].concat(), [&metafields[..], &products].concat()] {
+        for mode in [Mode::Auto, Mode::Spill] {
+            let (reading, stats) = read(lines.join("\n").as_bytes(), &by_parent(), mode).unwrap();
+            let mut read: Vec<Vec<String>> = Vec::new();
+            for (text, ..) in &reading.products {
+                read.push(sorted(&text.lines().collect::<Vec<_>>()));
+            }
+            read.sort_by_key(|product| product.iter().find(|line| line.contains("\"p/")).cloned());
+            assert_eq!(read, expected);
+            assert_eq!((reading.rejected, &*stats.grouping), (vec![], "spill"));
+            let ids: Vec<Option<&str>> = reading.products.iter().map(|(.., id)| id.as_deref()).collect();
+            assert!(ids.iter().all(|id| id.is_some_and(|id| id.starts_with("p/"))), "{ids:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod needs_samples;
 mod products;
 mod properties;
 mod records;
+mod sources;
 mod support;
 mod variants;
 mod versions;

@@ -33,7 +33,7 @@ fn scripts_styles_frames_and_comments() {
 #[test]
 fn broken_and_escaped_markup() {
     assert_eq!(description("<p>Weighs < 5 kg <b>only").as_deref(), Some("Weighs < 5 kg only"));
-    assert_eq!(description("<img alt=\"a > b\" src='x'>text").as_deref(), Some("text"));
+    assert_eq!(description("<img alt=\"a > b\" src='x'>text").as_deref(), Some("a > b text"));
     assert_eq!(description("5 &amp;amp;lt; 6 &amp;amp;amp; 7").as_deref(), Some("5 < 6 & 7"));
 }
 
@@ -59,6 +59,51 @@ fn entities_in_text_and_titles() {
     assert_eq!((&document["product_type"], &document["tags"]), (&json!("R&D"), &json!(["q&a"])));
     assert_eq!(document["options"], json!(["A & B: <S>"]));
     assert_eq!(document["variants"][0]["title"], "S & M");
+}
+
+#[test]
+fn an_ampersand_in_plain_text_is_one() {
+    let lines = [
+        product(
+            json!({"title": "cotton&microfiber pen&notebook set", "vendor": "Rock&region", "productType": "R&lt", "tags": ["mac&cheese", "M&amp;amp;M"],
+            "seo": {"title": "Q&copy", "description": "pen&notebook <b>&amp;</b> more"}, "category": {"fullName": "Home&Garden"}}),
+        ),
+        variant(11, json!({"title": "S&times", "selectedOptions": [{"name": "Cut&sew", "value": "in&out"}]})),
+        picture(7, "https://a.example/1.jpg").replace("\"status\"", "\"alt\":\"pen&notebook\",\"status\""),
+        json!({"id": "gid://shopify/Collection/5", "title": "Buy&parallel", "__parentId": "gid://shopify/Product/1"}).to_string(),
+    ];
+    let document = document(&lines);
+    assert_eq!(
+        (&document["title"], &document["vendor"]),
+        (&json!("cotton&microfiber pen&notebook set"), &json!("Rock&region"))
+    );
+    assert_eq!(
+        (&document["product_type"], &document["tags"]),
+        (&json!("R&lt"), &json!(["mac&cheese", "M&amp;M"]))
+    );
+    assert_eq!(
+        (&document["seo_title"], &document["seo_description"]),
+        (&json!("Q&copy"), &json!("pen&notebook & more"))
+    );
+    assert_eq!(
+        (&document["category"], &document["collections"]),
+        (&json!("Home&Garden"), &json!(["Buy&parallel"]))
+    );
+    assert_eq!(
+        (&document["options"], &document["image_alts"]),
+        (&json!(["Cut&sew: in&out"]), &json!(["pen&notebook"]))
+    );
+    assert_eq!(document["variants"][0]["title"], "S&times");
+}
+
+#[test]
+fn words_of_scripts_without_spaces() {
+    let line = product(
+        json!({"title": "เคส\u{200B}มือถือ", "descriptionHtml": "<p>ស្បែក\u{200B}ជើង</p><img alt=\"ເສື້ອ&#8203;ຍືດ\">"}),
+    );
+    let document = document(&[line]);
+    assert_eq!(document["title"], "เคส มือถือ");
+    assert_eq!(document["description"], "ស្បែក ជើង ເສື້ອ ຍືດ");
 }
 
 #[test]

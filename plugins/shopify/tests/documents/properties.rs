@@ -16,19 +16,24 @@ fn export() -> impl Strategy<Value = Vec<String>> {
     let metafields = prop::collection::vec(("[a-c]", "[a-c]", text), 0..5);
     (text, text, variants, 0u64..5, metafields, prop::option::of(text)).prop_map(|(title, html, variants, pictures, metafields, tag)| {
         let parent = "gid://shopify/Product/1";
+        let amount = json!({"amount": "1.0", "currencyCode": "EUR"});
         let root = json!({"id": parent, "title": title, "descriptionHtml": html, "tags": [tag], "updatedAt": "2025-01-01T00:00:00Z",
+            "vendor": text_of_length(pictures), "handle": "tee", "status": "ACTIVE", "publishedAt": null, "onlineStoreUrl": "https://a.example/tee",
+            "seo": {"title": "S", "description": "D"}, "category": {"fullName": "A > B", "name": "B"}, "isGiftCard": false,
+            "priceRangeV2": {"minVariantPrice": amount, "maxVariantPrice": amount}, "totalInventory": 5, "tracksInventory": true,
             "featuredMedia": {"image": {"url": "https://a.example/featured.jpg"}}});
         let mut lines = vec![root];
         for (number, (text, cents, position, levels)) in (10..).zip(variants) {
             let id = format!("gid://shopify/ProductVariant/{number}");
             lines.push(json!({"id": id, "title": text, "price": format!("{}.{:02}", cents / 100, cents % 100), "position": position,
-                "selectedOptions": [{"name": "Size", "value": text}], "__parentId": parent}));
+                "selectedOptions": [{"name": "Size", "value": text}], "sku": format!("S{number}"), "availableForSale": cents % 2 == 0, "__parentId": parent}));
             for available in levels {
-                lines.push(json!({"available": available, "location": {"id": "gid://shopify/Location/1"}, "__parentId": id}));
+                lines.push(json!({"available": available, "location": {"name": "Here"}, "__parentId": id}));
             }
+            lines.push(json!({"id": format!("gid://shopify/Metafield/{number}"), "namespace": "a", "key": "b", "value": text, "type": "x", "__parentId": id}));
         }
         for number in 0..pictures {
-            lines.push(json!({"id": format!("gid://shopify/MediaImage/{number}"), "alt": "", "image": {"url": format!("https://a.example/{number}.jpg")}, "__parentId": parent}));
+            lines.push(json!({"id": format!("gid://shopify/MediaImage/{number}"), "alt": "A", "status": "READY", "image": {"url": format!("https://a.example/{number}.jpg")}, "__parentId": parent}));
         }
         for (number, (namespace, key, value)) in (50..).zip(metafields) {
             lines.push(json!({"id": format!("gid://shopify/Metafield/{number}"), "namespace": namespace, "key": key, "value": value, "__parentId": parent}));
@@ -37,6 +42,54 @@ fn export() -> impl Strategy<Value = Vec<String>> {
         lines.push(json!({"id": "gid://shopify/Collection/1", "title": "A", "__parentId": parent}));
         lines.iter().map(Value::to_string).collect()
     })
+}
+
+/// Number, value, other value, day and whether it is of the product itself.
+type Contradiction = (u64, String, Option<String>, Option<u8>, bool);
+
+fn text_of_length(length: u64) -> String {
+    (0..length).map(|_| 'v').collect()
+}
+
+/// The lines with the fields of each spread over several copies, some of which say in another way whose they are.
+fn spread(lines: &[String], mut choose: impl FnMut(usize) -> usize) -> Vec<String> {
+    let mut copies = Vec::new();
+    let mut nested = Vec::new();
+    for line in lines {
+        let whole: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        // Nothing tells whose copy a record without id is.
+        let Some(id) = whole.get("id") else {
+            copies.push(line.clone());
+            continue;
+        };
+        let is_variant = id.as_str().unwrap().contains("ProductVariant");
+        let count = 1 + choose(3);
+        let mut parts: Vec<serde_json::Map<String, Value>> = vec![serde_json::Map::new(); count];
+        for (name, value) in whole.iter().filter(|(name, _)| !["id", "__parentId"].contains(&name.as_str())) {
+            parts[choose(count)].insert(name.clone(), value.clone());
+            if choose(4) == 0 {
+                parts[choose(count)].insert(name.clone(), value.clone());
+            }
+        }
+        for mut part in parts {
+            part.insert("id".into(), id.clone());
+            match (whole.get("__parentId"), if is_variant { choose(4) } else { 0 }) {
+                (Some(parent), 0) => drop(part.insert("__parentId".into(), parent.clone())),
+                (Some(parent), 1) => drop(part.insert("product".into(), json!({"id": parent}))),
+                (Some(_), 2) => {
+                    nested.push(Value::Object(part));
+                    continue;
+                }
+                _ => {}
+            }
+            copies.push(Value::Object(part).to_string());
+        }
+    }
+    for (at, variant) in nested.into_iter().enumerate() {
+        let list = if at % 2 == 0 { json!([variant]) } else { json!({"nodes": [variant]}) };
+        copies.push(json!({"id": "gid://shopify/Product/1", "variants": list}).to_string());
+    }
+    copies
 }
 
 fn configuration() -> Config {
@@ -49,42 +102,49 @@ fn transformed(lines: &[String]) -> Transformed {
     transform(&[lines.join("\n")], &configuration())
 }
 
-/// Whether a line is a picture, for shuffles that keep the order among pictures.
-fn is_picture(line: &str) -> bool {
-    line.contains("MediaImage/")
-}
-
 proptest! {
     #[test]
-    fn the_order_of_children_does_not_matter(lines in export(), seed in any::<u64>()) {
-        // A shuffle that keeps pictures in their order, which is the order in which a shop shows them.
-        let mut shuffled: Vec<(u64, &String)> = lines.iter().enumerate().map(|(at, line)| {
-            let mixed = (at as u64 + 1).wrapping_mul(seed | 1).rotate_left(17).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            (mixed, line)
-        }).collect();
-        shuffled.sort();
-        let mut pictures = lines.iter().filter(|line| is_picture(line));
-        let reordered: Vec<String> = shuffled.iter().map(|(_, line)| {
-            if is_picture(line) { pictures.next().unwrap().clone() } else { (*line).clone() }
-        }).collect();
-        prop_assert_eq!(transformed(&lines), transformed(&reordered));
+    fn the_order_of_lines_does_not_matter(lines in export().prop_flat_map(|lines| (Just(lines.clone()), Just(lines).prop_shuffle()))) {
+        let (lines, shuffled) = lines;
+        prop_assert_eq!(transformed(&lines), transformed(&shuffled));
     }
 
     #[test]
-    fn a_full_shuffle_changes_only_the_order_of_pictures(lines in export().prop_flat_map(|lines| (Just(lines.clone()), Just(lines).prop_shuffle()))) {
-        let (lines, shuffled) = lines;
-        let sorted = |lines: &[String]| {
-            let mut transformed = transformed(lines);
-            for document in &mut transformed.documents {
-                let mut fields: Value = serde_json::from_str(&document.fields).unwrap();
-                if let Some(images) = fields["images"].as_array_mut() {
-                    images.sort_by_key(Value::to_string);
+    fn the_same_fields_in_several_sources_give_the_same_document(
+        lines in export(), level in prop::sample::select(vec!["product", "variant"]), choices in prop::collection::vec(any::<prop::sample::Index>(), 64), seed in any::<u64>()
+    ) {
+        let mut at = 0;
+        let spread = spread(&lines, |length| { at += 1; choices[at % choices.len()].index(length) });
+        let mut shuffled: Vec<(u64, String)> = (1..).zip(spread).map(|(at, line)| {
+            (u64::wrapping_mul(at, seed | 1).rotate_left(17).wrapping_mul(0x9E37_79B9_7F4A_7C15), line)
+        }).collect();
+        shuffled.sort();
+        let spread: Vec<String> = shuffled.into_iter().map(|(_, line)| line).collect();
+        let config = config(json!({"level": level, "metafields": {"a.b": {"field": "b"}}, "other-metafields": "list", "options": {"size": "size"}}));
+        prop_assert_eq!(transform(&[lines.join("\n")], &config), transform(&[spread.join("\n")], &config), "{}", spread.join("\n"));
+    }
+
+    #[test]
+    fn copies_that_contradict_each_other_merge_alike_in_any_order(
+        copies in prop::collection::vec((1u64..3, "[ab]", prop::option::of("[ab]"), prop::option::of(1u8..4), any::<bool>()), 0..6).prop_flat_map(|copies| (Just(copies.clone()), Just(copies).prop_shuffle()))
+    ) {
+        let lines = |copies: &[Contradiction]| -> Vec<String> {
+            copies.iter().map(|(number, title, other, day, of_product)| {
+                let updated = day.map(|day| format!("2025-01-0{day}T00:00:00Z"));
+                let mut line = json!({"id": format!("gid://shopify/ProductVariant/{number}"), "title": title, "updatedAt": updated, "__parentId": "gid://shopify/Product/1"});
+                if *of_product {
+                    line["id"] = json!("gid://shopify/Product/1");
+                    line["status"] = json!(if title == "a" { "DRAFT" } else { "ACTIVE" });
+                    line["variants"] = json!([{"id": number, "title": other}]);
+                    line.as_object_mut().unwrap().remove("__parentId");
+                } else if let Some(other) = other {
+                    line["sku"] = json!(other);
                 }
-                document.fields = fields.to_string();
-            }
-            transformed
+                line.to_string()
+            }).chain([product(json!({}))]).collect()
         };
-        prop_assert_eq!(sorted(&lines), sorted(&shuffled));
+        let (copies, shuffled) = copies;
+        prop_assert_eq!(transformed(&lines(&copies)), transformed(&lines(&shuffled)));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! sorts the lines themselves by product ([`sort_lines`]).
 //!
 //! An id refers to the nearest earlier line that has it or, if there is none, to the first later one. With unique ids
-//! that is the only one; otherwise it is the one that adjacent mode picks, so both modes agree. The rules are in
-//! `docs/grouping.md`.
+//! that is the only one; otherwise it is the one that adjacent mode picks, so both modes agree. A root that holds nothing
+//! but its id defines it only if no other line does. The rules are in `docs/grouping.md`.
 
 use super::{LineCounts, Rejections};
 use crate::{
@@ -52,6 +52,7 @@ pub(super) fn resolve_lines(
         let record = inspect(&line.raw, pointers);
         rejections.count(&line, record.as_ref().err(), pointers);
         let Ok(record) = record else { continue };
+        let is_bare = record.is_bare();
         let ids = record.ids;
         rejections.passed(&ids);
         match (ids.id.as_deref(), ids.parent_id.as_deref()) {
@@ -63,12 +64,13 @@ pub(super) fn resolve_lines(
                 }
             }
             (Some(own), None) => {
-                resolve::push_occurrence(
-                    &mut occurrences,
-                    own,
-                    number,
-                    resolve::Role::Root { ordinal: counts.roots },
-                )?;
+                let ordinal = counts.roots;
+                let role = if is_bare {
+                    resolve::Role::BareRoot { ordinal }
+                } else {
+                    resolve::Role::Root { ordinal }
+                };
+                resolve::push_occurrence(&mut occurrences, own, number, role)?;
                 counts.roots += 1;
             }
             (None, None) => {

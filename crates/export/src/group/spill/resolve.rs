@@ -17,13 +17,16 @@ pub(super) enum Role {
     Child,
     /// It is the own id of the root with this ordinal.
     Root { ordinal: u64 },
+    /// It is all that the root with this ordinal holds.
+    BareRoot { ordinal: u64 },
 }
 
 /// Codes of the roles, and their number.
 const REFERENCE: u64 = 0;
 const CHILD: u64 = 1;
 const ROOT: u64 = 2;
-const ROLES: u64 = 3;
+const BARE_ROOT: u64 = 3;
+const ROLES: u64 = 4;
 
 /// Adds an occurrence of an id to a sorter, to be sorted by the hash of the id. In the frame, `a` is the line and the
 /// role, `b` the ordinal of a root.
@@ -39,6 +42,7 @@ pub(super) fn push_occurrence(
         Role::Reference => (REFERENCE, 0),
         Role::Child => (CHILD, 0),
         Role::Root { ordinal } => (ROOT, ordinal),
+        Role::BareRoot { ordinal } => (BARE_ROOT, ordinal),
     };
     occurrences.push(Frame { key, a: line * ROLES + role, b: ordinal, body: id.as_bytes() })
 }
@@ -65,7 +69,8 @@ pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(),
         match occurrence.a % ROLES {
             REFERENCE => resolvers[at].add_reference(line, links)?,
             CHILD => resolvers[at].add_definition(line, Link::SameProductAs(line), links)?,
-            _ => resolvers[at].add_root(line, occurrence.b, links)?,
+            ROOT => resolvers[at].add_root(line, occurrence.b, links)?,
+            _ => resolvers[at].bare_roots.push((line, occurrence.b)),
         }
     }
     resolvers.into_iter().try_for_each(|resolver| resolver.finish(links))
@@ -81,11 +86,19 @@ struct IdResolver {
     definition: Option<Link>,
     /// Lines that refer to the id before any definition.
     pending: Vec<u64>,
+    /// Lines that hold nothing but the id, with their ordinals: copies of what another line defines, else a product.
+    bare_roots: Vec<(u64, u64)>,
 }
 
 impl IdResolver {
     fn new(id: &[u8]) -> Self {
-        Self { id: id.to_owned(), product: None, definition: None, pending: Vec::new() }
+        Self {
+            id: id.to_owned(),
+            product: None,
+            definition: None,
+            pending: Vec::new(),
+            bare_roots: Vec::new(),
+        }
     }
 
     fn add_reference(&mut self, line: u64, links: &mut Sorter) -> Result<(), ExportError> {
@@ -108,12 +121,22 @@ impl IdResolver {
     }
 
     fn add_root(&mut self, line: u64, ordinal: u64, links: &mut Sorter) -> Result<(), ExportError> {
-        let product = *self.product.get_or_insert(ordinal);
+        // A product has the ordinal of its first line.
+        let first = self.bare_roots.first().map_or(ordinal, |(_, first)| *first);
+        let product = *self.product.get_or_insert(first);
         links.push(Link::Root(product).frame(line))?;
         self.add_definition(line, Link::Child(product), links)
     }
 
-    fn finish(self, links: &mut Sorter) -> Result<(), ExportError> {
+    fn finish(mut self, links: &mut Sorter) -> Result<(), ExportError> {
+        let bare_roots = std::mem::take(&mut self.bare_roots);
+        for (line, ordinal) in bare_roots {
+            match (self.product, self.definition) {
+                (Some(product), _) => links.push(Link::Root(product).frame(line))?,
+                (None, Some(of_child)) => links.push(of_child.frame(line))?,
+                (None, None) => self.add_root(line, ordinal, links)?,
+            }
+        }
         self.pending.into_iter().try_for_each(|line| links.push(Link::Orphan.frame(line)))
     }
 }
