@@ -1,10 +1,11 @@
 //! The configuration of the plug-in: what a merchant can choose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::fields::is_reserved;
+use crate::fields::{FIELDS, FieldLevel, METAFIELDS, is_reserved};
+use crate::naming::Naming;
 
 /// The JSON Schema of [`Config`], as in the manifest.
 pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
@@ -28,6 +29,17 @@ pub struct Config {
     /// What happens to metafields that have no separate field.
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
+    /// Fields that are written under another name: field to name.
+    pub rename: BTreeMap<String, String>,
+    /// Fields that are not written.
+    pub omit: Vec<String>,
+    /// Fields that are written under further names: field to names.
+    pub copy: BTreeMap<String, Names>,
+    /// Values that every document holds: field name to text, number, boolean or list of texts.
+    pub constants: BTreeMap<String, serde_json::Value>,
+    /// The four settings above, checked.
+    #[serde(skip)]
+    pub(crate) naming: Naming,
     /// What happens to active products that the export says are not published in the online store.
     pub unpublished: ListingPolicy,
     /// What happens to gift cards.
@@ -54,6 +66,11 @@ impl Default for Config {
             metafields: BTreeMap::new(),
             options: BTreeMap::new(),
             other_metafields: OtherMetafields::default(),
+            rename: BTreeMap::new(),
+            omit: Vec::new(),
+            copy: BTreeMap::new(),
+            constants: BTreeMap::new(),
+            naming: Naming::default(),
             unpublished: ListingPolicy::default(),
             gift_cards: ListingPolicy::default(),
             image_versions: ImageVersions::default(),
@@ -119,6 +136,16 @@ pub struct MetafieldRule {
     pub kind: Option<FieldKind>,
 }
 
+/// One name or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected a name or a list of names")]
+pub enum Names {
+    /// One name.
+    One(String),
+    /// Several names.
+    Several(Vec<String>),
+}
+
 /// What a field holds. An index wants the same in all documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,6 +171,7 @@ impl Config {
         }
         let mut config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
         config.check()?;
+        config.naming = Naming::new(&config)?;
         config.shop_domain = config.shop_domain.map(|domain| domain.trim().to_owned());
         Ok(config)
     }
@@ -178,11 +206,11 @@ impl Config {
         }
         let mut taken: Vec<(&str, &str)> = Vec::new();
         for (name, field) in &self.options {
-            check_field_name(field)?;
+            check_own_field(field)?;
             taken.push((field, name));
         }
         for (name, rule) in &self.metafields {
-            check_field_name(&rule.field)?;
+            check_own_field(&rule.field)?;
             if let Some((field, other)) = taken.iter().find(|(field, _)| *field == rule.field) {
                 return Err(format!(
                     "the field `{field}` is used by both `{other}` and `{name}`; choose another name for one"
@@ -193,6 +221,43 @@ impl Config {
         Ok(())
     }
 
+    /// The fields that a document can have under this configuration, by the names that they have without `rename`.
+    pub(crate) fn document_fields(&self) -> BTreeSet<String> {
+        let built_in = FIELDS.iter().filter(|field| {
+            field.is_at(self.level)
+                && (field.name != METAFIELDS || self.other_metafields == OtherMetafields::List)
+        });
+        let mut fields: BTreeSet<String> = built_in.map(|field| field.name.to_owned()).collect();
+        fields.extend(self.options.values().cloned());
+        fields.extend(self.metafields.values().map(|rule| rule.field.clone()));
+        fields
+    }
+
+    /// Refuses the name of a field that no document can have; `setting` is where it stands.
+    pub(crate) fn check_documented(
+        &self,
+        setting: &str,
+        field: &str,
+        fields: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        if fields.contains(field) {
+            return Ok(());
+        }
+        let reason = match FIELDS.iter().find(|known| known.name == field) {
+            Some(known) if known.name == METAFIELDS => {
+                "which is written only with `other-metafields` = \"list\"".to_owned()
+            }
+            Some(known) => {
+                let level = if known.level == FieldLevel::Variant { "variants" } else { "products" };
+                format!("which only documents of {level} have; see the setting `level`")
+            }
+            None => {
+                "which is no field of the documents; docs/reference/shopify.md lists their fields".to_owned()
+            }
+        };
+        Err(format!("`{setting}` names `{field}`, {reason}"))
+    }
+
     /// The field of an option, if it has one.
     pub(crate) fn option_field(&self, name: &str) -> Option<&str> {
         let same = |configured: &str| configured.trim().to_lowercase() == name.to_lowercase();
@@ -200,13 +265,27 @@ impl Config {
     }
 }
 
-/// A field name for an index that is neither the host's (`_mq_…`) nor one that documents have anyway.
-fn check_field_name(field: &str) -> Result<(), String> {
+/// Names that Marqo or host give a meaning, whatever the configuration.
+const TAKEN: &[&str] = &["query", "id", "variants"];
+
+/// A field name for an index that is neither the host's (`_mq_…`) nor Marqo's.
+pub(crate) fn check_field_name(field: &str) -> Result<(), String> {
     if field.starts_with('_') || host_index_rules::check_field_name(field).is_err() {
         return Err(format!(
             "`{field}` cannot be a field name: use letters, digits and underscores, and begin with a letter other than in `marqo__`"
         ));
     }
+    if TAKEN.contains(&field) {
+        return Err(format!(
+            "`{field}` cannot be a field name, because it has a meaning of its own; choose another name"
+        ));
+    }
+    Ok(())
+}
+
+/// A field name that no field has anyway.
+fn check_own_field(field: &str) -> Result<(), String> {
+    check_field_name(field)?;
     if is_reserved(field) {
         return Err(format!(
             "the field `{field}` already has a meaning in every document; choose another name"

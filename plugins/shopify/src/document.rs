@@ -93,15 +93,16 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         documents
     }
 
-    fn writer(&self) -> DocumentWriter {
+    fn writer(&self) -> DocumentWriter<'p> {
         // The expected size is an estimate that saves growing the buffer.
         DocumentWriter::new(
             self.config.max_document_chars,
             self.description.len() + 1_024 + 256 * self.offers.len(),
+            &self.config.naming,
         )
     }
 
-    fn shared_start(&self, writer: &mut DocumentWriter, variant_id: Option<&str>) {
+    fn shared_start(&self, writer: &mut DocumentWriter<'_>, variant_id: Option<&str>) {
         let root = self.product.root;
         writer.text("product_id", self.product_id);
         short_field(writer, "title", &root.title);
@@ -139,7 +140,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     /// What is the same at both levels, except that a document of a variant, `own`, shows its picture and options.
     fn shared_middle(
         &self,
-        writer: &mut DocumentWriter,
+        writer: &mut DocumentWriter<'_>,
         own: Option<&Offer<'_, '_, '_>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
@@ -161,7 +162,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
     }
 
-    fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
+    fn write_images(&self, writer: &mut DocumentWriter<'_>, own: Option<&Image>) {
         let Some(first) = own.or(self.images.first()) else { return };
         writer.text("image", &first.url);
         let others: Vec<&Image> = self.images.iter().filter(|image| image.url != first.url).collect();
@@ -173,7 +174,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
 
     fn write_metafields(
         &self,
-        writer: &mut DocumentWriter,
+        writer: &mut DocumentWriter<'_>,
         variant: Option<&Variant<'_, '_>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
@@ -217,7 +218,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
 
     fn finish(
         &self,
-        mut writer: DocumentWriter,
+        mut writer: DocumentWriter<'_>,
         offers: &[Offer<'_, '_, '_>],
         diagnostics: &mut Diagnostics<'_>,
     ) -> String {
@@ -236,7 +237,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     }
 }
 
-fn short_field(writer: &mut DocumentWriter, name: &str, text: &Text<'_>) {
+fn short_field(writer: &mut DocumentWriter<'_>, name: &str, text: &Text<'_>) {
     if let Some(text) = text.get() {
         writer.text(name, &short_text(text));
     }
@@ -256,7 +257,7 @@ fn description_of(root: &Record<'_>, max_chars: usize) -> (String, bool) {
     (text, was_cut)
 }
 
-fn write_value(writer: &mut DocumentWriter, field: &str, value: FieldValue) {
+fn write_value(writer: &mut DocumentWriter<'_>, field: &str, value: FieldValue) {
     match value {
         FieldValue::Text(text) => writer.long_text(field, &text),
         FieldValue::Number(number) => writer.float(field, number),

@@ -1,5 +1,7 @@
 //! The fields of documents in one table, from which `docs/reference/shopify.md` is made.
 
+use crate::config::Level;
+
 /// A field of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -215,8 +217,19 @@ pub const FIELDS: &[Field] = &[
     ),
 ];
 
-/// Further names that configured fields cannot have, because Marqo or the documents themselves use them.
-const TAKEN: &[&str] = &["query", "id"];
+/// The field that only `other-metafields: list` adds.
+pub(crate) const METAFIELDS: &str = "metafields";
+
+impl Field {
+    /// Whether the documents of a level can have it.
+    pub(crate) fn is_at(&self, level: Level) -> bool {
+        match self.level {
+            FieldLevel::Both => true,
+            FieldLevel::Product => level == Level::Product,
+            FieldLevel::Variant => level == Level::Variant,
+        }
+    }
+}
 
 const fn field(
     name: &'static str,
@@ -228,7 +241,7 @@ const fn field(
     Field { name, kind, level, meaning, made_of }
 }
 
-/// Whether configured fields cannot have this name.
+/// Whether a field of this name exists without configuration.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    TAKEN.contains(&name) || FIELDS.iter().any(|field| field.name == name)
+    FIELDS.iter().any(|field| field.name == name)
 }

@@ -51,6 +51,7 @@ mod lines;
 mod manifest;
 mod media;
 mod metafield;
+mod naming;
 mod offer;
 mod options;
 mod price;
@@ -63,7 +64,8 @@ mod transform;
 mod writer;
 
 pub use config::{
-    CONFIG_SCHEMA, Config, FieldKind, ImageVersions, Level, ListingPolicy, MetafieldRule, OtherMetafields,
+    CONFIG_SCHEMA, Config, FieldKind, ImageVersions, Level, ListingPolicy, MetafieldRule, Names,
+    OtherMetafields,
 };
 pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};

@@ -82,7 +82,7 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
     }
 
     /// The fields that only a document of a variant has, and those that mean the variant there.
-    pub(crate) fn write_fields(&self, writer: &mut DocumentWriter) {
+    pub(crate) fn write_fields(&self, writer: &mut DocumentWriter<'_>) {
         writer.text("variant_title", self.title.as_deref().unwrap_or_default());
         writer.text("sku", self.sku.as_deref().unwrap_or_default());
         writer.text("barcode", self.barcode.as_deref().unwrap_or_default());
@@ -183,7 +183,7 @@ pub(crate) fn currency_of(product: &Product<'_, '_>, config: &Config) -> Option<
 
 /// The fields that sum up the variants of a product.
 pub(crate) fn write_product_offer(
-    writer: &mut DocumentWriter,
+    writer: &mut DocumentWriter<'_>,
     product: &Product<'_, '_>,
     offers: &[Offer<'_, '_, '_>],
     diagnostics: &mut Diagnostics<'_>,
@@ -230,12 +230,12 @@ pub(crate) fn write_product_offer(
 
 /// The field `variants`: an array of objects that the relational catalog (SQLite or PostgreSQL) loads as its SKUs. A
 /// Marqo index does not get it.
-pub(crate) fn write_variants(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>]) {
+pub(crate) fn write_variants(writer: &mut DocumentWriter<'_>, offers: &[Offer<'_, '_, '_>]) {
     let mut offers = offers.iter().filter_map(|offer| Some((offer, offer.id?))).peekable();
     if offers.peek().is_none() {
         return;
     }
-    let json = writer.uncounted("variants");
+    let Some(json) = writer.uncounted("variants") else { return };
     json.push('[');
     for (index, (offer, id)) in offers.enumerate() {
         if index > 0 {

@@ -117,7 +117,7 @@ fn folded(text: &str) -> String {
 }
 
 /// Writes the options of the variants: all of them as `Name: Value`, and those with their own field there as well.
-pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>], config: &Config) {
+pub(crate) fn write_options(writer: &mut DocumentWriter<'_>, offers: &[Offer<'_, '_, '_>], config: &Config) {
     let all = || offers.iter().flat_map(|offer| &offer.options);
     let mut names: Vec<&str> = Vec::new();
     for option in all() {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use host_index_rules::json_dumps_prefix_len;
 use wide::u8x16;
 
+use crate::naming::Naming;
 use crate::simd::{all, between, prefix_len};
 use crate::text::{cut_at, push};
 
@@ -23,8 +24,9 @@ const MAX_TOGETHER: usize = 70;
 /// Marqo measures a document by the characters that Python's `json.dumps` writes for it, so that is what counts here:
 /// `", "` and `": "` as separators, and `\uXXXX` for each UTF-16 unit outside ASCII. Where counting exactly would cost
 /// time, the writer counts the most that a value can take.
-pub(crate) struct DocumentWriter {
+pub(crate) struct DocumentWriter<'n> {
     json: String,
+    naming: &'n Naming,
     /// Characters so far, as `json.dumps` would write them, or a few more.
     used: usize,
     /// The most characters that the document may have.
@@ -33,29 +35,43 @@ pub(crate) struct DocumentWriter {
     shortened: Vec<String>,
 }
 
-impl DocumentWriter {
-    pub(crate) fn new(limit: usize, expected_bytes: usize) -> Self {
+impl<'n> DocumentWriter<'n> {
+    /// A document with nothing but the configured constants.
+    pub(crate) fn new(limit: usize, expected_bytes: usize, naming: &'n Naming) -> Self {
+        let constants = naming.constants();
         let mut json = String::with_capacity(expected_bytes);
         json.push('{');
-        DocumentWriter { json, used: 2, limit, shortened: Vec::new() }
+        json.push_str(constants);
+        // A separator has a blank more than here, and there is at most one for each byte.
+        let used = 2 + 2 * host_index_rules::json_dumps_escaped_len(constants);
+        DocumentWriter { json, naming, used, limit, shortened: Vec::new() }
     }
 
     /// A short text; a blank one is omitted, as all empty values are.
     pub(crate) fn text(&mut self, name: &str, text: &str) {
-        self.cut_text(name, text, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
+        for name in self.naming.names(name) {
+            self.cut_text(name, text, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
+        }
     }
 
     /// A text that may take as much as a list.
     pub(crate) fn long_text(&mut self, name: &str, text: &str) {
-        self.cut_text(name, text, usize::MAX, self.limit * MAX_TOGETHER / 100);
+        for name in self.naming.names(name) {
+            self.cut_text(name, text, usize::MAX, self.limit * MAX_TOGETHER / 100);
+        }
     }
 
-    /// A text that may take all that is left; so it is written last.
+    /// A text that may take all that is left; so it is written last. Copies of it share what is left.
     pub(crate) fn rest(&mut self, name: &str, text: &str, was_cut: bool) {
-        if was_cut {
-            self.note_shortened(name);
+        let mut copies = self.naming.names(name).count();
+        for name in self.naming.names(name) {
+            if was_cut {
+                self.note_shortened(name);
+            }
+            let until = self.used + self.limit.saturating_sub(self.used) / copies;
+            self.cut_text(name, text, usize::MAX, until);
+            copies -= 1;
         }
-        self.cut_text(name, text, usize::MAX, self.limit);
     }
 
     /// Writes as much of a text as fits into `max_bytes` and leaves the document below `until` characters.
@@ -81,7 +97,7 @@ impl DocumentWriter {
     /// A number that is always written with a decimal point or exponent: an index keeps whole numbers apart from
     /// others.
     pub(crate) fn float(&mut self, name: &str, number: f64) {
-        if number.is_finite() {
+        for name in self.naming.names(name).filter(|_| number.is_finite()) {
             self.key(name);
             write_float(&mut self.json, number);
             self.used += 24; // the longest float
@@ -90,20 +106,37 @@ impl DocumentWriter {
 
     /// A whole number.
     pub(crate) fn integer(&mut self, name: &str, number: i64) {
-        self.key(name);
-        write_integer(&mut self.json, number);
-        self.used += 20; // the longest integer
+        for name in self.naming.names(name) {
+            self.key(name);
+            write_integer(&mut self.json, number);
+            self.used += 20; // the longest integer
+        }
     }
 
     /// True or false.
     pub(crate) fn boolean(&mut self, name: &str, flag: bool) {
-        self.key(name);
-        write_boolean(&mut self.json, flag);
-        self.used += 5;
+        for name in self.naming.names(name) {
+            self.key(name);
+            write_boolean(&mut self.json, flag);
+            self.used += 5;
+        }
     }
 
     /// An array of texts, as many of them as fit the budget.
     pub(crate) fn list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
+        let mut names = self.naming.names(name);
+        let Some(first) = names.next() else { return };
+        let further: Vec<&str> = names.collect();
+        if further.is_empty() {
+            return self.one_list(first, items);
+        }
+        let items: Vec<Cow<'_, str>> = items.into_iter().collect();
+        for name in [first].into_iter().chain(further) {
+            self.one_list(name, items.iter().map(|item| Cow::from(&**item)));
+        }
+    }
+
+    fn one_list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
         let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.used);
         let budget = together.min(self.limit * MAX_SHARE / 100);
         let mut list_len = name.len() + 8;
@@ -132,12 +165,13 @@ impl DocumentWriter {
         }
     }
 
-    /// Starts the value of a field that does not count, because a Marqo index does not get it.
-    pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
+    /// Starts the value of a field that does not count, because a Marqo index does not get it; `None` if it is omitted.
+    pub(crate) fn uncounted(&mut self, name: &str) -> Option<&mut String> {
+        let name = self.naming.names(name).next()?;
         let used = self.used;
         self.key(name);
         self.used = used;
-        &mut self.json
+        Some(&mut self.json)
     }
 
     /// The names of the fields that had to be shortened.
@@ -255,7 +289,8 @@ mod tests {
 
     #[test]
     fn values_are_written_in_the_form_that_an_index_wants() {
-        let mut writer = DocumentWriter::new(10_000, 100);
+        let naming = Naming::default();
+        let mut writer = DocumentWriter::new(10_000, 100, &naming);
         writer.text("title", "a \"b\" \\ é\n");
         writer.text("blank", "");
         writer.float("price", 20.0);
@@ -271,7 +306,8 @@ mod tests {
 
     #[test]
     fn no_document_exceeds_its_limit() {
-        let mut writer = DocumentWriter::new(10_000, 100);
+        let naming = Naming::default();
+        let mut writer = DocumentWriter::new(10_000, 100, &naming);
         for name in ["a", "b", "c", "d", "e"] {
             writer.long_text(name, &"é".repeat(3_000));
             writer.list(&name.repeat(2), vec![Cow::from("日本"); 3_000]);

@@ -10,6 +10,7 @@ mod completeness;
 mod golden;
 mod lines;
 mod media;
+mod naming;
 mod needs_samples;
 mod products;
 mod properties;
