@@ -1,11 +1,16 @@
 //! The configuration of the plug-in: what a merchant can choose.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::fields::{FIELDS, FieldLevel, METAFIELDS, is_reserved};
 use crate::naming::Naming;
+use crate::schema::check_field_name;
+use crate::text::slug;
+
+/// Where the name of an option goes in the pattern of its field.
+const NAME: &str = "{name}";
 
 /// The JSON Schema of [`Config`], as in the manifest.
 pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
@@ -26,6 +31,17 @@ pub struct Config {
     pub metafields: BTreeMap<String, MetafieldRule>,
     /// Options that become separate fields: option name, in any case, to field name.
     pub options: BTreeMap<String, String>,
+    /// How the fields of all other options are called, such as `option_{name}`; without it they have none.
+    #[serde(alias = "option_fields")]
+    pub option_fields: Option<String>,
+    /// Optional fields that are written; `*` at the start or end matches anything.
+    pub add: Vec<String>,
+    /// The optional fields that `add` names.
+    #[serde(skip)]
+    pub(crate) added: BTreeSet<&'static str>,
+    /// The longest text by which the index filters, in characters.
+    #[serde(alias = "filter_length")]
+    pub filter_length: usize,
     /// What happens to metafields that have no separate field.
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
@@ -66,6 +82,10 @@ impl Default for Config {
             metafields: BTreeMap::new(),
             options: BTreeMap::new(),
             other_metafields: OtherMetafields::default(),
+            option_fields: None,
+            add: Vec::new(),
+            added: BTreeSet::new(),
+            filter_length: 50,
             rename: BTreeMap::new(),
             omit: Vec::new(),
             copy: BTreeMap::new(),
@@ -170,6 +190,7 @@ impl Config {
             return Err("it must be a JSON object".to_owned());
         }
         let mut config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        config.added = config.optional_fields()?;
         config.check()?;
         config.naming = Naming::new(&config)?;
         config.shop_domain = config.shop_domain.map(|domain| domain.trim().to_owned());
@@ -204,94 +225,30 @@ impl Config {
                 ));
             }
         }
-        let mut taken: Vec<(&str, &str)> = Vec::new();
-        for (name, field) in &self.options {
-            check_own_field(field)?;
-            taken.push((field, name));
-        }
-        for (name, rule) in &self.metafields {
-            check_own_field(&rule.field)?;
-            if let Some((field, other)) = taken.iter().find(|(field, _)| *field == rule.field) {
+        if let Some(pattern) = &self.option_fields {
+            let sample = pattern.replace(NAME, "x");
+            if pattern.matches(NAME).count() != 1 || check_field_name(&sample).is_err() {
                 return Err(format!(
-                    "the field `{field}` is used by both `{other}` and `{name}`; choose another name for one"
+                    "`option-fields` must be a field name with `{NAME}` where the option's name goes, such as `option_{NAME}`, not `{pattern}`"
                 ));
             }
-            taken.push((&rule.field, name));
         }
         Ok(())
     }
 
-    /// The fields that a document can have under this configuration, by the names that they have without `rename`.
-    pub(crate) fn document_fields(&self) -> BTreeSet<String> {
-        let built_in = FIELDS.iter().filter(|field| {
-            field.is_at(self.level)
-                && (field.name != METAFIELDS || self.other_metafields == OtherMetafields::List)
-        });
-        let mut fields: BTreeSet<String> = built_in.map(|field| field.name.to_owned()).collect();
-        fields.extend(self.options.values().cloned());
-        fields.extend(self.metafields.values().map(|rule| rule.field.clone()));
-        fields
-    }
-
-    /// Refuses the name of a field that no document can have; `setting` is where it stands.
-    pub(crate) fn check_documented(
-        &self,
-        setting: &str,
-        field: &str,
-        fields: &BTreeSet<String>,
-    ) -> Result<(), String> {
-        if fields.contains(field) {
-            return Ok(());
-        }
-        let reason = match FIELDS.iter().find(|known| known.name == field) {
-            Some(known) if known.name == METAFIELDS => {
-                "which is written only with `other-metafields` = \"list\"".to_owned()
-            }
-            Some(known) => {
-                let level = if known.level == FieldLevel::Variant { "variants" } else { "products" };
-                format!("which only documents of {level} have; see the setting `level`")
-            }
-            None => {
-                "which is no field of the documents; docs/reference/shopify.md lists their fields".to_owned()
-            }
-        };
-        Err(format!("`{setting}` names `{field}`, {reason}"))
-    }
-
-    /// The field of an option, if it has one.
-    pub(crate) fn option_field(&self, name: &str) -> Option<&str> {
+    /// The field of an option, if it has one. `position` is the place of the option in its product, from 1.
+    pub(crate) fn option_field(&self, name: &str, position: usize) -> Option<Cow<'_, str>> {
         let same = |configured: &str| configured.trim().to_lowercase() == name.to_lowercase();
-        self.options.iter().find(|(configured, _)| same(configured)).map(|(_, field)| field.as_str())
+        if let Some((_, field)) = self.options.iter().find(|(configured, _)| same(configured)) {
+            return Some(field.into());
+        }
+        let slug = slug(name);
+        // A name without a Latin letter or digit cannot be a field name in any spelling.
+        let part = if slug.is_empty() { position.to_string() } else { slug };
+        let field = self.option_fields.as_ref()?.replace(NAME, &part);
+        let field = if check_field_name(&field).is_err() { format!("option_{field}") } else { field };
+        Some(if self.naming.is_taken(&field) { format!("{field}_option") } else { field }.into())
     }
-}
-
-/// Names that Marqo or host give a meaning, whatever the configuration.
-const TAKEN: &[&str] = &["query", "id", "variants"];
-
-/// A field name for an index that is neither the host's (`_mq_…`) nor Marqo's.
-pub(crate) fn check_field_name(field: &str) -> Result<(), String> {
-    if field.starts_with('_') || host_index_rules::check_field_name(field).is_err() {
-        return Err(format!(
-            "`{field}` cannot be a field name: use letters, digits and underscores, and begin with a letter other than in `marqo__`"
-        ));
-    }
-    if TAKEN.contains(&field) {
-        return Err(format!(
-            "`{field}` cannot be a field name, because it has a meaning of its own; choose another name"
-        ));
-    }
-    Ok(())
-}
-
-/// A field name that no field has anyway.
-fn check_own_field(field: &str) -> Result<(), String> {
-    check_field_name(field)?;
-    if is_reserved(field) {
-        return Err(format!(
-            "the field `{field}` already has a meaning in every document; choose another name"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -328,6 +285,20 @@ mod tests {
             (r#"{"metafields":{"a.b":{"field":"x"},"c.d":{"field":"x"}}}"#, "used by both"),
             (r#"{"metafields":{"a.b":{"field":"x","as":"text"}}}"#, "unknown field `as`"),
             (r#"{"max-document-chars":5}"#, "at least 10000"),
+            (r#"{"metafields":{"a.b":{"field":"x"}},"options":{"Size":"x"}}"#, "used by both"),
+            (
+                r#"{"metafields":{"a.b":{"field":"category_id"}},"add":["category_*"]}"#,
+                "used by both `add` and `a.b`",
+            ),
+            (r#"{"option-fields":"size"}"#, "must be a field name with `{name}`"),
+            (r#"{"option-fields":"{name}{name}"}"#, "must be a field name with `{name}`"),
+            (r#"{"option-fields":"the {name}"}"#, "must be a field name with `{name}`"),
+            (r#"{"option-fields":"_{name}"}"#, "must be a field name with `{name}`"),
+            (r#"{"add":["titel"]}"#, "`add` names `titel`, which is no optional field"),
+            (r#"{"add":["x*"]}"#, "`add` names `x*`, which is no optional field"),
+            (r#"{"add":["title"]}"#, "`title`, which is written anyway"),
+            (r#"{"level":"variant","add":["option_combinations"]}"#, "only documents of products have"),
+            (r#"{"rename":{"category_id":"c"}}"#, "which is written only where `add` names it"),
         ] {
             let error = Config::from_json(json).unwrap_err();
             assert!(error.contains(reason), "{json}: {error}");
@@ -350,9 +321,9 @@ mod tests {
     #[test]
     fn option_names_match_in_any_case() {
         let config = Config::from_json(r#"{"options":{"Größe":"size","Size":"size"}}"#).unwrap();
-        assert_eq!(config.option_field("GRÖSSE"), None);
-        assert_eq!(config.option_field("GRÖßE"), Some("size"));
-        assert_eq!(config.option_field("size"), Some("size"));
-        assert_eq!(config.option_field("Color"), None);
+        assert_eq!(config.option_field("GRÖSSE", 1), None);
+        assert_eq!(config.option_field("GRÖßE", 1).as_deref(), Some("size"));
+        assert_eq!(config.option_field("size", 1).as_deref(), Some("size"));
+        assert_eq!(config.option_field("Color", 1), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::added;
 use crate::assemble::{Product, Variant};
 use crate::config::{Config, Level, OtherMetafields};
 use crate::html::{decode_entities, to_text};
@@ -75,7 +76,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         let barcodes = || self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
         writer.list("barcodes", options::dedupe(barcodes().map(Cow::from)));
         writer.integer("variant_count", i64::try_from(self.offers.len()).unwrap_or(i64::MAX));
-        self.finish(writer, &self.offers, diagnostics)
+        self.finish(writer, None, diagnostics)
     }
 
     /// The documents of those variants that have an id, with their ids.
@@ -88,7 +89,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             writer.text("variant_id", id);
             offer.write_fields(&mut writer);
             self.shared_middle(&mut writer, Some(offer), diagnostics);
-            documents.push((id.to_owned(), self.finish(writer, std::slice::from_ref(offer), diagnostics)));
+            documents.push((id.to_owned(), self.finish(writer, Some(offer), diagnostics)));
         }
         documents
     }
@@ -158,7 +159,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             options::dedupe(collections.iter().filter_map(|record| field(&record.handle))),
         );
         let offers = own.map_or(&*self.offers, std::slice::from_ref);
-        options::write_options(writer, offers, self.config);
+        options::write_options(writer, offers, &root.options.0, self.config);
         self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
     }
 
@@ -219,9 +220,11 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     fn finish(
         &self,
         mut writer: DocumentWriter<'_>,
-        offers: &[Offer<'_, '_, '_>],
+        own: Option<&Offer<'_, '_, '_>>,
         diagnostics: &mut Diagnostics<'_>,
     ) -> String {
+        let offers = own.map_or(&*self.offers, std::slice::from_ref);
+        added::write(&mut writer, self.config, self.product, offers, own);
         writer.rest("description", &self.description, self.description_was_cut);
         if !writer.shortened().is_empty() {
             diagnostics.warn(

@@ -231,7 +231,7 @@ impl Field {
     }
 }
 
-const fn field(
+pub(crate) const fn field(
     name: &'static str,
     kind: &'static str,
     level: FieldLevel,
@@ -239,9 +239,4 @@ const fn field(
     made_of: &'static str,
 ) -> Field {
     Field { name, kind, level, meaning, made_of }
-}
-
-/// Whether a field of this name exists without configuration.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    FIELDS.iter().any(|field| field.name == name)
 }

@@ -36,7 +36,9 @@
 //!
 //! Their codes are in `docs/reference/report-codes.md`.
 
+mod added;
 mod assemble;
+mod category;
 mod completeness;
 #[cfg(target_arch = "wasm32")]
 mod component;
@@ -53,11 +55,13 @@ mod media;
 mod metafield;
 mod naming;
 mod offer;
+mod optional_fields;
 mod options;
 mod price;
 mod record;
 mod report;
 mod scalar;
+mod schema;
 mod simd;
 mod text;
 mod transform;
@@ -69,5 +73,6 @@ pub use config::{
 };
 pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};
+pub use optional_fields::OPTIONAL_FIELDS;
 pub use report::{Document, Issue, Removal, Severity, Transformed};
 pub use transform::transform;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use host_index_rules::is_storable;
 use serde_json::Value;
 
-use crate::config::{Config, Names, check_field_name};
+use crate::config::{Config, Names};
+use crate::schema::check_field_name;
 use crate::writer::{write_boolean, write_float, write_integer, write_key, write_string};
 
 /// The field by which write protection compares documents.
@@ -24,12 +25,14 @@ pub(crate) struct Naming {
     changed: Vec<(String, Vec<String>)>,
     /// The members of a JSON object.
     constants: String,
+    /// All names that fields and constants have, or would have without configuration.
+    taken: BTreeSet<String>,
 }
 
 impl Naming {
     /// Checks the configuration of names against the fields that its documents can have.
     pub(crate) fn new(config: &Config) -> Result<Naming, String> {
-        let fields = config.document_fields();
+        let fields = config.document_fields()?;
         let check = |setting: &str, field: &str| config.check_documented(setting, field, &fields);
         let mut changed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for field in &config.omit {
@@ -68,11 +71,12 @@ impl Naming {
                 "`{VARIANTS}` can be omitted, but not renamed or copied: a catalog loads it by its name"
             ));
         }
-        check_clashes(config, &fields, &changed)?;
+        let taken = check_clashes(config, &fields, &changed)?;
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         Ok(Naming {
             changed: changed.into_iter().map(|(field, names)| (field.to_owned(), owned(names))).collect(),
             constants: constants(config)?,
+            taken,
         })
     }
 
@@ -81,6 +85,11 @@ impl Naming {
         let place = self.changed.binary_search_by(|(changed, _)| (**changed).cmp(field)).ok();
         let configured = place.map_or(&[][..], |place| &self.changed[place].1);
         place.is_none().then_some(field).into_iter().chain(configured.iter().map(String::as_str))
+    }
+
+    /// Whether a field or constant has this name, or has it by default.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.taken.contains(name)
     }
 
     /// What every document holds besides its fields: the members of a JSON object.
@@ -94,7 +103,7 @@ fn check_clashes(
     config: &Config,
     fields: &BTreeSet<String>,
     changed: &BTreeMap<&str, Vec<&str>>,
-) -> Result<(), String> {
+) -> Result<BTreeSet<String>, String> {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for field in fields {
         let own = [field.as_str()];
@@ -114,7 +123,8 @@ fn check_clashes(
             ));
         }
     }
-    Ok(())
+    let written = taken.into_keys().map(str::to_owned);
+    Ok(written.chain(fields.iter().cloned()).chain(config.constants.keys().cloned()).collect())
 }
 
 /// The constants as members of a JSON object.

@@ -240,14 +240,21 @@ objects! {
     Reference { id: Id<'a> = b"id", }
 
     /// An option of a product and its values in their order.
-    OptionDefinition { name: Text<'a> = b"name", position: Int = b"position", }
+    OptionDefinition {
+        name: Text<'a> = b"name",
+        position: Int = b"position",
+        values: List<Text<'a>> = b"values",
+        option_values: List<OptionValue<'a>> = b"optionValues",
+    }
+
+    OptionValue { name: Text<'a> = b"name", }
 
     /// What a variant is for one option.
     SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
 
     PriceRange { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
 
-    Category { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
+    Category { id: Id<'a> = b"id", full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 
     Seo { title: Text<'a> = b"title", description: Text<'a> = b"description", }
 

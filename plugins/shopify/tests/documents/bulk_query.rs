@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 use serde_json::{Map, Value, json};
-use shopify_plugin::{BULK_QUERY, FIELDS, FieldLevel};
+use shopify_plugin::{BULK_QUERY, FIELDS, FieldLevel, OPTIONAL_FIELDS};
 
 use crate::support::*;
 
@@ -94,7 +94,8 @@ fn root() -> Value {
         "variantsCount": {"count": 2},
         "totalInventory": 7,
         "tracksInventory": true,
-        "category": {"fullName": "Apparel & Accessories > Clothing > Outerwear"},
+        "category": {"id": "gid://shopify/TaxonomyCategory/aa-1-10-2-1-1-1-1-1", "fullName": "Apparel & Accessories > Clothing > Outerwear > Coats > Rain > Long > Light > Red"},
+        "options": [{"name": "Size", "position": 1, "optionValues": [{"name": "S"}, {"name": "M"}]}],
         "seo": {"title": "Buy a rain jacket", "description": "Dry all day."},
         "priceRangeV2": {
             "minVariantPrice": {"amount": "149.0", "currencyCode": "EUR"},
@@ -155,14 +156,20 @@ fn export() -> Vec<String> {
 fn assert_documented(documents: &[Map<String, Value>], other: FieldLevel) {
     let found: BTreeSet<&str> =
         documents.iter().flat_map(|document| document.keys().map(String::as_str)).collect();
-    let documented = FIELDS.iter().filter(|field| field.level != other).map(|field| field.name).collect();
+    let documented = FIELDS
+        .iter()
+        .chain(OPTIONAL_FIELDS)
+        .filter(|field| field.level != other)
+        .map(|field| field.name)
+        .collect();
     assert_eq!(found, documented);
 }
 
 #[test]
 fn the_documented_query_gives_every_documented_field() {
     for (level, other) in [("product", FieldLevel::Variant), ("variant", FieldLevel::Product)] {
-        let transformed = run_with(&export(), json!({"level": level, "other-metafields": "list"}));
+        let transformed =
+            run_with(&export(), json!({"level": level, "other-metafields": "list", "add": ["*"]}));
         assert_eq!(transformed.issues, []);
         let documents: Vec<_> = documents(&transformed)
             .into_iter()

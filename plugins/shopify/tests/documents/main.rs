@@ -5,6 +5,7 @@
 // A helper that cannot continue fails the test that called it.
 #![allow(clippy::unwrap_used)]
 
+mod added;
 mod bulk_query;
 mod completeness;
 mod golden;

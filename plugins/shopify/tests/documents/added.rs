@@ -1,0 +1,133 @@
+//! Optional fields, which the setting `add` switches on.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+#[test]
+fn nothing_is_added_that_is_not_named() {
+    let lines = [
+        product(
+            json!({"createdAt": "2025-01-01T00:00:00Z", "category": {"id": "gid://shopify/TaxonomyCategory/aa-1", "fullName": "A > B"}}),
+        ),
+        variant(11, json!({"price": "5", "selectedOptions": [{"name": "Size", "value": "S"}]})),
+    ];
+    let plain = document(&lines);
+    let added = document_with(&lines, json!({"add": ["category_leaf"]}));
+    let new: Vec<&String> =
+        added.as_object().unwrap().keys().filter(|key| plain.get(*key).is_none()).collect();
+    assert_eq!(new, ["category_leaf"]);
+    assert_eq!(added["category_leaf"], "B");
+}
+
+#[test]
+fn times_are_added_as_seconds() {
+    let times = json!({"createdAt": "1970-01-01T01:00:00.9Z", "updatedAt": "2024-09-23T14:21:59+08:00", "publishedAt": "soon"});
+    let document = document_with(&[product(times)], json!({"add": ["*_timestamp"]}));
+    assert_eq!(
+        (&document["created_timestamp"], &document["updated_timestamp"]),
+        (&json!(3_600), &json!(1_727_072_519))
+    );
+    assert_eq!(
+        (&document["updated_at"], document.get("published_timestamp")),
+        (&json!("2024-09-23T14:21:59+08:00"), None)
+    );
+}
+
+#[test]
+fn a_category_is_split_into_levels() {
+    let of = |category: Value, configuration| {
+        document_with(&[product(json!({"category": category}))], configuration)
+    };
+    let jacket = json!({"id": "gid://shopify/TaxonomyCategory/aa-1-10", "fullName": "Apparel &amp; Accessories > Clothing > Outerwear and Coats"});
+    let document = of(jacket.clone(), json!({"add": ["category_*"]}));
+    assert_eq!(document["category_id"], "aa-1-10");
+    assert_eq!(document["category_leaf"], "Outerwear and Coats");
+    assert_eq!(document["category_lvl0"], "Apparel & Accessories");
+    assert_eq!(document["category_lvl1"], "Apparel & Accessories > Clothing");
+    assert_eq!(
+        document["category_lvl2"], "Clothing > Outerwear and Coats",
+        "56 characters would be too long for a filter"
+    );
+    assert_eq!(document.get("category_lvl3"), None);
+    let long = of(jacket, json!({"add": ["category_lvl*"], "filter-length": 60}));
+    assert_eq!(long["category_lvl2"], "Apparel & Accessories > Clothing > Outerwear and Coats");
+    // REST has a name only in some versions.
+    let named = of(json!({"name": "Shirts"}), json!({"add": ["category_*"]}));
+    assert_eq!((&named["category_leaf"], &named["category_lvl0"]), (&json!("Shirts"), &json!("Shirts")));
+}
+
+#[test]
+fn collections_are_added_by_number() {
+    let collection = |number: u64| {
+        json!({"id": format!("gid://shopify/Collection/{number}"), "title": "T", "handle": "t", "__parentId": "gid://shopify/Product/1"}).to_string()
+    };
+    let lines = [product(json!({})), collection(10), collection(9)];
+    let document = document_with(&lines, json!({"add": ["collection_ids"]}));
+    assert_eq!(document["collection_ids"], json!(["9", "10"]));
+}
+
+fn shirts() -> Vec<String> {
+    let shirt = |number: u64, size: &str, color: &str| {
+        variant(
+            number,
+            json!({"position": number, "price": "5", "selectedOptions": [{"name": "Size", "value": size}, {"name": "Couleur", "value": color}, {"name": "サイズ", "value": "大"}]}),
+        )
+    };
+    let values =
+        |values: &[&str]| json!(values.iter().map(|value| json!({"name": value})).collect::<Vec<_>>());
+    vec![
+        product(json!({"options": [
+            {"name": "Size", "position": 1, "optionValues": values(&["S", "M", "L"])},
+            {"name": "Couleur", "position": 2, "values": ["Red", "Blue"]},
+            {"name": "サイズ", "position": 3, "optionValues": values(&["大"])},
+        ]})),
+        shirt(11, "L", "Blue"),
+        shirt(12, "S", "Red"),
+        shirt(13, "XS", "Red"),
+        shirt(14, "M", "Red"),
+    ]
+}
+
+#[test]
+fn every_option_becomes_a_field_by_a_pattern() {
+    let document =
+        document_with(&shirts(), json!({"option-fields": "option_{name}", "options": {"couleur": "color"}}));
+    assert_eq!(document["option_size"], json!(["S", "M", "L", "XS"]), "in the shop's order");
+    assert_eq!(document["color"], json!(["Red", "Blue"]));
+    assert_eq!(document["option_3"], json!(["大"]), "no Latin letters: its place");
+    assert_eq!(document.get("option_couleur"), None);
+    let of_variant = documents(&run_with(&shirts(), json!({"level": "variant", "option-fields": "{name}"})));
+    assert_eq!((&of_variant[0].1["size"], &of_variant[0].1["couleur"]), (&json!("L"), &json!("Blue")));
+    assert_eq!(of_variant[0].1["option_3"], json!("大"), "a field name begins with a letter");
+}
+
+#[test]
+fn an_option_never_overwrites_a_field() {
+    let lines = [
+        product(json!({})),
+        variant(
+            11,
+            json!({"price": "5", "selectedOptions": [{"name": "Price", "value": "high"}, {"name": "Title", "value": "T"}, {"name": "Query", "value": "q"}, {"name": "Source", "value": "s"}]}),
+        ),
+    ];
+    let configuration =
+        json!({"option-fields": "{name}", "rename": {"title": "name"}, "constants": {"source": "shopify"}});
+    let document = document_with(&lines, configuration);
+    assert_eq!((&document["price"], &document["price_option"]), (&json!(5.0), &json!(["high"])));
+    assert_eq!((&document["name"], &document["title_option"]), (&json!("Tee"), &json!(["T"])));
+    assert_eq!(document["option_query"], json!(["q"]));
+    assert_eq!((&document["source"], &document["source_option"]), (&json!("shopify"), &json!(["s"])));
+}
+
+#[test]
+fn combinations_that_exist_are_listed() {
+    let document = document_with(&shirts(), json!({"add": ["option_combinations"]}));
+    let expected = ["L / Blue / 大", "S / Red / 大", "XS / Red / 大", "M / Red / 大"];
+    assert_eq!(document["option_combinations"], json!(expected));
+    let lone = [
+        product(json!({})),
+        variant(11, json!({"selectedOptions": [{"name": "Title", "value": "Default Title"}]})),
+    ];
+    assert_eq!(document_with(&lone, json!({"add": ["*"]})).get("option_combinations"), None);
+}
