@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::instant::instant;
 use crate::offer::Offer;
 use crate::options;
+use crate::sale;
 use crate::writer::DocumentWriter;
 
 /// Writes the added fields of a document: of the product, or of the variant `own`.
@@ -31,6 +32,7 @@ pub(crate) fn write(
             writer.integer(name, instant.as_second());
         }
     }
+    sale::write(writer, config, offers, root.compare_at_range.as_deref(), own.is_none());
     if let Some(category) = root.category.as_deref() {
         category::write(writer, config, category);
     }

@@ -282,6 +282,7 @@ fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
 /// Whether the export says that the product is not in the online store.
 pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
     [&root.published_at, &root.online_store_url].into_iter().any(Nullable::is_null)
+        || root.published_on_publication.0 == Some(false)
 }
 
 /// The ids whose removal takes a product out of the index: those of the documents that it would have, or its own if the

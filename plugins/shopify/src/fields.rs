@@ -137,7 +137,7 @@ pub const FIELDS: &[Field] = &[
         "on_sale",
         "boolean",
         FieldLevel::Both,
-        "whether the variant (of a product: any variant) has an earlier, higher price",
+        "whether `price` is below an earlier price: `compare_at_price`",
         "`variants.compareAtPrice`",
     ),
     field(
@@ -151,7 +151,7 @@ pub const FIELDS: &[Field] = &[
         "available",
         "boolean",
         FieldLevel::Both,
-        "whether the variant (of a product: any variant) can be bought, stock or not",
+        "whether the variant (of a product: any variant) can be bought; follows from stock, its tracking and `inventoryPolicy` where the export does not say it",
         "`variants.availableForSale`",
     ),
     field(

@@ -60,6 +60,7 @@ mod options;
 mod price;
 mod record;
 mod report;
+mod sale;
 mod scalar;
 mod schema;
 mod simd;

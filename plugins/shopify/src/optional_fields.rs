@@ -59,6 +59,41 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
         "the options of each variant together, `M / Red`: combinations that exist",
         "`variants.selectedOptions`",
     ),
+    field(
+        "min_available_price",
+        "number",
+        FieldLevel::Product,
+        "lowest price of the variants that can be bought",
+        "`variants.price`, `variants.availableForSale`",
+    ),
+    field(
+        "discount",
+        "number",
+        FieldLevel::Both,
+        "by how much `price` is below `compare_at_price`",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "discount_percent",
+        "integer",
+        FieldLevel::Both,
+        "the same in whole percent, rounded down",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "min_compare_at_price",
+        "number",
+        FieldLevel::Product,
+        "lowest of the earlier, higher prices of all variants",
+        "`variants.compareAtPrice`, else `compareAtPriceRange`",
+    ),
+    field(
+        "max_compare_at_price",
+        "number",
+        FieldLevel::Product,
+        "highest of the earlier, higher prices of all variants",
+        "`variants.compareAtPrice`, else `compareAtPriceRange`",
+    ),
 ];
 
 const fn category_level(name: &'static str, meaning: &'static str) -> Field {

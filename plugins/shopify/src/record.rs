@@ -173,11 +173,13 @@ objects! {
         tags: Tags<'a> = b"tags",
         gift_card: Flag = b"isGiftCard",
         published_at: Nullable<'a> = b"publishedAt" | b"published_at",
+        published_on_publication: Flag = b"publishedOnPublication",
         online_store_url: Nullable<'a> = b"onlineStoreUrl",
         total_inventory: Int = b"totalInventory",
         tracks_inventory: Flag = b"tracksInventory",
         options: List<OptionDefinition<'a>> = b"options",
         price_range: Option<Box<PriceRange<'a>>> = b"priceRangeV2" | b"priceRange",
+        compare_at_range: Option<Box<CompareAtRange<'a>>> = b"compareAtPriceRange",
         category: Option<Box<Category<'a>>> = b"category",
         seo: Option<Box<Seo<'a>>> = b"seo",
         featured_media: Option<Box<Record<'a>>> = b"featuredMedia",
@@ -202,6 +204,7 @@ objects! {
         inventory_quantity: Int = b"inventoryQuantity" | b"inventory_quantity",
         inventory_policy: Text<'a> = b"inventoryPolicy" | b"inventory_policy",
         inventory_management: Nullable<'a> = b"inventory_management",
+        inventory_item: Option<Box<InventoryItem<'a>>> = b"inventoryItem",
         selected_options: List<SelectedOption<'a>> = b"selectedOptions",
         option1: Text<'a> = b"option1",
         option2: Text<'a> = b"option2",
@@ -253,6 +256,11 @@ objects! {
     SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
 
     PriceRange { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
+
+    CompareAtRange { min: Money<'a> = b"minVariantCompareAtPrice", max: Money<'a> = b"maxVariantCompareAtPrice", }
+
+    /// What a variant is in stock.
+    InventoryItem { tracked: Flag = b"tracked", }
 
     Category { id: Id<'a> = b"id", full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 

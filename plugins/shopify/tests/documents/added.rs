@@ -131,3 +131,45 @@ fn combinations_that_exist_are_listed() {
     ];
     assert_eq!(document_with(&lone, json!({"add": ["*"]})).get("option_combinations"), None);
 }
+
+fn prices() -> Vec<String> {
+    vec![
+        product(json!({})),
+        variant(11, json!({"price": "20.00", "compareAtPrice": "50.00", "availableForSale": true})),
+        variant(12, json!({"price": "14.99", "compareAtPrice": "19.99", "availableForSale": false})),
+        variant(13, json!({"price": "30.00", "compareAtPrice": "25.00", "availableForSale": true})),
+    ]
+}
+
+#[test]
+fn prices_are_added() {
+    let document = document_with(&prices(), json!({"add": ["min_*", "max_*", "discount*"]}));
+    assert_eq!((&document["price"], &document["min_available_price"]), (&json!(14.99), &json!(20.0)));
+    assert_eq!((&document["discount"], &document["discount_percent"]), (&json!(5.0), &json!(25)));
+    let range = (&document["min_compare_at_price"], &document["max_compare_at_price"]);
+    assert_eq!(range, (&json!(19.99), &json!(50.0)), "25 is no earlier price of 30");
+    let documents = documents(&run_with(&prices(), json!({"level": "variant", "add": ["discount*"]})));
+    let discounts: Vec<_> =
+        documents.iter().map(|(_, document)| document.get("discount_percent").cloned()).collect();
+    assert_eq!(discounts, [Some(json!(60)), Some(json!(25)), None]);
+}
+
+#[test]
+fn nothing_available_has_no_lowest_price() {
+    let lines = [product(json!({})), variant(11, json!({"price": "5", "availableForSale": false}))];
+    let document = document_with(&lines, json!({"add": ["min_available_price", "discount"]}));
+    assert_eq!((document.get("min_available_price"), document.get("discount")), (None, None));
+}
+
+#[test]
+fn a_product_without_variants_has_the_range_that_the_export_gives() {
+    let amount = |amount: &str| json!({"amount": amount, "currencyCode": "EUR"});
+    let range =
+        json!({"minVariantCompareAtPrice": amount("12.0"), "maxVariantCompareAtPrice": amount("15.0")});
+    let document = document_with(
+        &[product(json!({"compareAtPriceRange": range}))],
+        json!({"add": ["*_compare_at_price"]}),
+    );
+    assert_eq!(document["min_compare_at_price"], 12.0);
+    assert_eq!(document["max_compare_at_price"], 15.0);
+}

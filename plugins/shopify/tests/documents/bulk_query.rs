@@ -118,7 +118,7 @@ fn children() -> [(&'static str, Value); 6] {
     let variant = |number: u32, size: &str, price: &str, before: Value| {
         json!({
             "id": format!("gid://shopify/ProductVariant/{number}"), "title": size, "sku": format!("RJ-{size}"), "barcode": "0401234567892",
-            "price": price, "compareAtPrice": before, "position": number, "availableForSale": true, "inventoryQuantity": 4,
+            "price": price, "compareAtPrice": before, "position": number, "availableForSale": true, "inventoryQuantity": 4, "inventoryPolicy": "DENY",
             "selectedOptions": [{"name": "Size", "value": size}], "image": {"url": image(size)["url"], "altText": size},
             "updatedAt": "2026-11-03T10:15:30Z",
         })

@@ -61,7 +61,32 @@ fn the_sale_of_a_dearer_variant_is_not_that_of_the_lowest_price() {
         variant(12, json!({"price": "20.00", "compareAtPrice": "30.00"})),
     ];
     let document = document(&lines);
-    assert_eq!((document.get("compare_at_price"), &document["on_sale"]), (None, &json!(true)));
+    assert_eq!((document.get("compare_at_price"), &document["on_sale"]), (None, &json!(false)));
+}
+
+#[test]
+fn a_sale_does_not_depend_on_the_order_of_variants() {
+    let prices = [
+        ("10.00", None),
+        ("10.00", Some("12.00")),
+        ("10.00", Some("15.00")),
+        ("8.00", None),
+        ("8.00", Some("9.00")),
+    ];
+    let shirt = |(number, (price, before)): (u64, (&str, Option<&str>))| {
+        variant(number, json!({"price": price, "compareAtPrice": before}))
+    };
+    for shown in [3, 5] {
+        let mut order: Vec<_> = prices[..shown].to_vec();
+        for _ in 0..shown {
+            order.rotate_left(1);
+            let lines: Vec<String> =
+                [product(json!({}))].into_iter().chain((11..).zip(order.clone()).map(shirt)).collect();
+            let document = document(&lines);
+            let before = if shown == 3 { 15.0 } else { 9.0 };
+            assert_eq!((&document["on_sale"], &document["compare_at_price"]), (&json!(true), &json!(before)));
+        }
+    }
 }
 
 #[test]
@@ -105,6 +130,16 @@ fn availability_is_not_stock() {
         Some(json!(true))
     );
     assert_eq!(available(&[json!({"inventoryQuantity": 5})]), None);
+    assert_eq!(available(&[json!({"inventoryPolicy": "DENY", "inventoryQuantity": 5})]), Some(json!(true)));
+    // It may not be tracked.
+    assert_eq!(available(&[json!({"inventoryPolicy": "DENY", "inventoryQuantity": 0})]), None);
+    assert_eq!(
+        available(&[json!({"inventoryPolicy": "CONTINUE", "inventoryQuantity": 0})]),
+        Some(json!(true))
+    );
+    let item = |tracked: bool| json!({"inventoryItem": {"tracked": tracked}, "inventoryQuantity": 0});
+    assert_eq!(available(&[item(true)]), Some(json!(false)));
+    assert_eq!(available(&[item(false)]), Some(json!(true)));
     // REST says what it is computed from.
     assert_eq!(
         available(&[json!({"inventory_management": null, "inventory_quantity": 0})]),
@@ -123,6 +158,18 @@ fn availability_is_not_stock() {
         Some(json!(true))
     );
     assert_eq!(available(&[json!({"available": false})]), Some(json!(false)));
+}
+
+#[test]
+fn availability_follows_from_the_products_tracking_and_the_stock_at_locations() {
+    let shirt = variant(11, json!({"inventoryPolicy": "DENY"}));
+    let level = json!({"available": 0, "location": {"id": "gid://shopify/Location/9"}, "__parentId": "gid://shopify/ProductVariant/11"});
+    for (tracks, available) in
+        [(json!(true), Some(json!(false))), (json!(false), Some(json!(true))), (json!(null), None)]
+    {
+        let lines = [product(json!({ "tracksInventory": tracks })), shirt.clone(), level.to_string()];
+        assert_eq!(document(&lines).get("available").cloned(), available, "{tracks}");
+    }
 }
 
 #[test]
