@@ -20,6 +20,8 @@ pub(crate) struct Product<'r, 'a> {
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// By id.
     pub(crate) collections: Vec<&'r Record<'a>>,
+    /// What metafields refer to, in any order.
+    pub(crate) references: Vec<&'r Record<'a>>,
 }
 
 /// A variant with the records that belong to it.
@@ -125,7 +127,7 @@ pub(crate) fn gid_of<'r>(record: &'r Record<'_>) -> &'r Gid<'r> {
     record.graphql_id.get().or(record.id.get()).or(record.legacy_id.get()).unwrap_or(Gid::NONE)
 }
 
-fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
+pub(crate) fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
     let product = || record.product.as_deref().and_then(|product| product.id.get());
     let owner = || record.owner.as_deref().and_then(|owner| owner.id.get());
     record.parent_id.get().or_else(product).or_else(owner).or_else(|| record.product_id.get())
@@ -146,13 +148,18 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
         root,
         variants: Vec::new(),
         media: Vec::new(),
-        metafields: root.metafields.0.iter().collect(),
+        metafields: root.metafields.0.iter().chain(&root.aliased).collect(),
         collections: root.collections.0.iter().collect(),
+        references: Vec::new(),
         id,
     };
     let mut variants: Vec<&Record<'_>> = root.variants.0.iter().collect();
     let mut children = Vec::new();
     for record in records {
+        if parent_of(record).is_some_and(|parent| parent.kind == "Metafield") {
+            product.references.push(record);
+            continue;
+        }
         match Kind::of(record) {
             Kind::Variant => variants.push(record),
             Kind::Product | Kind::Other => {}
@@ -165,7 +172,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
             record,
             id: gid_of(record),
             media: record.media.0.iter().collect(),
-            metafields: record.metafields.0.iter().collect(),
+            metafields: record.metafields.0.iter().chain(&record.aliased).collect(),
             levels: Vec::new(),
         })
         .collect();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::naming::Naming;
 use crate::schema::check_field_name;
 use crate::text::slug;
+use crate::units;
 
 /// Where the name of an option goes in the pattern of its field.
 const NAME: &str = "{name}";
@@ -146,14 +147,22 @@ pub enum ImageVersions {
 }
 
 /// The field that a metafield becomes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MetafieldRule {
     /// The name of the field.
     pub field: String,
     /// What the field holds in every document; without it the metafield's own type decides.
     #[serde(rename = "type")]
     pub kind: Option<FieldKind>,
+    /// The unit of a measurement: the field holds its number in it.
+    pub unit: Option<String>,
+    /// The name of a field for the currency of an amount of money.
+    #[serde(alias = "currency_field")]
+    pub currency_field: Option<String>,
+    /// Of a metaobject that the metafield refers to, the key of the field that counts.
+    #[serde(alias = "reference_field")]
+    pub reference_field: Option<String>,
 }
 
 /// One name or several.
@@ -222,6 +231,14 @@ impl Config {
             {
                 return Err(format!(
                     "metafields are named by namespace and key, as in `custom.material`, not `{name}`"
+                ));
+            }
+        }
+        for (name, rule) in &self.metafields {
+            if let Some(unit) = rule.unit.as_deref().filter(|unit| !units::is_known(unit)) {
+                return Err(format!(
+                    "the unit `{unit}` of the metafield `{name}` is unknown; use one of {}",
+                    units::known()
                 ));
             }
         }
@@ -294,6 +311,12 @@ mod tests {
             (r#"{"option-fields":"{name}{name}"}"#, "must be a field name with `{name}`"),
             (r#"{"option-fields":"the {name}"}"#, "must be a field name with `{name}`"),
             (r#"{"option-fields":"_{name}"}"#, "must be a field name with `{name}`"),
+            (
+                r#"{"metafields":{"a.b":{"field":"x","unit":"stone"}}}"#,
+                "the unit `stone` of the metafield `a.b`",
+            ),
+            (r#"{"metafields":{"a.b":{"field":"x","currency-field":"x"}}}"#, "used by both"),
+            (r#"{"metafields":{"a.b":{"field":"x","currency-field":"title"}}}"#, "already has a meaning"),
             (r#"{"add":["titel"]}"#, "`add` names `titel`, which is no optional field"),
             (r#"{"add":["x*"]}"#, "`add` names `x*`, which is no optional field"),
             (r#"{"add":["title"]}"#, "`title`, which is written anyway"),

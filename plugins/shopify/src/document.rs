@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::added;
 use crate::assemble::{Product, Variant};
-use crate::config::{Config, Level, OtherMetafields};
+use crate::config::{Config, FieldKind, Level, MetafieldRule, OtherMetafields};
 use crate::html::{decode_entities, to_text};
 use crate::lines::text_of;
 use crate::media::{self, Image};
@@ -142,7 +142,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     fn shared_middle(
         &self,
         writer: &mut DocumentWriter<'_>,
-        own: Option<&Offer<'_, '_, '_>>,
+        own: Option<&Offer<'_, 'r, 'a>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
         let root = self.product.root;
@@ -176,31 +176,61 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     fn write_metafields(
         &self,
         writer: &mut DocumentWriter<'_>,
-        variant: Option<&Variant<'_, '_>>,
+        variant: Option<&Variant<'r, 'a>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
-        let own = variant.map_or(&[][..], |variant| &variant.metafields);
-        for (name, rule) in &self.config.metafields {
-            let Some(record) =
-                own.iter().chain(&self.product.metafields).find(|record| metafield::is_named(record, name))
-            else {
-                continue;
-            };
-            match metafield::value_of(record, rule.kind) {
-                Ok(Some(value)) => write_value(writer, &rule.field, value),
-                Ok(None) => {}
-                Err(reason) => diagnostics.warn(
+        let references = &self.product.references;
+        let mut read = |name: &str, rule: &MetafieldRule, record: &Record<'_>| {
+            metafield::value_of(record, rule, references).unwrap_or_else(|reason| {
+                diagnostics.warn(
                     "invalid-metafield",
                     format!("the metafield {name} was omitted because {reason}; correct it in the shop, or configure another type for its field"),
-                ),
+                );
+                None
+            })
+        };
+        let own = variant.map_or(&[][..], |variant| &variant.metafields);
+        for (name, rule) in &self.config.metafields {
+            let named = |metafields: &[&'r Record<'a>]| {
+                metafields.iter().copied().find(|record| metafield::is_named(record, name))
+            };
+            let record = named(own).or_else(|| named(&self.product.metafields));
+            let of_variants = || match variant {
+                Some(_) => Vec::new(),
+                None => {
+                    let variants = &self.product.variants;
+                    variants.iter().filter_map(|variant| named(&variant.metafields)).collect()
+                }
+            };
+            let records: Vec<&Record<'_>> = record.map_or_else(of_variants, |record| vec![record]);
+            let value = match record {
+                Some(record) => read(name, rule, record),
+                None => metafield::united(rule, |rule| {
+                    records.iter().filter_map(|record| read(name, rule, record)).collect()
+                }),
+            };
+            let Some(value) = value else { continue };
+            write_value(writer, &rule.field, value);
+            if let Some(field) = &rule.currency_field
+                && let Some(currency) = records.iter().find_map(|record| metafield::currency_of(record))
+            {
+                writer.text(field, &currency);
             }
         }
         if self.config.other_metafields == OtherMetafields::List {
+            let of_variants = self.product.variants.iter().flat_map(|variant| &variant.metafields);
             let others = own.iter().chain(&self.product.metafields);
-            let others = others.filter(|record| {
+            let others = others.chain(of_variants.filter(|_| variant.is_none())).filter(|record| {
                 !self.config.metafields.keys().any(|name| metafield::is_named(record, name))
             });
-            writer.list("metafields", others.filter_map(|record| listed(record)));
+            let texts = others.filter_map(|record| listed(record, references));
+            if variant.is_none() && self.product.variants.iter().any(|variant| !variant.metafields.is_empty())
+            {
+                // Variants often have the same.
+                writer.list("metafields", options::dedupe(texts));
+            } else {
+                writer.list("metafields", texts);
+            }
         }
     }
 
@@ -272,8 +302,9 @@ fn write_value(writer: &mut DocumentWriter<'_>, field: &str, value: FieldValue) 
 
 /// A metafield for the list of those without a field of their own. One with a broken value is left out there without a
 /// warning.
-fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
-    let value = metafield::value_of(record, Some(crate::config::FieldKind::Text)).ok()??;
+fn listed(record: &Record<'_>, references: &[&Record<'_>]) -> Option<Cow<'static, str>> {
+    let rule = MetafieldRule { kind: Some(FieldKind::Text), ..MetafieldRule::default() };
+    let value = metafield::value_of(record, &rule, references).ok()??;
     let FieldValue::Text(text) = value else { return None };
     let (namespace, key) = (record.namespace.get()?, record.key.get()?);
     Some(Cow::Owned(format!("{}: {text}", sanitize(&format!("{namespace}.{key}")))))

@@ -59,6 +59,7 @@ mod optional_fields;
 mod options;
 mod price;
 mod record;
+mod reference;
 mod report;
 mod sale;
 mod scalar;
@@ -66,6 +67,7 @@ mod schema;
 mod simd;
 mod text;
 mod transform;
+mod units;
 mod writer;
 
 pub use config::{

@@ -18,11 +18,12 @@ use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Present, Tags,
 ///
 /// Serde's derive refuses a key that occurs twice and a value of another type, exports have both.
 macro_rules! objects {
-    ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident $([$others:ident])? { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
+            $(pub(crate) $others: Vec<Record<'a>>,)?
             lifetime: PhantomData<&'a ()>,
         }
 
@@ -40,6 +41,9 @@ macro_rules! objects {
                 while let Some(meant) = map.next_key_seed(Key(name_of))? {
                     match meant {
                         $(Name::$field => self.$field = map.next_value()?,)*
+                        // What a query calls as it likes, if it is a metafield.
+                        $(Name::other => self.$others.extend(map.next_value::<Aliased<'a>>()?.into_record()),)?
+                        #[allow(unreachable_patterns)]
                         Name::other => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -148,7 +152,7 @@ impl<'a> Record<'a> {
 objects! {
     /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not
     /// know.
-    Record {
+    Record [aliased] {
         type_name: Text<'a> = b"__typename",
         id: Id<'a> = b"id",
         graphql_id: Id<'a> = b"admin_graphql_api_id",
@@ -234,7 +238,29 @@ objects! {
         available: Text<'a> = b"available",
         quantities: List<Quantity<'a>> = b"quantities",
         location: Present = b"location",
+
+        // What metafields refer to.
+        reference: Option<Box<Record<'a>>> = b"reference",
+        references: List<Record<'a>> = b"references",
+        display_name: Text<'a> = b"displayName",
+        name: Text<'a> = b"name",
+        fields: List<MetaobjectField<'a>> = b"fields",
     }
+
+    /// A metafield that a query selects by its name, `metafield(…)`, under that key or any alias.
+    Aliased {
+        id: Id<'a> = b"id",
+        namespace: Text<'a> = b"namespace",
+        key: Text<'a> = b"key",
+        kind: Text<'a> = b"type",
+        value: Option<Raw<'a>> = b"value",
+        json_value: Option<Raw<'a>> = b"jsonValue",
+        updated_at: Text<'a> = b"updatedAt",
+        reference: Option<Box<Record<'a>>> = b"reference",
+        references: List<Record<'a>> = b"references",
+    }
+
+    MetaobjectField { key: Text<'a> = b"key", value: Text<'a> = b"value", }
 
     /// A number of things.
     Count { count: Int = b"count", }
@@ -278,6 +304,28 @@ objects! {
     Preview { image: Option<Box<Picture<'a>>> = b"image", }
 
     Quantity { name: Text<'a> = b"name", quantity: Int = b"quantity", }
+}
+
+impl<'a> Aliased<'a> {
+    /// The metafield, if it is one.
+    fn into_record(self) -> Option<Record<'a>> {
+        let Aliased {
+            id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
+        } = self;
+        let is_metafield = namespace.get().is_some() && key.get().is_some();
+        is_metafield.then(|| Record {
+            id,
+            namespace,
+            key,
+            kind,
+            value,
+            json_value,
+            updated_at,
+            reference,
+            references,
+            ..Record::default()
+        })
+    }
 }
 
 /// An amount: text or number, or an object with its currency.

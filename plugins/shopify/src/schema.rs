@@ -51,9 +51,11 @@ impl Config {
             owners.insert(field, name);
         }
         for (name, rule) in &self.metafields {
-            check_own_field(&rule.field)?;
-            if let Some(other) = owners.insert(&rule.field, name) {
-                return Err(used_twice(&rule.field, other, name));
+            for field in [&rule.field].into_iter().chain(&rule.currency_field) {
+                check_own_field(field)?;
+                if let Some(other) = owners.insert(field, name) {
+                    return Err(used_twice(field, other, name));
+                }
             }
         }
         for name in &self.added {

@@ -11,6 +11,7 @@ mod completeness;
 mod golden;
 mod lines;
 mod media;
+mod metafields;
 mod naming;
 mod needs_samples;
 mod products;
