@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::assemble::{Product, gid_of};
 use crate::category;
 use crate::config::Config;
+use crate::document::short_text;
 use crate::instant::instant;
 use crate::offer::Offer;
 use crate::options;
@@ -33,6 +34,11 @@ pub(crate) fn write(
         }
     }
     sale::write(writer, config, offers, root.compare_at_range.as_deref(), own.is_none());
+    if let Some(offer) = own.filter(|_| config.adds("variant_name")) {
+        let titles = [root.title.get().map(short_text), offer.title.clone()];
+        let titles: Vec<Cow<'_, str>> = titles.into_iter().flatten().collect();
+        writer.text("variant_name", &titles.join(" - "));
+    }
     if let Some(category) = root.category.as_deref() {
         category::write(writer, config, category);
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::naming::Naming;
+use crate::preset::Preset;
 use crate::schema::check_field_name;
 use crate::text::slug;
 use crate::units;
@@ -46,6 +47,8 @@ pub struct Config {
     /// What happens to metafields that have no separate field.
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
+    /// Ready-made names of fields.
+    pub fields: Option<Preset>,
     /// Fields that are written under another name: field to name.
     pub rename: BTreeMap<String, String>,
     /// Fields that are not written.
@@ -87,6 +90,7 @@ impl Default for Config {
             add: Vec::new(),
             added: BTreeSet::new(),
             filter_length: 50,
+            fields: None,
             rename: BTreeMap::new(),
             omit: Vec::new(),
             copy: BTreeMap::new(),
@@ -191,6 +195,12 @@ pub enum FieldKind {
     List,
 }
 
+/// The settings of which it matters whether they are there.
+#[derive(Deserialize)]
+struct Named {
+    level: Option<Level>,
+}
+
 impl Config {
     /// Reads a configuration; the error says what is wrong with it.
     pub fn from_json(json: &str) -> Result<Config, String> {
@@ -199,6 +209,10 @@ impl Config {
             return Err("it must be a JSON object".to_owned());
         }
         let mut config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        if let Some(preset) = config.fields {
+            let named: Named = serde_json::from_str(json).map_err(|error| error.to_string())?;
+            preset.apply(&mut config, named.level)?;
+        }
         config.added = config.optional_fields()?;
         config.check()?;
         config.naming = Naming::new(&config)?;
@@ -317,6 +331,9 @@ mod tests {
             ),
             (r#"{"metafields":{"a.b":{"field":"x","currency-field":"x"}}}"#, "used by both"),
             (r#"{"metafields":{"a.b":{"field":"x","currency-field":"title"}}}"#, "already has a meaning"),
+            (r#"{"fields":"marqo"}"#, "unknown variant `marqo`"),
+            (r#"{"fields":"marqo-ecommerce","level":"product"}"#, "remove the setting `level`"),
+            (r#"{"fields":"marqo-ecommerce","rename":{"handle":"productTitle"}}"#, "would be written twice"),
             (r#"{"add":["titel"]}"#, "`add` names `titel`, which is no optional field"),
             (r#"{"add":["x*"]}"#, "`add` names `x*`, which is no optional field"),
             (r#"{"add":["title"]}"#, "`title`, which is written anyway"),

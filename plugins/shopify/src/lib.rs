@@ -57,6 +57,7 @@ mod naming;
 mod offer;
 mod optional_fields;
 mod options;
+mod preset;
 mod price;
 mod record;
 mod reference;
@@ -77,5 +78,6 @@ pub use config::{
 pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};
 pub use optional_fields::OPTIONAL_FIELDS;
+pub use preset::Preset;
 pub use report::{Document, Issue, Removal, Severity, Transformed};
 pub use transform::transform;

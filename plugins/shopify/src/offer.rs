@@ -22,7 +22,7 @@ pub(crate) struct Offer<'p, 'r, 'a> {
     pub(crate) variant: &'p Variant<'r, 'a>,
     /// None if the export does not say it: such a variant cannot be a document or a row of its own.
     pub(crate) id: Option<&'p str>,
-    title: Option<Cow<'p, str>>,
+    pub(crate) title: Option<Cow<'p, str>>,
     pub(crate) sku: Option<Cow<'p, str>>,
     pub(crate) barcode: Option<Cow<'p, str>>,
     pub(crate) price: Option<Price>,

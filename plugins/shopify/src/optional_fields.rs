@@ -60,6 +60,13 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
         "`variants.selectedOptions`",
     ),
     field(
+        "variant_name",
+        "string",
+        FieldLevel::Variant,
+        "title of the product and of the variant, `Shirt - Light blue`; of an only variant the product's",
+        "`title`, `variants.title`",
+    ),
+    field(
         "min_available_price",
         "number",
         FieldLevel::Product,

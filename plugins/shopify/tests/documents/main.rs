@@ -14,6 +14,7 @@ mod media;
 mod metafields;
 mod naming;
 mod needs_samples;
+mod preset;
 mod products;
 mod properties;
 mod records;
