@@ -32,7 +32,8 @@ pub(crate) struct DocumentSource<'p, 'r, 'a> {
     product_id: &'p str,
     config: &'p Config,
     description: String,
-    description_was_cut: bool,
+    /// Its characters before it was cut.
+    description_chars: Option<usize>,
     images: Vec<Image>,
     offers: Vec<Offer<'p, 'r, 'a>>,
     currency: Option<String>,
@@ -45,7 +46,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         config: &'p Config,
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
-        let (description, description_was_cut) = description_of(product.root, config.max_description_chars);
+        let (description, description_chars) = description_of(product.root, config.max_description_chars);
         let images = media::images_of(product, config.image_versions);
         let offers = product
             .variants
@@ -58,7 +59,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             product_id,
             config,
             description,
-            description_was_cut,
+            description_chars,
             images,
             offers,
             currency,
@@ -68,13 +69,17 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     /// The document of the whole product.
     pub(crate) fn product_document(&self, diagnostics: &mut Diagnostics<'_>) -> String {
         let mut writer = self.writer();
+        let skus = self.offers.iter().filter_map(|offer| offer.sku.as_deref());
+        let barcodes = self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
+        let skus = options::dedupe(skus.map(Cow::from));
+        let barcodes = options::dedupe(barcodes.map(Cow::from));
+        // By these, customers and staff look for one thing; so other fields give way to them.
+        writer.reserve("skus", &skus);
+        writer.reserve("barcodes", &barcodes);
         self.shared_start(&mut writer, None);
         offer::write_product_offer(&mut writer, self.product, &self.offers, diagnostics);
         self.shared_middle(&mut writer, None, diagnostics);
-        let skus = || self.offers.iter().filter_map(|offer| offer.sku.as_deref());
-        writer.list("skus", options::dedupe(skus().map(Cow::from)));
-        let barcodes = || self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
-        writer.list("barcodes", options::dedupe(barcodes().map(Cow::from)));
+        writer.last_lists(("skus", &skus), ("barcodes", &barcodes));
         writer.integer("variant_count", i64::try_from(self.offers.len()).unwrap_or(i64::MAX));
         self.finish(writer, None, diagnostics)
     }
@@ -161,6 +166,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         let offers = own.map_or(&*self.offers, std::slice::from_ref);
         options::write_options(writer, offers, &root.options.0, self.config);
         self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
+        added::write(writer, self.config, self.product, offers, own);
     }
 
     fn write_images(&self, writer: &mut DocumentWriter<'_>, own: Option<&Image>) {
@@ -254,14 +260,12 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> String {
         let offers = own.map_or(&*self.offers, std::slice::from_ref);
-        added::write(&mut writer, self.config, self.product, offers, own);
-        writer.rest("description", &self.description, self.description_was_cut);
-        if !writer.shortened().is_empty() {
+        writer.rest("description", &self.description, self.description_chars);
+        if let Some(shortened) = writer.shortened() {
             diagnostics.warn(
                 "shortened",
                 format!(
-                    "{} had more content than a document may hold and was shortened; raise max-description-chars or max-document-chars if the index takes more",
-                    writer.shortened().join(", ")
+                    "it has more content than a document may hold and was shortened: {shortened}; raise max-description-chars or max-document-chars if the index takes more"
                 ),
             );
         }
@@ -276,18 +280,18 @@ fn short_field(writer: &mut DocumentWriter<'_>, name: &str, text: &Text<'_>) {
     }
 }
 
-/// The text of the first description that is not blank, and whether it was longer than allowed.
-fn description_of(root: &Record<'_>, max_chars: usize) -> (String, bool) {
+/// The text of the first description that is not blank, and its length if it was longer than allowed.
+fn description_of(root: &Record<'_>, max_chars: usize) -> (String, Option<usize>) {
     let html = root.description_html.get().or(root.body_html.get());
     let text = match html {
         Some(html) => to_text(html),
         None => root.description.and_then(text_of).map(|text| to_text(&text)).unwrap_or_default(),
     };
     let kept = cut_chars(&text, max_chars).len();
-    let was_cut = kept < text.len();
+    let total_chars = (kept < text.len()).then(|| text.chars().count());
     let mut text = text;
     text.truncate(kept);
-    (text, was_cut)
+    (text, total_chars)
 }
 
 fn write_value(writer: &mut DocumentWriter<'_>, field: &str, value: FieldValue) {

@@ -27,7 +27,7 @@
 //!   Children of all copies are united. Of several metafields with the same key the newest counts.
 //! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened
 //!   for that is said in a warning: a list may take a quarter of the limit, everything before the description seven
-//!   tenths.
+//!   tenths. All of it gives way to `skus` and `barcodes`.
 //! - A product of which the export says that it has more than the export does (another page, more variants) is
 //!   refused.
 //! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere.

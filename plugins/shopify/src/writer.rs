@@ -19,6 +19,9 @@ const MAX_SHARE: usize = 25;
 /// description.
 const MAX_TOGETHER: usize = 70;
 
+/// Characters that the last lists leave free: a few numbers may follow them.
+const ROOM_FOR_NUMBERS: usize = 1_000;
+
 /// A JSON object that grows field by field.
 ///
 /// Marqo measures a document by the characters that Python's `json.dumps` writes for it, so that is what counts here:
@@ -31,8 +34,19 @@ pub(crate) struct DocumentWriter<'n> {
     used: usize,
     /// The most characters that the document may have.
     limit: usize,
-    /// Names of the fields that had to be shortened.
-    shortened: Vec<String>,
+    /// Characters that other lists and long texts leave free for fields that come later.
+    reserved: usize,
+    /// The fields that had to be shortened.
+    shortened: Vec<Shortened>,
+}
+
+/// A field of which a document holds a part.
+struct Shortened {
+    name: String,
+    kept: usize,
+    total: usize,
+    /// Whether it is a list, so that items are counted, and otherwise characters.
+    is_list: bool,
 }
 
 impl<'n> DocumentWriter<'n> {
@@ -44,39 +58,45 @@ impl<'n> DocumentWriter<'n> {
         json.push_str(constants);
         // A separator has a blank more than here, and there is at most one for each byte.
         let used = 2 + 2 * host_index_rules::json_dumps_escaped_len(constants);
-        DocumentWriter { json, naming, used, limit, shortened: Vec::new() }
+        DocumentWriter { json, naming, used, limit, reserved: 0, shortened: Vec::new() }
     }
 
     /// A short text; a blank one is omitted, as all empty values are.
     pub(crate) fn text(&mut self, name: &str, text: &str) {
         for name in self.naming.names(name) {
-            self.cut_text(name, text, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
+            self.cut_text(name, text, None, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
         }
     }
 
     /// A text that may take as much as a list.
     pub(crate) fn long_text(&mut self, name: &str, text: &str) {
         for name in self.naming.names(name) {
-            self.cut_text(name, text, usize::MAX, self.limit * MAX_TOGETHER / 100);
+            let until = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.reserved);
+            self.cut_text(name, text, None, usize::MAX, until);
         }
     }
 
-    /// A text that may take all that is left; so it is written last. Copies of it share what is left.
-    pub(crate) fn rest(&mut self, name: &str, text: &str, was_cut: bool) {
+    /// A text that may take all that is left; so it is written last. Copies of it share what is left. `total_chars` is the
+    /// length of a longer text that it was cut from.
+    pub(crate) fn rest(&mut self, name: &str, text: &str, total_chars: Option<usize>) {
         let mut copies = self.naming.names(name).count();
         for name in self.naming.names(name) {
-            if was_cut {
-                self.note_shortened(name);
-            }
             let until = self.used + self.limit.saturating_sub(self.used) / copies;
-            self.cut_text(name, text, usize::MAX, until);
+            self.cut_text(name, text, total_chars, usize::MAX, until);
             copies -= 1;
         }
     }
 
     /// Writes as much of a text as fits into `max_bytes` and leaves the document below `until` characters.
-    fn cut_text(&mut self, name: &str, text: &str, max_bytes: usize, until: usize) {
-        if text.is_empty() {
+    fn cut_text(
+        &mut self,
+        name: &str,
+        text: &str,
+        total_chars: Option<usize>,
+        max_bytes: usize,
+        until: usize,
+    ) {
+        if text.is_empty() && total_chars.is_none() {
             return;
         }
         let budget = until.saturating_sub(self.used + name.len() + 8);
@@ -85,8 +105,9 @@ impl<'n> DocumentWriter<'n> {
         // No byte takes more than three characters, so most texts need not be measured to know that they fit.
         let fits = wanted.len().saturating_mul(3) <= budget;
         let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, budget)) };
-        if kept.len() < text.len() {
-            self.note_shortened(name);
+        if kept.len() < text.len() || total_chars.is_some() {
+            let total = total_chars.unwrap_or_else(|| text.chars().count());
+            self.note_shortened(name, kept.chars().count(), total, false);
         }
         if !kept.is_empty() {
             self.key(name);
@@ -128,40 +149,75 @@ impl<'n> DocumentWriter<'n> {
         let Some(first) = names.next() else { return };
         let further: Vec<&str> = names.collect();
         if further.is_empty() {
-            return self.one_list(first, items);
+            let budget = self.list_budget();
+            return self.one_list(first, items, budget);
         }
         let items: Vec<Cow<'_, str>> = items.into_iter().collect();
         for name in [first].into_iter().chain(further) {
-            self.one_list(name, items.iter().map(|item| Cow::from(&**item)));
+            let budget = self.list_budget();
+            self.one_list(name, items.iter().map(|item| Cow::from(&**item)), budget);
         }
     }
 
-    fn one_list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
-        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.used);
-        let budget = together.min(self.limit * MAX_SHARE / 100);
+    fn list_budget(&self) -> usize {
+        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.used + self.reserved);
+        together.min(self.limit * MAX_SHARE / 100)
+    }
+
+    /// Makes other lists and long texts leave room for a list that [`Self::last_lists`] writes later.
+    pub(crate) fn reserve(&mut self, name: &str, items: &[Cow<'_, str>]) {
+        self.reserved += self.list_len(name, items);
+    }
+
+    fn list_len(&self, name: &str, items: &[Cow<'_, str>]) -> usize {
+        let len: usize = items.iter().map(|item| json_dumps_escaped_len(item) + 4).sum();
+        self.naming.names(name).filter(|_| !items.is_empty()).map(|name| name.len() + 8 + len).sum()
+    }
+
+    /// Two arrays of texts that are shortened only where the document has no room for them at all; the first one leaves up
+    /// to half of it to the second.
+    pub(crate) fn last_lists(&mut self, first: (&str, &[Cow<'_, str>]), second: (&str, &[Cow<'_, str>])) {
+        let second_len = self.list_len(second.0, second.1);
+        for ((name, items), later_len) in [(first, second_len), (second, 0)] {
+            for name in self.naming.names(name) {
+                let room = self.limit.saturating_sub(self.used + ROOM_FOR_NUMBERS);
+                let budget = room - later_len.min(room / 2);
+                self.one_list(name, items.iter().map(|item| Cow::from(&**item)), budget);
+            }
+        }
+    }
+
+    fn one_list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>, budget: usize) {
         let mut list_len = name.len() + 8;
-        let mut empty = true;
+        let (mut kept, mut total) = (0, 0);
         for item in items.into_iter().filter(|item| !item.is_empty()) {
+            total += 1;
+            if total > kept + 1 {
+                // An item before did not fit; the others are only counted.
+                continue;
+            }
             let len = json_dumps_escaped_len(&item);
             // With two quotes and a separator of two characters.
             list_len += len + 4;
             if list_len > budget {
-                self.note_shortened(name);
-                break;
+                continue;
             }
-            if empty {
+            if kept == 0 {
                 self.key(name);
                 self.json.push('[');
             } else {
                 self.json.push(',');
             }
-            empty = false;
+            kept += 1;
             self.string_of(&item, len);
             self.used += len + 4;
         }
-        if !empty {
+        if kept > 0 {
             self.json.push(']');
             self.used += 2;
+        }
+        if kept < total {
+            self.note_shortened(name, kept, total, true);
         }
     }
 
@@ -174,9 +230,14 @@ impl<'n> DocumentWriter<'n> {
         Some(&mut self.json)
     }
 
-    /// The names of the fields that had to be shortened.
-    pub(crate) fn shortened(&self) -> &[String] {
-        &self.shortened
+    /// The fields that had to be shortened, with how much of them is there; `None` if none had to.
+    pub(crate) fn shortened(&self) -> Option<String> {
+        let part = |Shortened { name, kept, total, is_list }: &Shortened| {
+            let what = if *is_list { "items" } else { "characters" };
+            format!("{name} ({kept} of {total} {what})")
+        };
+        let parts: Vec<String> = self.shortened.iter().map(part).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// The finished object.
@@ -185,10 +246,8 @@ impl<'n> DocumentWriter<'n> {
         self.json
     }
 
-    fn note_shortened(&mut self, name: &str) {
-        if !self.shortened.iter().any(|known| known == name) {
-            self.shortened.push(name.to_owned());
-        }
+    fn note_shortened(&mut self, name: &str, kept: usize, total: usize, is_list: bool) {
+        self.shortened.push(Shortened { name: name.to_owned(), kept, total, is_list });
     }
 
     fn key(&mut self, name: &str) {
@@ -312,8 +371,8 @@ mod tests {
             writer.long_text(name, &"é".repeat(3_000));
             writer.list(&name.repeat(2), vec![Cow::from("日本"); 3_000]);
         }
-        writer.rest("description", &"😀".repeat(3_000), false);
-        assert_eq!(writer.shortened().len(), 11);
+        writer.rest("description", &"😀".repeat(3_000), None);
+        assert_eq!(writer.shortened.len(), 11);
         let value: serde_json::Value = serde_json::from_str(&writer.finish()).unwrap();
         let json = value.to_string();
         let escaped: usize =

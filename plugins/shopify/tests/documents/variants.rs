@@ -264,6 +264,56 @@ fn two_thousand_variants() {
 }
 
 #[test]
+fn skus_and_barcodes_are_the_last_to_be_shortened() {
+    let lines = |count: u64| -> Vec<String> {
+        let shirt = |number: u64| {
+            let options =
+                json!([{"name": "Shade", "value": format!("Shade number {number} with a long name")}]);
+            variant(
+                number,
+                json!({"sku": format!("SKU-{number:016}"), "barcode": format!("{number:013}"), "selectedOptions": options}),
+            )
+        };
+        let tags: Vec<String> = (0..250).map(|number| format!("{number:0>200}")).collect();
+        let root = product(json!({"descriptionHtml": "word ".repeat(3_000), "tags": tags}));
+        std::iter::once(root).chain((1..=count).map(shirt)).collect()
+    };
+    let transformed = run(&lines(2_048));
+    let document = only_document(&transformed);
+    assert_eq!(check_for_index(&document), Ok(()));
+    let length = |document: &Value, name: &str| document[name].as_array().map_or(0, Vec::len);
+    assert_eq!((length(&document, "skus"), length(&document, "barcodes")), (2_048, 2_048));
+    assert_eq!((&document["title"], &document["variant_count"]), (&json!("Tee"), &json!(2_048)));
+    let message = &transformed.issues[0].message;
+    let options = length(&document, "options");
+    for part in [
+        &format!("tags ({} of 250 items)", length(&document, "tags")),
+        &format!("options ({options} of 2048 items)"),
+        " of 14999 characters)",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!message.contains("skus") && !message.contains("barcodes"), "{message}");
+
+    let transformed = run(&lines(4_000));
+    let document = only_document(&transformed);
+    assert_eq!(check_for_index(&document), Ok(()));
+    let (skus, barcodes) = (length(&document, "skus"), length(&document, "barcodes"));
+    assert!(
+        (1_800..2_100).contains(&skus) && (2_500..2_900).contains(&barcodes),
+        "{skus} {barcodes}: half each"
+    );
+    assert!(transformed.issues[0].message.contains(&format!("barcodes ({barcodes} of 4000 items)")));
+    assert!(
+        dumped_length(&{
+            let mut fields = document;
+            fields.as_object_mut().unwrap().remove("variants");
+            fields
+        }) > 90_000
+    );
+}
+
+#[test]
 fn options_in_any_language_and_spelling() {
     let shirt = |number: u64, size: Value, colour: &str| {
         variant(
