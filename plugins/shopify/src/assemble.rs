@@ -32,6 +32,8 @@ pub(crate) struct Variant<'r, 'a> {
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// Inventory levels: its stock at each location.
     levels: Vec<&'r Record<'a>>,
+    /// Its prices in other currencies.
+    pub(crate) prices: Vec<&'r Record<'a>>,
 }
 
 impl Variant<'_, '_> {
@@ -69,6 +71,8 @@ pub(crate) enum Kind {
     Metafield,
     Collection,
     InventoryLevel,
+    /// What a variant costs in another currency.
+    Price,
     /// A type of a newer API version or of a query with more connections than this plug-in reads.
     Other,
 }
@@ -85,6 +89,10 @@ impl Kind {
         }
         if record.namespace.get().is_some() && record.key.get().is_some() {
             Kind::Metafield
+        } else if parent_of(record).is_some_and(|parent| parent.kind == "ProductVariant")
+            && record.price.as_ref().is_some_and(|price| price.currency.get().is_some())
+        {
+            Kind::Price
         } else if parent_of(record).is_none() {
             Kind::Product
         } else if record.sku.0.is_some()
@@ -116,6 +124,7 @@ impl Kind {
             b"Metafield" => Kind::Metafield,
             b"Collection" => Kind::Collection,
             b"InventoryLevel" => Kind::InventoryLevel,
+            b"ProductVariantPricePair" => Kind::Price,
             _ => Kind::Other,
         }
     }
@@ -148,7 +157,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
         root,
         variants: Vec::new(),
         media: Vec::new(),
-        metafields: root.metafields.0.iter().chain(&root.aliased).collect(),
+        metafields: root.metafields.0.iter().chain(&root.aliased.metafields).collect(),
         collections: root.collections.0.iter().collect(),
         references: Vec::new(),
         id,
@@ -172,8 +181,9 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
             record,
             id: gid_of(record),
             media: record.media.0.iter().collect(),
-            metafields: record.metafields.0.iter().chain(&record.aliased).collect(),
+            metafields: record.metafields.0.iter().chain(&record.aliased.metafields).collect(),
             levels: Vec::new(),
+            prices: Vec::new(),
         })
         .collect();
     product.media = root.media.0.iter().chain(&root.images.0).collect();
@@ -228,6 +238,7 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
             Kind::Media => variant.media.push(record),
             Kind::Metafield => variant.metafields.push(record),
             Kind::InventoryLevel => variant.levels.push(record),
+            Kind::Price => variant.prices.push(record),
             _ => {}
         }
     }

@@ -47,6 +47,12 @@ pub struct Config {
     /// What happens to metafields that have no separate field.
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
+    /// Markets whose prices become fields: the end of their names to the alias of `contextualPricing` in the export, or
+    /// to a currency of `presentmentPrices`.
+    pub markets: BTreeMap<String, String>,
+    /// Languages whose texts become fields: the end of their names to the alias of `translations` in the export, or to
+    /// the locale that the translations name.
+    pub locales: BTreeMap<String, String>,
     /// Ready-made names of fields.
     pub fields: Option<Preset>,
     /// Fields that are written under another name: field to name.
@@ -90,6 +96,8 @@ impl Default for Config {
             add: Vec::new(),
             added: BTreeSet::new(),
             filter_length: 50,
+            markets: BTreeMap::new(),
+            locales: BTreeMap::new(),
             fields: None,
             rename: BTreeMap::new(),
             omit: Vec::new(),
@@ -331,6 +339,9 @@ mod tests {
             ),
             (r#"{"metafields":{"a.b":{"field":"x","currency-field":"x"}}}"#, "used by both"),
             (r#"{"metafields":{"a.b":{"field":"x","currency-field":"title"}}}"#, "already has a meaning"),
+            (r#"{"markets":{"d-e":"x"}}"#, "cannot be a field name"),
+            (r#"{"markets":{"de":"x"},"metafields":{"a.b":{"field":"price_de"}}}"#, "used by both"),
+            (r#"{"locales":{"x":"fr"},"options":{"Size":"title_x"}}"#, "used by both"),
             (r#"{"fields":"marqo"}"#, "unknown variant `marqo`"),
             (r#"{"fields":"marqo-ecommerce","level":"product"}"#, "remove the setting `level`"),
             (r#"{"fields":"marqo-ecommerce","rename":{"handle":"productTitle"}}"#, "would be written twice"),

@@ -7,6 +7,7 @@ use crate::assemble::{Product, Variant};
 use crate::config::{Config, FieldKind, Level, MetafieldRule, OtherMetafields};
 use crate::html::{decode_entities, to_text};
 use crate::lines::text_of;
+use crate::markets;
 use crate::media::{self, Image};
 use crate::metafield::{self, FieldValue};
 use crate::offer::{self, Offer};
@@ -166,6 +167,9 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         let offers = own.map_or(&*self.offers, std::slice::from_ref);
         options::write_options(writer, offers, &root.options.0, self.config);
         self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
+        let offers = own.map_or(&*self.offers, std::slice::from_ref);
+        markets::write_prices(writer, self.config, self.product, offers, own.is_none());
+        markets::write_texts(writer, self.config, self.product);
         added::write(writer, self.config, self.product, offers, own);
     }
 

@@ -37,6 +37,7 @@
 //! Their codes are in `docs/reference/report-codes.md`.
 
 mod added;
+mod aliases;
 mod assemble;
 mod category;
 mod completeness;
@@ -51,6 +52,7 @@ mod html;
 mod instant;
 mod lines;
 mod manifest;
+mod markets;
 mod media;
 mod metafield;
 mod naming;

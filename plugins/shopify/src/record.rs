@@ -12,6 +12,7 @@ use std::mem::take;
 use plain_json::{NeedsFallback, Raw};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::aliases::Aliases;
 use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object becomes the default.
@@ -23,7 +24,7 @@ macro_rules! objects {
         #[derive(Debug, Default)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
-            $(pub(crate) $others: Vec<Record<'a>>,)?
+            $(pub(crate) $others: Aliases<'a>,)?
             lifetime: PhantomData<&'a ()>,
         }
 
@@ -38,11 +39,12 @@ macro_rules! objects {
                     $($($key)|+ => Name::$field,)*
                     _ => Name::other,
                 };
-                while let Some(meant) = map.next_key_seed(Key(name_of))? {
+                while let Some((meant, key)) = map.next_key_seed(Key(name_of))? {
+                    let _only_for_aliases = key;
                     match meant {
                         $(Name::$field => self.$field = map.next_value()?,)*
-                        // What a query calls as it likes, if it is a metafield.
-                        $(Name::other => self.$others.extend(map.next_value::<Aliased<'a>>()?.into_record()),)?
+                        // A query may have called it so.
+                        $(Name::other => self.$others.add(key, map.next_value()?),)?
                         #[allow(unreachable_patterns)]
                         Name::other => {
                             map.next_value::<IgnoredAny>()?;
@@ -74,26 +76,30 @@ trait Object<'de> {
     fn fill<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
 }
 
-/// Reads a key and returns its constant, without a copy of the key.
+/// Reads a key and returns its constant and, if it is written without escapes, the key itself.
 struct Key<F>(F);
 
 impl<'de, N, F: Fn(&[u8]) -> N> DeserializeSeed<'de> for Key<F> {
-    type Value = N;
+    type Value = (N, Option<&'de str>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<N, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<N, F: Fn(&[u8]) -> N> Visitor<'_> for Key<F> {
-    type Value = N;
+impl<'de, N, F: Fn(&[u8]) -> N> Visitor<'de> for Key<F> {
+    type Value = (N, Option<&'de str>);
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a key")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<N, E> {
-        Ok(self.0(key.as_bytes()))
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok((self.0(key.as_bytes()), Some(key)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok((self.0(key.as_bytes()), None))
     }
 }
 
@@ -214,6 +220,7 @@ objects! {
         option2: Text<'a> = b"option2",
         option3: Text<'a> = b"option3",
         image_id: Id<'a> = b"image_id",
+        presentment_prices: List<Record<'a>> = b"presentmentPrices" | b"presentment_prices",
 
         // Pictures, videos and models.
         image: Option<Box<Picture<'a>>> = b"image",
@@ -247,8 +254,11 @@ objects! {
         fields: List<MetaobjectField<'a>> = b"fields",
     }
 
-    /// A metafield that a query selects by its name, `metafield(…)`, under that key or any alias.
+    /// A metafield, or prices in a market, as a query selects it under any key.
     Aliased {
+        price: Option<Box<Money<'a>>> = b"price",
+        compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice",
+        min_pricing: Option<Box<Pricing<'a>>> = b"minVariantPricing",
         id: Id<'a> = b"id",
         namespace: Text<'a> = b"namespace",
         key: Text<'a> = b"key",
@@ -259,6 +269,11 @@ objects! {
         reference: Option<Box<Record<'a>>> = b"reference",
         references: List<Record<'a>> = b"references",
     }
+
+    /// A price in some market.
+    Pricing { price: Option<Box<Money<'a>>> = b"price", compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice", }
+
+    Translation { key: Text<'a> = b"key", value: Text<'a> = b"value", locale: Text<'a> = b"locale", }
 
     MetaobjectField { key: Text<'a> = b"key", value: Text<'a> = b"value", }
 
@@ -308,12 +323,14 @@ objects! {
 
 impl<'a> Aliased<'a> {
     /// The metafield, if it is one.
-    fn into_record(self) -> Option<Record<'a>> {
+    pub(crate) fn into_metafield(self) -> Result<Record<'a>, Self> {
+        if self.namespace.get().is_none() || self.key.get().is_none() {
+            return Err(self);
+        }
         let Aliased {
             id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
         } = self;
-        let is_metafield = namespace.get().is_some() && key.get().is_some();
-        is_metafield.then(|| Record {
+        Ok(Record {
             id,
             namespace,
             key,
@@ -325,6 +342,13 @@ impl<'a> Aliased<'a> {
             references,
             ..Record::default()
         })
+    }
+
+    /// The price: of a variant, else the lowest one of a product.
+    pub(crate) fn into_pricing(self) -> Pricing<'a> {
+        let Aliased { price, compare_at_price, min_pricing, .. } = self;
+        let own = Pricing { price, compare_at_price, ..Pricing::default() };
+        if own.price.is_some() { own } else { min_pricing.map_or(own, |pricing| *pricing) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Config, OtherMetafields};
 use crate::fields::{FIELDS, Field, FieldLevel, METAFIELDS};
+use crate::markets::{LOCALE_FIELDS, MARKET_FIELDS};
 use crate::optional_fields::OPTIONAL_FIELDS;
 
 /// Names that Marqo or host give a meaning, whatever the configuration.
@@ -45,6 +46,7 @@ impl Config {
     /// The fields that a document can have under this configuration, by the names that they have without `rename`.
     /// Those whose names depend on a shop's options are not among them.
     pub(crate) fn document_fields(&self) -> Result<BTreeSet<String>, String> {
+        let suffixed = self.suffixed_fields();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, field) in &self.options {
             check_own_field(field)?;
@@ -58,6 +60,12 @@ impl Config {
                 }
             }
         }
+        for (field, owner) in &suffixed {
+            check_own_field(field)?;
+            if let Some(other) = owners.insert(field, owner) {
+                return Err(used_twice(field, other, owner));
+            }
+        }
         for name in &self.added {
             if let Some(other) = owners.insert(name, "add") {
                 return Err(used_twice(name, "add", other));
@@ -69,6 +77,17 @@ impl Config {
         });
         let own = owners.into_keys().map(str::to_owned);
         Ok(built_in.map(|field| field.name.to_owned()).chain(own).collect())
+    }
+
+    /// The fields of markets and languages, each with what it is of.
+    fn suffixed_fields(&self) -> Vec<(String, String)> {
+        let market =
+            |name: &str| MARKET_FIELDS.map(|field| (format!("{field}_{name}"), format!("markets.{name}")));
+        let locale = |name: &str| {
+            LOCALE_FIELDS.map(|(field, _)| (format!("{field}_{name}"), format!("locales.{name}")))
+        };
+        let of_markets = self.markets.keys().flat_map(|name| market(name));
+        of_markets.chain(self.locales.keys().flat_map(|name| locale(name))).collect()
     }
 
     /// Refuses the name of a field that no document can have; `setting` is where it stands.

@@ -10,6 +10,7 @@ mod bulk_query;
 mod completeness;
 mod golden;
 mod lines;
+mod markets;
 mod media;
 mod metafields;
 mod naming;
