@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::assemble::{Product, gid_of};
 use crate::category;
 use crate::config::Config;
+use crate::details;
 use crate::document::short_text;
 use crate::instant::instant;
 use crate::offer::Offer;
@@ -39,6 +40,7 @@ pub(crate) fn write(
         let titles: Vec<Cow<'_, str>> = titles.into_iter().flatten().collect();
         writer.text("variant_name", &titles.join(" - "));
     }
+    details::write(writer, config, product, offers, own);
     if let Some(category) = root.category.as_deref() {
         category::write(writer, config, category);
     }

@@ -20,6 +20,7 @@ pub(crate) struct Product<'r, 'a> {
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// By id.
     pub(crate) collections: Vec<&'r Record<'a>>,
+    pub(crate) selling_plan_groups: Vec<&'r Record<'a>>,
     /// What metafields refer to, in any order.
     pub(crate) references: Vec<&'r Record<'a>>,
 }
@@ -71,6 +72,7 @@ pub(crate) enum Kind {
     Metafield,
     Collection,
     InventoryLevel,
+    SellingPlanGroup,
     /// What a variant costs in another currency.
     Price,
     /// A type of a newer API version or of a query with more connections than this plug-in reads.
@@ -124,6 +126,7 @@ impl Kind {
             b"Metafield" => Kind::Metafield,
             b"Collection" => Kind::Collection,
             b"InventoryLevel" => Kind::InventoryLevel,
+            b"SellingPlanGroup" => Kind::SellingPlanGroup,
             b"ProductVariantPricePair" => Kind::Price,
             _ => Kind::Other,
         }
@@ -159,6 +162,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
         media: Vec::new(),
         metafields: root.metafields.0.iter().chain(&root.aliased.metafields).collect(),
         collections: root.collections.0.iter().collect(),
+        selling_plan_groups: Vec::new(),
         references: Vec::new(),
         id,
     };
@@ -218,6 +222,7 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
                 Kind::Media => product.media.push(record),
                 Kind::Metafield => product.metafields.push(record),
                 Kind::Collection => product.collections.push(record),
+                Kind::SellingPlanGroup => product.selling_plan_groups.push(record),
                 _ => {}
             }
             continue;

@@ -44,6 +44,7 @@ mod completeness;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
+mod details;
 mod document;
 mod fast_path;
 mod fields;

@@ -203,6 +203,10 @@ objects! {
         images: List<Record<'a>> = b"images",
         metafields: List<Record<'a>> = b"metafields",
         collections: List<Record<'a>> = b"collections",
+        requires_selling_plan: Flag = b"requiresSellingPlan",
+        selling_plan_groups: List<Record<'a>> = b"sellingPlanGroups",
+        // Parts of a bundle; of a variant, too.
+        components: List<Component<'a>> = b"bundleComponents" | b"productVariantComponents",
 
         // Variants.
         sku: Text<'a> = b"sku",
@@ -220,6 +224,10 @@ objects! {
         option2: Text<'a> = b"option2",
         option3: Text<'a> = b"option3",
         image_id: Id<'a> = b"image_id",
+        grams: Text<'a> = b"grams",
+        unit_price: Option<Box<Money<'a>>> = b"unitPrice",
+        unit_price_measurement: Option<Box<UnitPriceMeasurement<'a>>> = b"unitPriceMeasurement",
+        requires_components: Flag = b"requiresComponents",
         presentment_prices: List<Record<'a>> = b"presentmentPrices" | b"presentment_prices",
 
         // Pictures, videos and models.
@@ -291,7 +299,10 @@ objects! {
         option_values: List<OptionValue<'a>> = b"optionValues",
     }
 
-    OptionValue { name: Text<'a> = b"name", }
+    OptionValue { name: Text<'a> = b"name", swatch: Option<Box<Swatch<'a>>> = b"swatch", }
+
+    /// How an option value looks.
+    Swatch { color: Text<'a> = b"color", image: Option<Box<Record<'a>>> = b"image", }
 
     /// What a variant is for one option.
     SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
@@ -301,7 +312,25 @@ objects! {
     CompareAtRange { min: Money<'a> = b"minVariantCompareAtPrice", max: Money<'a> = b"maxVariantCompareAtPrice", }
 
     /// What a variant is in stock.
-    InventoryItem { tracked: Flag = b"tracked", }
+    InventoryItem { tracked: Flag = b"tracked", measurement: Option<Box<Measurement<'a>>> = b"measurement", }
+
+    Measurement { weight: Option<Box<Weight<'a>>> = b"weight", }
+
+    Weight { value: Text<'a> = b"value", unit: Text<'a> = b"unit", }
+
+    /// How much a variant holds, and by how much its unit price is.
+    UnitPriceMeasurement {
+        quantity_value: Text<'a> = b"quantityValue",
+        quantity_unit: Text<'a> = b"quantityUnit",
+        reference_value: Text<'a> = b"referenceValue",
+        reference_unit: Text<'a> = b"referenceUnit",
+    }
+
+    /// A part of a bundle.
+    Component {
+        product: Option<Box<Record<'a>>> = b"componentProduct",
+        variant: Option<Box<Record<'a>>> = b"productVariant",
+    }
 
     Category { id: Id<'a> = b"id", full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 

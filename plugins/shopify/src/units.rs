@@ -10,6 +10,7 @@ struct Unit {
 }
 
 const UNITS: &[Unit] = &[
+    unit(&["MILLIGRAMS", "mg"], "weight", 0.001),
     unit(&["GRAMS", "g"], "weight", 1.0),
     unit(&["KILOGRAMS", "kg"], "weight", 1_000.0),
     unit(&["OUNCES", "oz"], "weight", 28.349_523_125),
@@ -24,7 +25,7 @@ const UNITS: &[Unit] = &[
     unit(&["CENTILITERS", "cl"], "volume", 10.0),
     unit(&["LITERS", "l"], "volume", 1_000.0),
     unit(&["CUBIC_METERS", "m3"], "volume", 1_000_000.0),
-    unit(&["FLUID_OUNCES", "us_fl_oz", "fl_oz"], "volume", 29.573_529_562_5),
+    unit(&["FLUID_OUNCES", "us_fl_oz", "fl_oz", "floz"], "volume", 29.573_529_562_5),
     unit(&["PINTS", "us_pt", "pt"], "volume", 473.176_473),
     unit(&["QUARTS", "us_qt", "qt"], "volume", 946.352_946),
     unit(&["GALLONS", "us_gal", "gal"], "volume", 3_785.411_784),

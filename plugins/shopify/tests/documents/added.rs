@@ -173,3 +173,104 @@ fn a_product_without_variants_has_the_range_that_the_export_gives() {
     assert_eq!(document["min_compare_at_price"], 12.0);
     assert_eq!(document["max_compare_at_price"], 15.0);
 }
+
+#[test]
+fn trade_numbers_and_weights_are_added() {
+    let tin = |number: u64, barcode: &str, weight: Value| {
+        variant(
+            number,
+            json!({"barcode": barcode, "inventoryItem": {"measurement": {"weight": weight}}, "inventoryPolicy": "CONTINUE"}),
+        )
+    };
+    let kilo = json!({"value": 1.0, "unit": "KILOGRAMS"});
+    let lines = [
+        product(json!({})),
+        tin(11, "4006381333931", kilo.clone()),
+        tin(12, "SHELF-7", json!({"value": 1000, "unit": "GRAMS"})),
+    ];
+    let document = document_with(&lines, json!({"add": ["gtins", "weight_grams"]}));
+    assert_eq!((&document["gtins"], &document["weight_grams"]), (&json!(["4006381333931"]), &json!(1000.0)));
+    let other = [product(json!({})), tin(11, "", kilo), tin(12, "", json!({"value": 2, "unit": "lb"}))];
+    assert_eq!(
+        document_with(&other, json!({"add": ["weight_grams"]})).get("weight_grams"),
+        None,
+        "they differ"
+    );
+    let of_variants = documents(&run_with(
+        &lines,
+        json!({"level": "variant", "add": ["gtin", "weight_grams", "inventory_policy"]}),
+    ));
+    let (first, second) = (&of_variants[0].1, &of_variants[1].1);
+    assert_eq!((&first["gtin"], second.get("gtin")), (&json!("4006381333931"), None));
+    assert_eq!((&second["weight_grams"], &second["inventory_policy"]), (&json!(1000.0), &json!("continue")));
+    let rest = [product(json!({})), variant(11, json!({"grams": 250, "weight": 0.25, "weight_unit": "kg"}))];
+    assert_eq!(document_with(&rest, json!({"add": ["weight_grams"]}))["weight_grams"], 250.0);
+    let unweighed = [product(json!({})), variant(11, json!({"grams": 0}))];
+    assert_eq!(document_with(&unweighed, json!({"add": ["weight_grams"]})).get("weight_grams"), None);
+}
+
+#[test]
+fn unit_prices_are_computed_unless_the_export_has_them() {
+    let measure =
+        json!({"quantityValue": 0.75, "quantityUnit": "L", "referenceValue": 100, "referenceUnit": "ML"});
+    let of = |fields: Value| {
+        let lines = [product(json!({})), variant(11, fields)];
+        let documents = documents(&run_with(&lines, json!({"level": "variant", "add": ["unit_price*"]})));
+        (documents[0].1.get("unit_price").cloned(), documents[0].1.get("unit_price_measure").cloned())
+    };
+    assert_eq!(
+        of(json!({"price": "9.99", "unitPriceMeasurement": measure})),
+        (Some(json!(1.332)), Some(json!("100 ml")))
+    );
+    let said = json!({"price": "9.99", "unitPriceMeasurement": measure, "unitPrice": {"amount": "1.33", "currencyCode": "EUR"}});
+    assert_eq!(of(said), (Some(json!(1.33)), Some(json!("100 ml"))));
+    for odd in [
+        json!({"quantityValue": 1, "quantityUnit": "L", "referenceValue": 100, "referenceUnit": "KG"}),
+        json!({"quantityValue": 0, "quantityUnit": "L", "referenceValue": 100, "referenceUnit": "ML"}),
+        json!(null),
+    ] {
+        assert_eq!(of(json!({"price": "9.99", "unitPriceMeasurement": odd})), (None, None));
+    }
+}
+
+#[test]
+fn swatches_are_those_of_options_that_exist() {
+    let swatch = |name: &str, swatch: Value| json!({"name": name, "swatch": swatch});
+    let picture = json!({"color": null, "image": {"image": {"url": "//a.example/plaid.jpg"}}});
+    let options = json!([{"name": "Color", "optionValues": [
+        swatch("Red", json!({"color": "#c00000", "image": null})), swatch("Plaid", picture), swatch("Blue", json!({"color": "#0000c0"})), swatch("None", json!(null)),
+    ]}]);
+    let shirt = |number: u64, color: &str| {
+        variant(number, json!({"position": number, "selectedOptions": [{"name": "Color", "value": color}]}))
+    };
+    let lines =
+        [product(json!({ "options": options })), shirt(11, "Plaid"), shirt(12, "Red"), shirt(13, "None")];
+    let document = document_with(&lines, json!({"add": ["swatches"]}));
+    assert_eq!(document["swatches"], json!(["Red: #c00000", "Plaid: https://a.example/plaid.jpg"]));
+    let of_variants = documents(&run_with(&lines, json!({"level": "variant", "add": ["swatch_*"]})));
+    let of = |at: usize| {
+        (of_variants[at].1.get("swatch_color").cloned(), of_variants[at].1.get("swatch_image").cloned())
+    };
+    assert_eq!(of(0), (None, Some(json!("https://a.example/plaid.jpg"))));
+    assert_eq!((of(1), of(2)), ((Some(json!("#c00000")), None), (None, None)));
+}
+
+#[test]
+fn plans_and_bundles_are_added() {
+    let plan = |number: u64, name: &str| {
+        json!({"id": format!("gid://shopify/SellingPlanGroup/{number}"), "name": name, "__parentId": "gid://shopify/Product/1"}).to_string()
+    };
+    let nested = json!({
+        "requiresSellingPlan": true, "sellingPlanGroups": {"nodes": [{"id": "gid://shopify/SellingPlanGroup/3", "name": "Weekly"}]},
+        "bundleComponents": {"nodes": [{"componentProduct": {"id": "gid://shopify/Product/8", "title": "Cup"}, "quantity": 2}]},
+    });
+    let parts = json!({"requiresComponents": true, "productVariantComponents": {"nodes": [{"productVariant": {"displayName": "Plate - Blue"}}]}});
+    let lines = [product(nested), variant(11, parts), plan(2, "Yearly"), plan(1, "Monthly")];
+    let configuration =
+        json!({"add": ["requires_selling_plan", "selling_plans", "is_bundle", "bundle_components"]});
+    let document = document_with(&lines, configuration);
+    assert_eq!((&document["requires_selling_plan"], &document["is_bundle"]), (&json!(true), &json!(true)));
+    assert_eq!(document["selling_plans"], json!(["Monthly", "Weekly", "Yearly"]));
+    assert_eq!(document["bundle_components"], json!(["Cup", "Plate - Blue"]));
+    assert_eq!(document["variant_count"], 1);
+}
