@@ -28,15 +28,15 @@ impl<'a> Aliases<'a> {
                     self.translations.push((key, texts));
                 }
             }
-            Selected::Object(object) => match object.into_metafield() {
-                Ok(metafield) => self.metafields.push(metafield),
-                Err(object) => {
-                    let pricing = object.into_pricing();
-                    if let Some(key) = key.filter(|_| pricing.price.is_some()) {
-                        self.pricings.push((key, pricing));
-                    }
+            Selected::Object(object) if object.is_metafield() => {
+                self.metafields.push(object.into_metafield());
+            }
+            Selected::Object(object) => {
+                let pricing = object.into_pricing();
+                if let Some(key) = key.filter(|_| pricing.price.is_some()) {
+                    self.pricings.push((key, pricing));
                 }
-            },
+            }
         }
     }
 

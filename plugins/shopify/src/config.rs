@@ -74,6 +74,9 @@ pub struct Config {
     /// What happens to the version numbers in image addresses.
     #[serde(alias = "image_versions")]
     pub image_versions: ImageVersions,
+    /// The width in pixels of which addresses of Shopify's image servers ask for pictures.
+    #[serde(alias = "image_width")]
+    pub image_width: Option<u32>,
     /// The longest description, in characters.
     #[serde(alias = "max_description_chars")]
     pub max_description_chars: usize,
@@ -107,6 +110,7 @@ impl Default for Config {
             unpublished: ListingPolicy::default(),
             gift_cards: ListingPolicy::default(),
             image_versions: ImageVersions::default(),
+            image_width: None,
             max_description_chars: 20_000,
             max_document_chars: 95_000,
         }
@@ -242,6 +246,9 @@ impl Config {
                 ));
             }
         }
+        if self.image_width == Some(0) {
+            return Err("`image-width` must be at least 1".to_owned());
+        }
         if self.max_document_chars < 10_000 {
             return Err(
                 "`max-document-chars` must be at least 10000, or not even the short fields would fit"
@@ -345,6 +352,7 @@ mod tests {
             (r#"{"fields":"marqo"}"#, "unknown variant `marqo`"),
             (r#"{"fields":"marqo-ecommerce","level":"product"}"#, "remove the setting `level`"),
             (r#"{"fields":"marqo-ecommerce","rename":{"handle":"productTitle"}}"#, "would be written twice"),
+            (r#"{"image-width":0}"#, "at least 1"),
             (r#"{"add":["titel"]}"#, "`add` names `titel`, which is no optional field"),
             (r#"{"add":["x*"]}"#, "`add` names `x*`, which is no optional field"),
             (r#"{"add":["title"]}"#, "`title`, which is written anyway"),

@@ -48,7 +48,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let (description, description_chars) = description_of(product.root, config.max_description_chars);
-        let images = media::images_of(product, config.image_versions);
+        let images = media::images_of(product, media::Style::of(config));
         let offers = product
             .variants
             .iter()

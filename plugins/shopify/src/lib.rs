@@ -9,7 +9,8 @@
 //!
 //! # The fields of a document
 //!
-//! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of
+//! [`FIELDS`] lists them, and [`OPTIONAL_FIELDS`] those that [`Config::add`] switches on; `docs/reference/shopify.md` shows
+//! the tables and the bulk query that fills them. The identity of
 //! a document is the number of its product, or of its variant where variants are documents. A field without value is
 //! omitted. The set of names does not depend on what a shop calls its options and metafields: those become fields only
 //! by configuration.

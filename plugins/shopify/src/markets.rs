@@ -87,7 +87,8 @@ pub(crate) fn write_texts(writer: &mut DocumentWriter<'_>, config: &Config, prod
             let name = format!("{field}_{locale}");
             match field {
                 "description" => {
-                    writer.long_text(&name, cut_chars(&to_text(text), config.max_description_chars))
+                    let text = to_text(text);
+                    writer.long_text(&name, cut_chars(&text, config.max_description_chars));
                 }
                 "seo_description" => writer.long_text(&name, &to_text(text)),
                 _ => writer.text(&name, &short_text(text)),

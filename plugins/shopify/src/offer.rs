@@ -76,7 +76,7 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
             price,
             available: availability(variant, product.root),
             stock: variant.stock(),
-            image: media::image_of(variant, product, config.image_versions)
+            image: media::image_of(variant, product, media::Style::of(config))
                 .or_else(|| images.first().cloned()),
             options: options::of_variant(record, &product.root.options.0),
         }

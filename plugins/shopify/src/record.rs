@@ -351,15 +351,15 @@ objects! {
 }
 
 impl<'a> Aliased<'a> {
-    /// The metafield, if it is one.
-    pub(crate) fn into_metafield(self) -> Result<Record<'a>, Self> {
-        if self.namespace.get().is_none() || self.key.get().is_none() {
-            return Err(self);
-        }
+    pub(crate) fn is_metafield(&self) -> bool {
+        self.namespace.get().is_some() && self.key.get().is_some()
+    }
+
+    pub(crate) fn into_metafield(self) -> Record<'a> {
         let Aliased {
             id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
         } = self;
-        Ok(Record {
+        Record {
             id,
             namespace,
             key,
@@ -370,7 +370,7 @@ impl<'a> Aliased<'a> {
             reference,
             references,
             ..Record::default()
-        })
+        }
     }
 
     /// The price: of a variant, else the lowest one of a product.
