@@ -20,6 +20,10 @@ pub(crate) struct Product<'r, 'a> {
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// By id.
     pub(crate) collections: Vec<&'r Record<'a>>,
+    /// By id.
+    pub(crate) selling_plan_groups: Vec<&'r Record<'a>>,
+    /// What metafields refer to, by id.
+    pub(crate) references: Vec<&'r Record<'a>>,
 }
 
 /// A variant with the records that belong to it.
@@ -30,12 +34,15 @@ pub(crate) struct Variant<'r, 'a> {
     pub(crate) metafields: Vec<&'r Record<'a>>,
     /// Inventory levels: its stock at each location.
     levels: Vec<&'r Record<'a>>,
+    /// Its prices in other currencies.
+    pub(crate) prices: Vec<&'r Record<'a>>,
 }
 
 impl<'r, 'a> Variant<'r, 'a> {
     fn new(record: &'r Record<'a>) -> Self {
-        let (media, metafields, levels) = (Vec::new(), Vec::new(), Vec::new());
-        Variant { record, id: gid_of(record), media, metafields, levels }
+        let (media, metafields) = (Vec::new(), Vec::new());
+        let (levels, prices) = (Vec::new(), Vec::new());
+        Variant { record, id: gid_of(record), media, metafields, levels, prices }
     }
 
     /// The stock: the variant's own figure, else the sum of what its inventory levels say is available.
@@ -81,6 +88,7 @@ pub(crate) fn assemble<'r, 'a>(family: &'r Family<'a>) -> Product<'r, 'a> {
     let root = family.root();
     let mut variants: Vec<(Child<'r, 'a>, Variant<'r, 'a>)> = Vec::new();
     let (mut media, mut metafields, mut collections) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut selling_plan_groups, mut references) = (Vec::new(), Vec::new());
     let mut of_variants = Vec::new();
     for child in family.children() {
         match (child.owner, child.kind) {
@@ -88,6 +96,8 @@ pub(crate) fn assemble<'r, 'a>(family: &'r Family<'a>) -> Product<'r, 'a> {
             (Owner::Product, Kind::Media) => media.push(child),
             (Owner::Product, Kind::Metafield) => metafields.push(child),
             (Owner::Product, Kind::Collection) => collections.push(child),
+            (Owner::Product, Kind::SellingPlanGroup) => selling_plan_groups.push(child),
+            (Owner::Metafield, _) => references.push(child),
             (Owner::Variant, _) => of_variants.push(child),
             _ => {}
         }
@@ -98,14 +108,19 @@ pub(crate) fn assemble<'r, 'a>(family: &'r Family<'a>) -> Product<'r, 'a> {
     });
     let mut variants: Vec<Variant<'r, 'a>> = variants.into_iter().map(|(_, variant)| variant).collect();
     attach(&mut variants, of_variants);
-    collections.sort_by(by_id);
+    for children in [&mut collections, &mut selling_plan_groups, &mut references] {
+        children.sort_by(by_id);
+    }
+    let records = |children: Vec<Child<'r, 'a>>| children.into_iter().map(|child| child.record).collect();
     Product {
         root,
         id: gid_of(root),
         variants,
         media: in_order(media),
         metafields: one_per_key(metafields),
-        collections: collections.into_iter().map(|child| child.record).collect(),
+        collections: records(collections),
+        selling_plan_groups: records(selling_plan_groups),
+        references: records(references),
     }
 }
 
@@ -119,10 +134,14 @@ fn attach<'r, 'a>(variants: &mut [Variant<'r, 'a>], children: Vec<Child<'r, 'a>>
         .map(|variant| {
             (
                 nested(Kind::Media, &variant.record.media.0),
-                nested(Kind::Metafield, &variant.record.metafields.0),
+                nested(
+                    Kind::Metafield,
+                    variant.record.metafields.0.iter().chain(&variant.record.aliased.metafields),
+                ),
             )
         })
         .collect();
+    let mut own_prices: Vec<Vec<Child<'r, 'a>>> = vec![Vec::new(); variants.len()];
     for child in children {
         let Some(parent) = parent_of(child.record) else { continue };
         let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.resource_id)) else {
@@ -133,19 +152,22 @@ fn attach<'r, 'a>(variants: &mut [Variant<'r, 'a>], children: Vec<Child<'r, 'a>>
             Kind::Media => own[at].0.push(child),
             Kind::Metafield => own[at].1.push(child),
             Kind::InventoryLevel => variants[at].levels.push(child.record),
+            Kind::Price => own_prices[at].push(child),
             _ => {}
         }
     }
-    for (variant, (media, metafields)) in variants.iter_mut().zip(own) {
+    for ((variant, (media, metafields)), mut prices) in variants.iter_mut().zip(own).zip(own_prices) {
+        prices.sort_by(by_id);
+        variant.prices = prices.into_iter().map(|child| child.record).collect();
         variant.media = in_order(media);
         variant.metafields = one_per_key(metafields);
     }
 }
 
 /// The children of a variant in a list of its own record.
-fn nested<'r, 'a>(kind: Kind, records: &'r [Record<'a>]) -> Vec<Child<'r, 'a>> {
+fn nested<'r, 'a: 'r>(kind: Kind, records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<Child<'r, 'a>> {
     let child = |(place, record)| Child { kind, owner: Owner::Variant, place, record, line: "" };
-    records.iter().enumerate().map(child).collect()
+    records.into_iter().enumerate().map(child).collect()
 }
 
 /// Media by what the export says of their order: by position, else by their place in a list, else by id. Ids grow as

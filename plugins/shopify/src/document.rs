@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use crate::added;
 use crate::assemble::{Product, Variant};
-use crate::config::{Config, Level, OtherMetafields};
+use crate::config::{Config, FieldKind, Level, MetafieldRule, OtherMetafields};
 use crate::entities::decode_entities;
 use crate::html::{plain_to_text, to_text};
 use crate::lines::text_of;
+use crate::markets;
 use crate::media::{self, Image};
 use crate::metafield::{self, FieldValue};
 use crate::offer::{self, Offer};
@@ -32,7 +34,8 @@ pub(crate) struct DocumentSource<'p, 'r, 'a> {
     product_id: &'p str,
     config: &'p Config,
     description: String,
-    description_was_cut: bool,
+    /// Its characters before it was cut.
+    description_chars: Option<usize>,
     images: Vec<Image>,
     offers: Vec<Offer<'p, 'r, 'a>>,
     currency: Option<String>,
@@ -45,8 +48,8 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         config: &'p Config,
         diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
-        let (description, description_was_cut) = description_of(product.root, config.max_description_chars);
-        let images = media::images_of(product, config.image_versions);
+        let (description, description_chars) = description_of(product.root, config.max_description_chars);
+        let images = media::images_of(product, media::Style::of(config));
         let offers = product
             .variants
             .iter()
@@ -58,7 +61,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             product_id,
             config,
             description,
-            description_was_cut,
+            description_chars,
             images,
             offers,
             currency,
@@ -68,15 +71,19 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     /// The document of the whole product.
     pub(crate) fn product_document(&self, diagnostics: &mut Diagnostics<'_>) -> String {
         let mut writer = self.writer();
+        let skus = self.offers.iter().filter_map(|offer| offer.sku.as_deref());
+        let barcodes = self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
+        let skus = options::dedupe(skus.map(Cow::from));
+        let barcodes = options::dedupe(barcodes.map(Cow::from));
+        // By these, customers and staff look for one thing; so other fields give way to them.
+        writer.reserve("skus", &skus);
+        writer.reserve("barcodes", &barcodes);
         self.shared_start(&mut writer, None);
         offer::write_product_offer(&mut writer, self.product, &self.offers, diagnostics);
         self.shared_middle(&mut writer, None, diagnostics);
-        let skus = || self.offers.iter().filter_map(|offer| offer.sku.as_deref());
-        writer.list("skus", options::dedupe(skus().map(Cow::from)));
-        let barcodes = || self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
-        writer.list("barcodes", options::dedupe(barcodes().map(Cow::from)));
+        writer.last_lists(("skus", &skus), ("barcodes", &barcodes));
         writer.integer("variant_count", i64::try_from(self.offers.len()).unwrap_or(i64::MAX));
-        self.finish(writer, &self.offers, diagnostics)
+        self.finish(writer, None, diagnostics)
     }
 
     /// The documents of those variants that have an id, with their ids.
@@ -89,20 +96,21 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             writer.text("variant_id", id);
             offer.write_fields(&mut writer);
             self.shared_middle(&mut writer, Some(offer), diagnostics);
-            documents.push((id.to_owned(), self.finish(writer, std::slice::from_ref(offer), diagnostics)));
+            documents.push((id.to_owned(), self.finish(writer, Some(offer), diagnostics)));
         }
         documents
     }
 
-    fn writer(&self) -> DocumentWriter {
+    fn writer(&self) -> DocumentWriter<'p> {
         // The expected size is an estimate that saves growing the buffer.
         DocumentWriter::new(
             self.config.max_document_chars,
             self.description.len() + 1_024 + 256 * self.offers.len(),
+            &self.config.naming,
         )
     }
 
-    fn shared_start(&self, writer: &mut DocumentWriter, variant_id: Option<&str>) {
+    fn shared_start(&self, writer: &mut DocumentWriter<'_>, variant_id: Option<&str>) {
         let root = self.product.root;
         writer.text("product_id", self.product_id);
         short_field(writer, "title", &root.title);
@@ -140,8 +148,8 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     /// What is the same at both levels, except that a document of a variant, `own`, shows its picture and options.
     fn shared_middle(
         &self,
-        writer: &mut DocumentWriter,
-        own: Option<&Offer<'_, '_, '_>>,
+        writer: &mut DocumentWriter<'_>,
+        own: Option<&Offer<'_, 'r, 'a>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
         let root = self.product.root;
@@ -158,11 +166,15 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             options::dedupe(collections.iter().filter_map(|record| field(&record.handle))),
         );
         let offers = own.map_or(&*self.offers, std::slice::from_ref);
-        options::write_options(writer, offers, self.config);
+        options::write_options(writer, offers, &root.options.0, self.config);
         self.write_metafields(writer, own.map(|offer| offer.variant), diagnostics);
+        let offers = own.map_or(&*self.offers, std::slice::from_ref);
+        markets::write_prices(writer, self.config, self.product, offers, own.is_none());
+        markets::write_texts(writer, self.config, self.product);
+        added::write(writer, self.config, self.product, offers, own);
     }
 
-    fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
+    fn write_images(&self, writer: &mut DocumentWriter<'_>, own: Option<&Image>) {
         let Some(first) = own.or(self.images.first()) else { return };
         writer.text("image", &first.url);
         let others: Vec<&Image> = self.images.iter().filter(|image| image.url != first.url).collect();
@@ -174,32 +186,62 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
 
     fn write_metafields(
         &self,
-        writer: &mut DocumentWriter,
-        variant: Option<&Variant<'_, '_>>,
+        writer: &mut DocumentWriter<'_>,
+        variant: Option<&Variant<'r, 'a>>,
         diagnostics: &mut Diagnostics<'_>,
     ) {
-        let own = variant.map_or(&[][..], |variant| &variant.metafields);
-        for (name, rule) in &self.config.metafields {
-            let Some(record) =
-                own.iter().chain(&self.product.metafields).find(|record| metafield::is_named(record, name))
-            else {
-                continue;
-            };
-            match metafield::value_of(record, rule.kind) {
-                Ok(Some(value)) => write_value(writer, &rule.field, value),
-                Ok(None) => {}
-                Err(reason) => diagnostics.warn(
+        let references = &self.product.references;
+        let mut read = |name: &str, rule: &MetafieldRule, record: &Record<'_>| {
+            metafield::value_of(record, rule, references).unwrap_or_else(|reason| {
+                diagnostics.warn(
                     "invalid-metafield",
                     format!("the metafield {name} was omitted because {reason}; correct it in the shop, or configure another type for its field"),
-                ),
+                );
+                None
+            })
+        };
+        let own = variant.map_or(&[][..], |variant| &variant.metafields);
+        for (name, rule) in &self.config.metafields {
+            let named = |metafields: &[&'r Record<'a>]| {
+                metafields.iter().copied().find(|record| metafield::is_named(record, name))
+            };
+            let record = named(own).or_else(|| named(&self.product.metafields));
+            let of_variants = || match variant {
+                Some(_) => Vec::new(),
+                None => {
+                    let variants = &self.product.variants;
+                    variants.iter().filter_map(|variant| named(&variant.metafields)).collect()
+                }
+            };
+            let records: Vec<&Record<'_>> = record.map_or_else(of_variants, |record| vec![record]);
+            let value = match record {
+                Some(record) => read(name, rule, record),
+                None => metafield::united(rule, |rule| {
+                    records.iter().filter_map(|record| read(name, rule, record)).collect()
+                }),
+            };
+            let Some(value) = value else { continue };
+            write_value(writer, &rule.field, value);
+            if let Some(field) = &rule.currency_field
+                && let Some(currency) = records.iter().find_map(|record| metafield::currency_of(record))
+            {
+                writer.text(field, &currency);
             }
         }
         if self.config.other_metafields == OtherMetafields::List {
+            let of_variants = self.product.variants.iter().flat_map(|variant| &variant.metafields);
             let others = own.iter().chain(&self.product.metafields);
-            let others = others.filter(|record| {
+            let others = others.chain(of_variants.filter(|_| variant.is_none())).filter(|record| {
                 !self.config.metafields.keys().any(|name| metafield::is_named(record, name))
             });
-            writer.list("metafields", others.filter_map(|record| listed(record)));
+            let texts = others.filter_map(|record| listed(record, references));
+            if variant.is_none() && self.product.variants.iter().any(|variant| !variant.metafields.is_empty())
+            {
+                // Variants often have the same.
+                writer.list("metafields", options::dedupe(texts));
+            } else {
+                writer.list("metafields", texts);
+            }
         }
     }
 
@@ -218,17 +260,17 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
 
     fn finish(
         &self,
-        mut writer: DocumentWriter,
-        offers: &[Offer<'_, '_, '_>],
+        mut writer: DocumentWriter<'_>,
+        own: Option<&Offer<'_, '_, '_>>,
         diagnostics: &mut Diagnostics<'_>,
     ) -> String {
-        writer.rest("description", &self.description, self.description_was_cut);
-        if !writer.shortened().is_empty() {
+        let offers = own.map_or(&*self.offers, std::slice::from_ref);
+        writer.rest("description", &self.description, self.description_chars);
+        if let Some(shortened) = writer.shortened() {
             diagnostics.warn(
                 "shortened",
                 format!(
-                    "{} had more content than a document may hold and was shortened; raise max-description-chars or max-document-chars if the index takes more",
-                    writer.shortened().join(", ")
+                    "it has more content than a document may hold and was shortened: {shortened}; raise max-description-chars or max-document-chars if the index takes more"
                 ),
             );
         }
@@ -237,27 +279,27 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     }
 }
 
-fn short_field(writer: &mut DocumentWriter, name: &str, text: &Text<'_>) {
+fn short_field(writer: &mut DocumentWriter<'_>, name: &str, text: &Text<'_>) {
     if let Some(text) = text.get() {
         writer.text(name, &short_text(text));
     }
 }
 
-/// The text of the first description that is not blank, and whether it was longer than allowed.
-fn description_of(root: &Record<'_>, max_chars: usize) -> (String, bool) {
+/// The text of the first description that is not blank, and its length if it was longer than allowed.
+fn description_of(root: &Record<'_>, max_chars: usize) -> (String, Option<usize>) {
     let html = root.description_html.get().or(root.body_html.get());
     let text = match html {
         Some(html) => to_text(html),
         None => root.description.and_then(text_of).map(|text| plain_to_text(&text)).unwrap_or_default(),
     };
     let kept = cut_chars(&text, max_chars).len();
-    let was_cut = kept < text.len();
+    let total_chars = (kept < text.len()).then(|| text.chars().count());
     let mut text = text;
     text.truncate(kept);
-    (text, was_cut)
+    (text, total_chars)
 }
 
-fn write_value(writer: &mut DocumentWriter, field: &str, value: FieldValue) {
+fn write_value(writer: &mut DocumentWriter<'_>, field: &str, value: FieldValue) {
     match value {
         FieldValue::Text(text) => writer.long_text(field, &text),
         FieldValue::Number(number) => writer.float(field, number),
@@ -269,8 +311,9 @@ fn write_value(writer: &mut DocumentWriter, field: &str, value: FieldValue) {
 
 /// A metafield for the list of those without a field of their own. One with a broken value is left out there without a
 /// warning.
-fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
-    let value = metafield::value_of(record, Some(crate::config::FieldKind::Text)).ok()??;
+fn listed(record: &Record<'_>, references: &[&Record<'_>]) -> Option<Cow<'static, str>> {
+    let rule = MetafieldRule { kind: Some(FieldKind::Text), ..MetafieldRule::default() };
+    let value = metafield::value_of(record, &rule, references).ok()??;
     let FieldValue::Text(text) = value else { return None };
     let (namespace, key) = (record.namespace.get()?, record.key.get()?);
     Some(Cow::Owned(format!("{}: {text}", sanitize(&format!("{namespace}.{key}")))))
@@ -279,6 +322,7 @@ fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
 /// Whether the export says that the product is not in the online store.
 pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
     [&root.published_at, &root.online_store_url].into_iter().any(Nullable::is_null)
+        || root.published_on_publication.0 == Some(false)
 }
 
 /// The ids whose removal takes a product out of the index: those of the documents that it would have, or its own if the

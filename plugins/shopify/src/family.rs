@@ -82,6 +82,7 @@ impl<'a> Family<'a> {
                 None => Owner::Product,
                 Some(parent) if parent.matches(id) => Owner::Product,
                 Some(parent) if parent.kind.is_empty() || parent.kind == "ProductVariant" => Owner::Variant,
+                Some(parent) if parent.kind == "Metafield" => Owner::Metafield,
                 Some(_) => Owner::Other,
             };
             let kind = if parent.is_none() && Kind::of_root(record) == Kind::Product {
@@ -140,6 +141,7 @@ impl<'a> Family<'a> {
             (Kind::Media, take(&mut root.media.0)),
             (Kind::Media, take(&mut root.images.0)),
             (Kind::Metafield, take(&mut root.metafields.0)),
+            (Kind::Metafield, take(&mut root.aliased.metafields)),
             (Kind::Collection, take(&mut root.collections.0)),
         ];
         for (place, (kind, record)) in lists
@@ -198,7 +200,7 @@ impl<'a> Family<'a> {
             return None;
         }
         let owner = match role.owner {
-            Owner::Variant => &*parent_of(record)?.resource_id,
+            Owner::Variant | Owner::Metafield => &*parent_of(record)?.resource_id,
             Owner::Product | Owner::Other => "",
         };
         // A variant is one in every spelling; a picture has two ids, as medium and as image.

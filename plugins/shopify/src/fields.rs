@@ -1,5 +1,7 @@
 //! The fields of documents in one table, from which `docs/reference/shopify.md` is made.
 
+use crate::config::Level;
+
 /// A field of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -135,7 +137,7 @@ pub const FIELDS: &[Field] = &[
         "on_sale",
         "boolean",
         FieldLevel::Both,
-        "whether the variant (of a product: any variant) has an earlier, higher price",
+        "whether `price` is below an earlier price: `compare_at_price`",
         "`variants.compareAtPrice`",
     ),
     field(
@@ -149,7 +151,7 @@ pub const FIELDS: &[Field] = &[
         "available",
         "boolean",
         FieldLevel::Both,
-        "whether the variant (of a product: any variant) can be bought, stock or not",
+        "whether the variant (of a product: any variant) can be bought; follows from stock, its tracking and `inventoryPolicy` where the export does not say it",
         "`variants.availableForSale`",
     ),
     field(
@@ -215,10 +217,21 @@ pub const FIELDS: &[Field] = &[
     ),
 ];
 
-/// Further names that configured fields cannot have, because Marqo or the documents themselves use them.
-const TAKEN: &[&str] = &["query", "id"];
+/// The field that only `other-metafields: list` adds.
+pub(crate) const METAFIELDS: &str = "metafields";
 
-const fn field(
+impl Field {
+    /// Whether the documents of a level can have it.
+    pub(crate) fn is_at(&self, level: Level) -> bool {
+        match self.level {
+            FieldLevel::Both => true,
+            FieldLevel::Product => level == Level::Product,
+            FieldLevel::Variant => level == Level::Variant,
+        }
+    }
+}
+
+pub(crate) const fn field(
     name: &'static str,
     kind: &'static str,
     level: FieldLevel,
@@ -226,9 +239,4 @@ const fn field(
     made_of: &'static str,
 ) -> Field {
     Field { name, kind, level, meaning, made_of }
-}
-
-/// Whether configured fields cannot have this name.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    TAKEN.contains(&name) || FIELDS.iter().any(|field| field.name == name)
 }

@@ -14,6 +14,11 @@ pub(crate) enum Kind {
     Metafield,
     Collection,
     InventoryLevel,
+    SellingPlanGroup,
+    /// What a variant costs in another currency.
+    Price,
+    /// What a metafield refers to.
+    Reference,
     /// A type of a newer API version or of a query with more connections than this plug-in reads.
     Other,
 }
@@ -23,6 +28,7 @@ pub(crate) enum Kind {
 pub(crate) enum Owner {
     Product,
     Variant,
+    Metafield,
     /// Something that no field is made of, such as a collection.
     Other,
 }
@@ -37,13 +43,21 @@ impl Kind {
     /// The kind of a child. A child of a variant is never a variant, whatever its keys: presentment prices have a price,
     /// and bundle components an SKU.
     pub(crate) fn of_child(record: &Record<'_>, owner: Owner) -> Kind {
+        if owner == Owner::Metafield {
+            return Kind::Reference;
+        }
         let kind = type_of(record).map_or_else(|| Kind::by_shape(record), Kind::of_type);
         let is_expected = match owner {
             Owner::Product => {
-                matches!(kind, Kind::Variant | Kind::Media | Kind::Metafield | Kind::Collection)
+                matches!(
+                    kind,
+                    Kind::Variant | Kind::Media | Kind::Metafield | Kind::Collection | Kind::SellingPlanGroup
+                )
             }
-            Owner::Variant => matches!(kind, Kind::Media | Kind::Metafield | Kind::InventoryLevel),
-            Owner::Other => false,
+            Owner::Variant => {
+                matches!(kind, Kind::Media | Kind::Metafield | Kind::InventoryLevel | Kind::Price)
+            }
+            Owner::Metafield | Owner::Other => false,
         };
         if is_expected { kind } else { Kind::Other }
     }
@@ -53,6 +67,8 @@ impl Kind {
             Kind::Metafield
         } else if is_variant(record) {
             Kind::Variant
+        } else if record.price.is_some() {
+            Kind::Price
         } else if is_level(record) {
             Kind::InventoryLevel
         } else if is_medium(record) {
@@ -71,6 +87,8 @@ impl Kind {
             b"Metafield" => Kind::Metafield,
             b"Collection" => Kind::Collection,
             b"InventoryLevel" => Kind::InventoryLevel,
+            b"SellingPlanGroup" => Kind::SellingPlanGroup,
+            b"ProductVariantPricePair" => Kind::Price,
             _ => Kind::Other,
         }
     }

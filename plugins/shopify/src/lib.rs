@@ -9,7 +9,8 @@
 //!
 //! # The fields of a document
 //!
-//! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of
+//! [`FIELDS`] lists them, and [`OPTIONAL_FIELDS`] those that [`Config::add`] switches on; `docs/reference/shopify.md` shows
+//! the tables and the bulk query that fills them. The identity of
 //! a document is the number of its product, or of its variant where variants are documents. A field without value is
 //! omitted. The set of names does not depend on what a shop calls its options and metafields: those become fields only
 //! by configuration.
@@ -34,7 +35,7 @@
 //! - A child of a variant is never a variant. A kind of record that no field is made of is named in a warning.
 //! - A document without its `variants` never exceeds `max-document-chars`, counted as Marqo counts. What is shortened
 //!   for that is said in a warning: a list may take a quarter of the limit, everything before the description seven
-//!   tenths.
+//!   tenths. All of it gives way to `skus` and `barcodes`.
 //! - A product of which the export says that it has more than the export does (another page, more variants) is
 //!   refused.
 //! - Control characters, noncharacters, zero-width spaces, soft hyphens and byte order marks are dropped everywhere. Next to
@@ -45,11 +46,15 @@
 //!
 //! Their codes are in `docs/reference/report-codes.md`.
 
+mod added;
+mod aliases;
 mod assemble;
+mod category;
 mod completeness;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
+mod details;
 mod document;
 mod entities;
 mod family;
@@ -61,24 +66,35 @@ mod instant;
 mod kind;
 mod lines;
 mod manifest;
+mod markets;
 mod media;
 mod merge;
 mod metafield;
+mod naming;
 mod offer;
+mod optional_fields;
 mod options;
+mod preset;
 mod price;
 mod record;
+mod reference;
 mod report;
+mod sale;
 mod scalar;
+mod schema;
 mod simd;
 mod text;
 mod transform;
+mod units;
 mod writer;
 
 pub use config::{
-    CONFIG_SCHEMA, Config, FieldKind, ImageVersions, Level, ListingPolicy, MetafieldRule, OtherMetafields,
+    CONFIG_SCHEMA, Config, FieldKind, ImageVersions, Level, ListingPolicy, MetafieldRule, Names,
+    OtherMetafields,
 };
 pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};
+pub use optional_fields::OPTIONAL_FIELDS;
+pub use preset::Preset;
 pub use report::{Document, Issue, Removal, Severity, Transformed};
 pub use transform::transform;

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use wide::u8x16;
 
 use crate::assemble::{Product, Variant, gid_of};
-use crate::config::ImageVersions;
+use crate::config::{Config, ImageVersions};
 use crate::html;
 use crate::record::{Picture, Record};
 use crate::simd::{all, between};
@@ -28,6 +28,19 @@ const NOT_GRAPHIC_IN_URLS: &[u8; 9] = b"\"<>\\^`{|}";
 /// Characters that a path segment may not hold.
 const NOT_IN_SEGMENTS: &AsciiSet = &NOT_IN_URLS.add(b'#').add(b'?').add(b'/').add(b'%');
 
+/// How the addresses of pictures are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    versions: ImageVersions,
+    width: Option<u32>,
+}
+
+impl Style {
+    pub(crate) fn of(config: &Config) -> Self {
+        Style { versions: config.image_versions, width: config.image_width }
+    }
+}
+
 /// A picture as a document shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Image {
@@ -37,13 +50,13 @@ pub(crate) struct Image {
 
 /// All pictures of a product, each address once: the featured one, then those of the product in their order,
 /// then those that only variants have.
-pub(crate) fn images_of(product: &Product<'_, '_>, versions: ImageVersions) -> Vec<Image> {
+pub(crate) fn images_of(product: &Product<'_, '_>, style: Style) -> Vec<Image> {
     let root = product.root;
-    let featured = root.featured_media.as_deref().and_then(|media| of_record(media, versions));
+    let featured = root.featured_media.as_deref().and_then(|media| of_record(media, style));
     let featured_picture = || root.featured_image.as_deref().or(root.image.as_deref());
-    let featured = featured.or_else(|| of_picture(featured_picture()?, None, versions));
-    let own = product.media.iter().filter_map(|record| of_record(record, versions));
-    let of_variants = product.variants.iter().filter_map(|variant| own_image(variant, versions));
+    let featured = featured.or_else(|| of_picture(featured_picture()?, None, style));
+    let own = product.media.iter().filter_map(|record| of_record(record, style));
+    let of_variants = product.variants.iter().filter_map(|variant| own_image(variant, style));
 
     let mut images: Vec<Image> = Vec::new();
     for image in featured.into_iter().chain(own).chain(of_variants) {
@@ -57,12 +70,8 @@ pub(crate) fn images_of(product: &Product<'_, '_>, versions: ImageVersions) -> V
 }
 
 /// The picture of a variant: its own, else the one that its product assigns to it.
-pub(crate) fn image_of(
-    variant: &Variant<'_, '_>,
-    product: &Product<'_, '_>,
-    versions: ImageVersions,
-) -> Option<Image> {
-    own_image(variant, versions).or_else(|| {
+pub(crate) fn image_of(variant: &Variant<'_, '_>, product: &Product<'_, '_>, style: Style) -> Option<Image> {
+    own_image(variant, style).or_else(|| {
         let picture = variant.record.image_id.get();
         let is_its_picture = |record: &&&Record<'_>| {
             picture.is_some_and(|picture| gid_of(record).resource_id == picture.resource_id)
@@ -72,20 +81,20 @@ pub(crate) fn image_of(
                     .iter()
                     .any(|id| id.get().is_some_and(|id| id.resource_id == variant.id.resource_id))
         };
-        of_record(product.media.iter().find(is_its_picture)?, versions)
+        of_record(product.media.iter().find(is_its_picture)?, style)
     })
 }
 
-fn own_image(variant: &Variant<'_, '_>, versions: ImageVersions) -> Option<Image> {
+fn own_image(variant: &Variant<'_, '_>, style: Style) -> Option<Image> {
     let record = variant.record;
     let picture = record.image.as_deref().or(record.featured_image.as_deref());
-    let picture = picture.and_then(|picture| of_picture(picture, None, versions));
-    picture.or_else(|| variant.media.iter().find_map(|record| of_record(record, versions)))
+    let picture = picture.and_then(|picture| of_picture(picture, None, style));
+    picture.or_else(|| variant.media.iter().find_map(|record| of_record(record, style)))
 }
 
 /// The picture of a medium, or what is shown for a video or model until it is played. Nothing while Shopify still
 /// processes it.
-fn of_record(record: &Record<'_>, versions: ImageVersions) -> Option<Image> {
+fn of_record(record: &Record<'_>, style: Style) -> Option<Image> {
     if record.status.get().is_some_and(|status| !status.eq_ignore_ascii_case("READY")) {
         return None;
     }
@@ -96,8 +105,7 @@ fn of_record(record: &Record<'_>, versions: ImageVersions) -> Option<Image> {
         .and_then(|preview| preview.image.as_deref())
         .or(record.preview_image.as_deref());
     let pictures = [record.image.as_deref(), preview];
-    if let Some(image) = pictures.into_iter().flatten().find_map(|picture| of_picture(picture, alt, versions))
-    {
+    if let Some(image) = pictures.into_iter().flatten().find_map(|picture| of_picture(picture, alt, style)) {
         return Some(image);
     }
     let gid = gid_of(record);
@@ -111,16 +119,16 @@ fn of_record(record: &Record<'_>, versions: ImageVersions) -> Option<Image> {
         return None;
     }
     let url = record.url.get().or(record.src.get()).or(record.original_src.get())?;
-    image(url, alt, versions)
+    image(url, alt, style)
 }
 
-fn of_picture(picture: &Picture<'_>, alt: Option<&str>, versions: ImageVersions) -> Option<Image> {
+fn of_picture(picture: &Picture<'_>, alt: Option<&str>, style: Style) -> Option<Image> {
     let url = picture.url.get().or(picture.src.get()).or(picture.original_src.get())?;
-    image(url, alt.or(picture.alt_text.get()).or(picture.alt.get()), versions)
+    image(url, alt.or(picture.alt_text.get()).or(picture.alt.get()), style)
 }
 
-fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image> {
-    Some(Image { url: image_url(url, versions)?, alt: alt.map(html::plain_to_text).unwrap_or_default() })
+fn image(url: &str, alt: Option<&str>, style: Style) -> Option<Image> {
+    Some(Image { url: image_url(url, style)?, alt: alt.map(html::plain_to_text).unwrap_or_default() })
 }
 
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.
@@ -152,12 +160,16 @@ pub(crate) fn product_url(domain: &str, handle: &str) -> String {
     format!("https://{domain}/products/{}", utf8_percent_encode(handle, NOT_IN_SEGMENTS))
 }
 
-fn image_url(url: &str, versions: ImageVersions) -> Option<String> {
+fn image_url(url: &str, style: Style) -> Option<String> {
     let url = absolute_url(url)?;
-    match versions {
-        ImageVersions::Keep => Some(url),
-        ImageVersions::Drop => Some(without_version(url)),
-    }
+    let url = match style.versions {
+        ImageVersions::Keep => url,
+        ImageVersions::Drop => without_version(url),
+    };
+    Some(match style.width {
+        Some(width) => with_width(url, width),
+        None => url,
+    })
 }
 
 /// Leaves out `v=` with a number, the version that Shopify's image servers add; any other `v` may choose the picture.
@@ -179,9 +191,46 @@ fn without_version(mut url: String) -> String {
     if kept.is_empty() { url[..at].to_owned() } else { format!("{}?{}", &url[..at], kept.join("&")) }
 }
 
+/// Asks Shopify's image servers for a width, unless the address does already; other servers have other ways.
+fn with_width(mut url: String, width: u32) -> String {
+    let end = memchr::memchr(b'?', url.as_bytes()).unwrap_or(url.len());
+    let (place, query) = url.split_at(end);
+    let is_shopifys = place.contains("://cdn.shopify.com/") || place.contains("/cdn/shop/");
+    let has_width =
+        || query.trim_start_matches('?').split('&').any(|parameter| parameter.starts_with("width="));
+    if is_shopifys && !has_width() {
+        let separator = if query.is_empty() { '?' } else { '&' };
+        url.push_str(&format!("{separator}width={width}"));
+    }
+    url
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn style(versions: ImageVersions, width: Option<u32>) -> Style {
+        Style { versions, width }
+    }
+
+    #[test]
+    fn shopifys_servers_are_asked_for_a_width() {
+        for (given, url) in [
+            (
+                "https://cdn.shopify.com/s/files/1/a.jpg?v=12",
+                "https://cdn.shopify.com/s/files/1/a.jpg?width=800",
+            ),
+            (
+                "https://shop.example/cdn/shop/files/a.jpg?x=1",
+                "https://shop.example/cdn/shop/files/a.jpg?x=1&width=800",
+            ),
+            ("https://cdn.shopify.com/a.jpg?width=20", "https://cdn.shopify.com/a.jpg?width=20"),
+            ("https://other.example/a.jpg", "https://other.example/a.jpg"),
+        ] {
+            let found = image_url(given, style(ImageVersions::Drop, Some(800)));
+            assert_eq!(found.as_deref(), Some(url), "{given}");
+        }
+    }
 
     #[test]
     fn addresses_are_absolute_and_encoded_once() {
@@ -198,9 +247,9 @@ mod tests {
             ("/files/a.jpg", None),
             ("", None),
         ] {
-            assert_eq!(image_url(given, ImageVersions::Drop).as_deref(), url, "{given}");
+            assert_eq!(image_url(given, style(ImageVersions::Drop, None)).as_deref(), url, "{given}");
         }
-        let kept = image_url("https://cdn.example/a.jpg?v=1", ImageVersions::Keep);
+        let kept = image_url("https://cdn.example/a.jpg?v=1", style(ImageVersions::Keep, None));
         assert_eq!(kept.as_deref(), Some("https://cdn.example/a.jpg?v=1"));
     }
 

@@ -12,9 +12,13 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use plain_json::Raw;
 
+use crate::aliases::Aliases;
 use crate::assemble::gid_of;
 use crate::instant::instant;
-use crate::record::{Money, OptionDefinition, Quantity, Record, Reference, SelectedOption};
+use crate::record::{
+    Component, MetaobjectField, Money, OptionDefinition, OptionValue, Quantity, Record, Reference,
+    SelectedOption,
+};
 use crate::scalar::{Flag, Id, Int, List, Nullable, Tags, Text};
 
 /// How a copy compares with the one that it is merged into.
@@ -39,7 +43,8 @@ macro_rules! without_parts {
 without_parts! {
     Text<'_> Id<'_> Nullable<'_> Int Flag Tags<'_> Option<Raw<'_>>
     // Their order means something, so they are not united.
-    List<OptionDefinition<'_>> List<SelectedOption<'_>> List<Quantity<'_>> List<Reference<'_>> List<Id<'_>>
+    List<OptionDefinition<'_>> List<OptionValue<'_>> List<SelectedOption<'_>> List<Quantity<'_>> List<Reference<'_>>
+    List<Id<'_>> List<Text<'_>> List<MetaobjectField<'_>> List<Component<'_>>
 }
 
 impl<T: Merge> Merge for Option<Box<T>> {
@@ -73,6 +78,13 @@ impl<'a> Merge for List<Record<'a>> {
             }),
         }
         self.0.append(&mut copy.0);
+    }
+}
+
+/// What the copies select under names of their own; of one name, the newest.
+impl Merge for Aliases<'_> {
+    fn merge(&mut self, copy: Self, _age: Age) {
+        self.append(copy);
     }
 }
 
@@ -115,7 +127,8 @@ impl<'a> Record<'a> {
             &mut self.metafields,
             &mut self.collections,
         ];
-        for nested in lists.into_iter().flat_map(|list| &mut list.0) {
+        let aliased = &mut self.aliased.metafields;
+        for nested in lists.into_iter().flat_map(|list| &mut list.0).chain(aliased) {
             if nested.updated_at.get().is_none() {
                 nested.updated_at = self.updated_at.clone();
             }

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::config::FieldKind;
+use crate::config::{FieldKind, MetafieldRule};
 use crate::html;
 use crate::lines::text_of;
+use crate::options;
 use crate::record::Record;
+use crate::reference;
 use crate::text::sanitize;
+use crate::units;
 
 /// What a metafield becomes in a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,19 +29,29 @@ pub(crate) fn is_named(record: &Record<'_>, name: &str) -> bool {
     name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.')) == Some(key)
 }
 
-/// The value of a metafield as a field of this kind, else of the kind that its own type suggests; nothing if it is
-/// blank. The error says what is wrong with it.
-pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result<Option<FieldValue>, String> {
-    let Some(text) = record.value.and_then(text_of).or_else(|| record.json_value.and_then(text_of)) else {
-        return Ok(None);
-    };
+/// The value of a metafield as its rule wants it; nothing if it is blank. The error says what is wrong with it. `lines` are
+/// the records of the product whose parent is a metafield.
+pub(crate) fn value_of(
+    record: &Record<'_>,
+    rule: &MetafieldRule,
+    lines: &[&Record<'_>],
+) -> Result<Option<FieldValue>, String> {
+    let Some(text) = raw_value(record) else { return Ok(None) };
     let text = sanitize(&text);
     if text.is_empty() {
         return Ok(None);
     }
     let kind = record.kind.get().unwrap_or_default();
-    let value = read(kind, &text)?;
-    let value = match wanted {
+    let value = match reference::texts(record, &text, rule.reference_field.as_deref(), lines) {
+        texts if texts.is_empty() => read(kind, &text)?,
+        texts if kind.starts_with("list.") => Read::List(texts),
+        texts => Read::Text(texts.join(", ").into()),
+    };
+    let value = match &rule.unit {
+        Some(unit) => value.in_unit(unit)?,
+        None => value,
+    };
+    let value = match rule.kind {
         None => value.natural(),
         Some(FieldKind::Text) => FieldValue::Text(value.text()),
         Some(FieldKind::List) => FieldValue::List(value.list()),
@@ -59,6 +72,52 @@ pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result
     })
 }
 
+/// The currency of an amount of money.
+pub(crate) fn currency_of(record: &Record<'_>) -> Option<String> {
+    let money: Value = serde_json::from_str(&raw_value(record)?).ok()?;
+    currency(&money).map(|currency| sanitize(currency).into_owned())
+}
+
+fn currency(money: &Value) -> Option<&str> {
+    money["currency_code"].as_str().or(money["currencyCode"].as_str()).filter(|currency| !currency.is_empty())
+}
+
+fn raw_value<'r>(record: &'r Record<'_>) -> Option<Cow<'r, str>> {
+    record.value.and_then(text_of).or_else(|| record.json_value.and_then(text_of))
+}
+
+/// What the values that variants have become in the document of their product: every text once, whether any is true, and a
+/// number only if it is the same of all.
+pub(crate) fn united(
+    rule: &MetafieldRule,
+    read: impl FnOnce(&MetafieldRule) -> Vec<FieldValue>,
+) -> Option<FieldValue> {
+    let is_text = rule.kind == Some(FieldKind::Text);
+    // A list that is written as one text is united before that.
+    let kind = if is_text { Some(FieldKind::List) } else { rule.kind };
+    let values = read(&MetafieldRule { kind, ..rule.clone() });
+    match values.first()? {
+        FieldValue::Text(_) | FieldValue::List(_) => {
+            let texts = values.into_iter().flat_map(|value| match value {
+                FieldValue::List(texts) => texts,
+                FieldValue::Text(text) => vec![text],
+                FieldValue::Number(number) => vec![number.to_string()],
+                FieldValue::Integer(number) => vec![number.to_string()],
+                FieldValue::Boolean(flag) => vec![flag.to_string()],
+            });
+            let texts: Vec<String> =
+                options::dedupe(texts.map(Cow::from)).into_iter().map(Cow::into_owned).collect();
+            Some(if is_text { FieldValue::Text(texts.join(", ")) } else { FieldValue::List(texts) })
+        }
+        FieldValue::Boolean(_) => Some(FieldValue::Boolean(values.contains(&FieldValue::Boolean(true)))),
+        FieldValue::Number(_) | FieldValue::Integer(_) => {
+            let mut values = values.into_iter();
+            let first = values.next()?;
+            values.all(|value| value == first).then_some(first)
+        }
+    }
+}
+
 /// A value before it is known what field it becomes.
 enum Read<'t> {
     Text(Cow<'t, str>),
@@ -68,13 +127,23 @@ enum Read<'t> {
     /// A number with a unit, which differs from product to product.
     Measure(f64, String),
     List(Vec<String>),
+    /// An amount, as a number and as a text, with its currency.
+    Money(f64, String, String),
 }
 
 impl Read<'_> {
+    /// A measurement as the number of another unit; whatever has no unit stays.
+    fn in_unit(self, unit: &str) -> Result<Self, String> {
+        let Read::Measure(number, from) = self else { return Ok(self) };
+        let converted = units::convert(number, &from, unit)
+            .ok_or_else(|| format!("its unit `{from}` cannot be converted to `{unit}`"))?;
+        Ok(Read::Number(converted, converted.to_string().into()))
+    }
+
     fn natural(self) -> FieldValue {
         match self {
             Read::Integer(number, _) => FieldValue::Integer(number),
-            Read::Number(number, _) => FieldValue::Number(number),
+            Read::Number(number, _) | Read::Money(number, ..) => FieldValue::Number(number),
             Read::Boolean(flag) => FieldValue::Boolean(flag),
             Read::List(list) => FieldValue::List(list),
             Read::Text(_) | Read::Measure(..) => FieldValue::Text(self.text()),
@@ -87,6 +156,7 @@ impl Read<'_> {
             Read::Boolean(flag) => flag.to_string(),
             Read::Measure(number, unit) => format!("{number} {unit}").trim_end().to_owned(),
             Read::List(list) => list.join(", "),
+            Read::Money(_, amount, currency) => format!("{amount} {currency}").trim_end().to_owned(),
         }
     }
 
@@ -104,8 +174,13 @@ impl Read<'_> {
     fn number(&self) -> Option<f64> {
         let number = match self {
             Read::Integer(_, text) | Read::Number(_, text) | Read::Text(text) => text.trim().parse().ok()?,
-            Read::Measure(number, _) => *number,
-            Read::Boolean(_) | Read::List(_) => return None,
+            Read::Measure(number, _) | Read::Money(number, ..) => *number,
+            // An index takes no list of numbers, but one of them.
+            Read::List(list) => match list.as_slice() {
+                [only] => only.trim().parse().ok()?,
+                _ => return None,
+            },
+            Read::Boolean(_) => return None,
         };
         number.is_finite().then_some(number)
     }
@@ -163,7 +238,9 @@ fn is_measurement(kind: &str) -> bool {
 /// A value that its type writes as a JSON object: an amount, a rating, a link, or a number with a unit.
 fn object(kind: &str, value: &Value) -> Option<Read<'static>> {
     match kind {
-        "money" => decimal(&value["amount"]).map(|(number, text)| Read::Number(number, text.into())),
+        "money" => decimal(&value["amount"]).map(|(number, text)| {
+            Read::Money(number, text, sanitize(currency(value).unwrap_or_default()).into_owned())
+        }),
         "rating" => decimal(&value["value"]).map(|(number, text)| Read::Number(number, text.into())),
         "link" => {
             let text = [&value["text"], &value["url"]]

@@ -10,6 +10,7 @@ use crate::options::{self, ChosenOption};
 use crate::price::Price;
 use crate::record::{Money, Record};
 use crate::report::Diagnostics;
+use crate::sale;
 use crate::scalar::Nullable;
 use crate::text::sanitize;
 use crate::writer::{
@@ -21,14 +22,14 @@ pub(crate) struct Offer<'p, 'r, 'a> {
     pub(crate) variant: &'p Variant<'r, 'a>,
     /// None if the export does not say it: such a variant cannot be a document or a row of its own.
     pub(crate) id: Option<&'p str>,
-    title: Option<Cow<'p, str>>,
+    pub(crate) title: Option<Cow<'p, str>>,
     pub(crate) sku: Option<Cow<'p, str>>,
     pub(crate) barcode: Option<Cow<'p, str>>,
-    price: Option<Price>,
+    pub(crate) price: Option<Price>,
     /// The former price; none unless it is above the price.
-    compare_at_price: Option<Price>,
+    pub(crate) compare_at_price: Option<Price>,
     /// Whether it can be bought; none if the export does not tell.
-    available: Option<bool>,
+    pub(crate) available: Option<bool>,
     /// Pieces in stock, below zero if oversold; none if the export does not tell.
     stock: Option<i64>,
     pub(crate) image: Option<Image>,
@@ -73,16 +74,16 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
             // At or above the price it says nothing about a sale, whatever the shop meant by it.
             compare_at_price: compare_at_price.filter(|before| price.is_some_and(|price| *before > price)),
             price,
-            available: availability(record),
+            available: availability(variant, product.root),
             stock: variant.stock(),
-            image: media::image_of(variant, product, config.image_versions)
+            image: media::image_of(variant, product, media::Style::of(config))
                 .or_else(|| images.first().cloned()),
             options: options::of_variant(record, &product.root.options.0),
         }
     }
 
     /// The fields that only a document of a variant has, and those that mean the variant there.
-    pub(crate) fn write_fields(&self, writer: &mut DocumentWriter) {
+    pub(crate) fn write_fields(&self, writer: &mut DocumentWriter<'_>) {
         writer.text("variant_title", self.title.as_deref().unwrap_or_default());
         writer.text("sku", self.sku.as_deref().unwrap_or_default());
         writer.text("barcode", self.barcode.as_deref().unwrap_or_default());
@@ -148,27 +149,33 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
     }
 }
 
-/// Whether the platform would sell it. REST has no such field but all that it is computed from: stock counts only if it
-/// is managed and may not go below zero.
-fn availability(record: &Record<'_>) -> Option<bool> {
+/// Whether the platform would sell a variant. Where the export does not say it, it follows from stock, which counts only
+/// if it is tracked and may not go below zero.
+fn availability(variant: &Variant<'_, '_>, root: &Record<'_>) -> Option<bool> {
+    let record = variant.record;
     let public = || match record.available.get() {
         Some("true") => Some(true),
         Some("false") => Some(false),
         _ => None,
     };
-    record.available_for_sale.0.or_else(public).or_else(|| match &record.inventory_management {
-        Nullable::Absent => None,
-        Nullable::Null => Some(true),
-        Nullable::Value(_)
-            if record
-                .inventory_policy
-                .get()
-                .is_some_and(|policy| policy.eq_ignore_ascii_case("continue")) =>
-        {
-            Some(true)
+    let computed = || {
+        let of_item = record.inventory_item.as_deref().and_then(|item| item.tracked.0);
+        let of_rest = match &record.inventory_management {
+            Nullable::Absent => None,
+            Nullable::Null => Some(false),
+            Nullable::Value(_) => Some(true),
+        };
+        let is_tracked = of_item.or(of_rest).or(root.tracks_inventory.0);
+        let oversells = record.inventory_policy.get().map(|policy| policy.eq_ignore_ascii_case("continue"));
+        match (is_tracked, oversells, variant.stock()) {
+            (Some(false), ..) | (_, Some(true), _) => Some(true),
+            (Some(true), _, Some(stock)) => Some(stock > 0),
+            // In stock it is sold, tracked or not. Without stock, it depends on what the export does not say.
+            (None, Some(false), Some(1..)) => Some(true),
+            _ => None,
         }
-        Nullable::Value(_) => record.inventory_quantity.0.map(|stock| stock > 0),
-    })
+    };
+    record.available_for_sale.0.or_else(public).or_else(computed)
 }
 
 /// The currency of a product's prices: what the export says, else what is configured; it is never guessed.
@@ -183,7 +190,7 @@ pub(crate) fn currency_of(product: &Product<'_, '_>, config: &Config) -> Option<
 
 /// The fields that sum up the variants of a product.
 pub(crate) fn write_product_offer(
-    writer: &mut DocumentWriter,
+    writer: &mut DocumentWriter<'_>,
     product: &Product<'_, '_>,
     offers: &[Offer<'_, '_, '_>],
     diagnostics: &mut Diagnostics<'_>,
@@ -208,13 +215,13 @@ pub(crate) fn write_product_offer(
     if let Some(max) = max.or(min) {
         writer.float("max_price", max.amount());
     }
-    // The reduced price that is shown is the lowest price, so what it is compared with must belong to the same variant.
-    let cheapest = offers.iter().find(|offer| offer.price.is_some() && offer.price == min);
-    if let Some(before) = cheapest.and_then(|offer| offer.compare_at_price) {
+    // What is shown is the lowest price, so a sale and the earlier price must be those of the same variant.
+    let before = sale::before_lowest(offers, min);
+    if let Some(before) = before {
         writer.float("compare_at_price", before.amount());
     }
     if prices().next().is_some() {
-        writer.boolean("on_sale", offers.iter().any(|offer| offer.compare_at_price.is_some()));
+        writer.boolean("on_sale", before.is_some());
     }
     let of_variants = offers.iter().filter_map(|offer| offer.available).reduce(|one, other| one || other);
     if let Some(available) = of_variants.or(root.available_for_sale.0) {
@@ -230,12 +237,12 @@ pub(crate) fn write_product_offer(
 
 /// The field `variants`: an array of objects that the relational catalog (SQLite or PostgreSQL) loads as its SKUs. A
 /// Marqo index does not get it.
-pub(crate) fn write_variants(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>]) {
+pub(crate) fn write_variants(writer: &mut DocumentWriter<'_>, offers: &[Offer<'_, '_, '_>]) {
     let mut offers = offers.iter().filter_map(|offer| Some((offer, offer.id?))).peekable();
     if offers.peek().is_none() {
         return;
     }
-    let json = writer.uncounted("variants");
+    let Some(json) = writer.uncounted("variants") else { return };
     json.push('[');
     for (index, (offer, id)) in offers.enumerate() {
         if index > 0 {

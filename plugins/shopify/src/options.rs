@@ -116,8 +116,18 @@ fn folded(text: &str) -> String {
     folded
 }
 
+/// The options of a variant in one text, as the shop shows it.
+pub(crate) fn combination(options: &[ChosenOption<'_>]) -> String {
+    options.iter().map(|option| &*option.value).collect::<Vec<_>>().join(" / ")
+}
+
 /// Writes the options of the variants: all of them as `Name: Value`, and those with their own field there as well.
-pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>], config: &Config) {
+pub(crate) fn write_options(
+    writer: &mut DocumentWriter<'_>,
+    offers: &[Offer<'_, '_, '_>],
+    definitions: &[OptionDefinition<'_>],
+    config: &Config,
+) {
     let all = || offers.iter().flat_map(|offer| &offer.options);
     let mut names: Vec<&str> = Vec::new();
     for option in all() {
@@ -138,20 +148,50 @@ pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_,
     });
     writer.list("options", all_labelled);
 
-    let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
-    for name in &names {
-        let Some(field) = config.option_field(name) else { continue };
+    let mut fields: Vec<(Cow<'_, str>, Vec<&str>)> = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        let position = definitions.iter().position(|definition| is_of(definition, name)).unwrap_or(place);
+        let Some(field) = config.option_field(name, position + 1) else { continue };
         match fields.iter_mut().find(|(known, _)| *known == field) {
             Some((_, names)) => names.push(name),
             None => fields.push((field, vec![name])),
         }
     }
     for (field, names) in fields {
-        let values = values_of(&names);
+        let mut values = values_of(&names);
         match config.level {
-            Level::Product => writer.list(field, values),
-            Level::Variant => writer.text(field, values.first().map(|value| &**value).unwrap_or_default()),
+            Level::Product => {
+                in_the_shops_order(&mut values, &names, definitions);
+                writer.list(&field, values);
+            }
+            Level::Variant => writer.text(&field, values.first().map(|value| &**value).unwrap_or_default()),
         }
+    }
+}
+
+fn is_of(definition: &OptionDefinition<'_>, name: &str) -> bool {
+    definition.name.get().is_some_and(|defined| short_text(defined) == name)
+}
+
+/// Sorts values of options as the shop has them, which variants need not follow. Values that the shop does not list come
+/// last.
+fn in_the_shops_order(values: &mut [Cow<'_, str>], names: &[&str], definitions: &[OptionDefinition<'_>]) {
+    let definitions =
+        definitions.iter().filter(|definition| names.iter().any(|name| is_of(definition, name)));
+    let values_of = |definition: &OptionDefinition<'_>| {
+        let named = definition.option_values.0.iter().map(|value| &value.name);
+        named
+            .chain(&definition.values.0)
+            .filter_map(|value| Some(folded(&short_text(value.get()?))))
+            .collect()
+    };
+    let order: Vec<String> =
+        definitions.flat_map(|definition| -> Vec<String> { values_of(definition) }).collect();
+    if !order.is_empty() {
+        values.sort_by_cached_key(|value| {
+            let value = folded(value);
+            order.iter().position(|known| *known == value).unwrap_or(usize::MAX)
+        });
     }
 }
 

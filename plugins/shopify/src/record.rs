@@ -12,6 +12,7 @@ use std::mem::take;
 use plain_json::{NeedsFallback, Raw};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::aliases::Aliases;
 use crate::merge::{Age, Merge};
 use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Tags, Text};
 
@@ -20,13 +21,14 @@ use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Tags, Text};
 ///
 /// Serde's derive refuses a key that occurs twice and a value of another type, exports have both.
 macro_rules! objects {
-    ($($(#[$meta:meta])* $name:ident: $bits:ty { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident $([$others:ident])?: $bits:ty { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
             /// The fields whose keys are there, with null or any other value.
             present: $bits,
+            $(pub(crate) $others: Aliases<'a>,)?
             lifetime: PhantomData<&'a ()>,
         }
 
@@ -48,12 +50,16 @@ macro_rules! objects {
                         $($($key)|+ => Name::$field,)*
                         _ => Name::other,
                     };
-                    while let Some(meant) = map.next_key_seed(Key(name_of))? {
+                    while let Some((meant, key)) = map.next_key_seed(Key(name_of))? {
+                        let _only_for_aliases = key;
                         match meant {
                             $(Name::$field => {
                                 self.present |= Self::$field;
                                 self.$field = map.next_value()?;
                             })*
+                            // A query may have called it so.
+                            $(Name::other => self.$others.add(key, map.next_value()?),)?
+                            #[allow(unreachable_patterns)]
                             Name::other => {
                                 map.next_value::<IgnoredAny>()?;
                             }
@@ -72,6 +78,7 @@ macro_rules! objects {
                             self.$field.merge(other.$field, age);
                         }
                     })*
+                    $(self.$others.merge(other.$others, age);)?
                     self.present |= other.present;
                 }
             }
@@ -98,26 +105,30 @@ trait Object<'de> {
     fn fill<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
 }
 
-/// Reads a key and returns its constant, without a copy of the key.
+/// Reads a key and returns its constant and, if it is written without escapes, the key itself.
 struct Key<F>(F);
 
 impl<'de, N, F: Fn(&[u8]) -> N> DeserializeSeed<'de> for Key<F> {
-    type Value = N;
+    type Value = (N, Option<&'de str>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<N, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<N, F: Fn(&[u8]) -> N> Visitor<'_> for Key<F> {
-    type Value = N;
+impl<'de, N, F: Fn(&[u8]) -> N> Visitor<'de> for Key<F> {
+    type Value = (N, Option<&'de str>);
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a key")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<N, E> {
-        Ok(self.0(key.as_bytes()))
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok((self.0(key.as_bytes()), Some(key)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok((self.0(key.as_bytes()), None))
     }
 }
 
@@ -195,7 +206,7 @@ impl<'a> Record<'a> {
 objects! {
     /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not
     /// know.
-    Record: u128 {
+    Record [aliased]: u128 {
         type_name: Text<'a> = b"__typename",
         id: Id<'a> = b"id",
         graphql_id: Id<'a> = b"admin_graphql_api_id",
@@ -221,11 +232,13 @@ objects! {
         tags: Tags<'a> = b"tags",
         gift_card: Flag = b"isGiftCard",
         published_at: Nullable<'a> = b"publishedAt" | b"published_at",
+        published_on_publication: Flag = b"publishedOnPublication",
         online_store_url: Nullable<'a> = b"onlineStoreUrl",
         total_inventory: Int = b"totalInventory",
         tracks_inventory: Flag = b"tracksInventory",
         options: List<OptionDefinition<'a>> = b"options",
         price_range: Option<Box<PriceRange<'a>>> = b"priceRangeV2" | b"priceRange",
+        compare_at_range: Option<Box<CompareAtRange<'a>>> = b"compareAtPriceRange",
         category: Option<Box<Category<'a>>> = b"category",
         seo: Option<Box<Seo<'a>>> = b"seo",
         featured_media: Option<Box<Record<'a>>> = b"featuredMedia",
@@ -239,6 +252,10 @@ objects! {
         images: List<Record<'a>> = b"images",
         metafields: List<Record<'a>> = b"metafields",
         collections: List<Record<'a>> = b"collections",
+        requires_selling_plan: Flag = b"requiresSellingPlan",
+        selling_plan_groups: List<Record<'a>> = b"sellingPlanGroups",
+        // Parts of a bundle; of a variant, too.
+        components: List<Component<'a>> = b"bundleComponents" | b"productVariantComponents",
 
         // Variants.
         sku: Text<'a> = b"sku",
@@ -250,11 +267,17 @@ objects! {
         inventory_quantity: Int = b"inventoryQuantity" | b"inventory_quantity",
         inventory_policy: Text<'a> = b"inventoryPolicy" | b"inventory_policy",
         inventory_management: Nullable<'a> = b"inventory_management",
+        inventory_item: Option<Box<InventoryItem<'a>>> = b"inventoryItem",
         selected_options: List<SelectedOption<'a>> = b"selectedOptions",
         option1: Text<'a> = b"option1",
         option2: Text<'a> = b"option2",
         option3: Text<'a> = b"option3",
         image_id: Id<'a> = b"image_id",
+        grams: Text<'a> = b"grams",
+        unit_price: Option<Box<Money<'a>>> = b"unitPrice",
+        unit_price_measurement: Option<Box<UnitPriceMeasurement<'a>>> = b"unitPriceMeasurement",
+        requires_components: Flag = b"requiresComponents",
+        presentment_prices: List<Record<'a>> = b"presentmentPrices" | b"presentment_prices",
 
         // Pictures, videos and models.
         image: Option<Box<Picture<'a>>> = b"image",
@@ -279,7 +302,37 @@ objects! {
         available: Text<'a> = b"available",
         quantities: List<Quantity<'a>> = b"quantities",
         location: Option<Box<Reference<'a>>> = b"location",
+
+        // What metafields refer to.
+        reference: Option<Box<Record<'a>>> = b"reference",
+        references: List<Record<'a>> = b"references",
+        display_name: Text<'a> = b"displayName",
+        name: Text<'a> = b"name",
+        fields: List<MetaobjectField<'a>> = b"fields",
     }
+
+    /// A metafield, or prices in a market, as a query selects it under any key.
+    Aliased: u16 {
+        price: Option<Box<Money<'a>>> = b"price",
+        compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice",
+        min_pricing: Option<Box<Pricing<'a>>> = b"minVariantPricing",
+        id: Id<'a> = b"id",
+        namespace: Text<'a> = b"namespace",
+        key: Text<'a> = b"key",
+        kind: Text<'a> = b"type",
+        value: Option<Raw<'a>> = b"value",
+        json_value: Option<Raw<'a>> = b"jsonValue",
+        updated_at: Text<'a> = b"updatedAt",
+        reference: Option<Box<Record<'a>>> = b"reference",
+        references: List<Record<'a>> = b"references",
+    }
+
+    /// A price in some market.
+    Pricing: u8 { price: Option<Box<Money<'a>>> = b"price", compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice", }
+
+    Translation: u8 { key: Text<'a> = b"key", value: Text<'a> = b"value", locale: Text<'a> = b"locale", }
+
+    MetaobjectField: u8 { key: Text<'a> = b"key", value: Text<'a> = b"value", }
 
     /// A number of things.
     Count: u8 { count: Int = b"count", }
@@ -288,14 +341,47 @@ objects! {
     Reference: u8 { id: Id<'a> = b"id", }
 
     /// An option of a product and its values in their order.
-    OptionDefinition: u8 { name: Text<'a> = b"name", position: Int = b"position", }
+    OptionDefinition: u8 {
+        name: Text<'a> = b"name",
+        position: Int = b"position",
+        values: List<Text<'a>> = b"values",
+        option_values: List<OptionValue<'a>> = b"optionValues",
+    }
+
+    OptionValue: u8 { name: Text<'a> = b"name", swatch: Option<Box<Swatch<'a>>> = b"swatch", }
+
+    /// How an option value looks.
+    Swatch: u8 { color: Text<'a> = b"color", image: Option<Box<Record<'a>>> = b"image", }
 
     /// What a variant is for one option.
     SelectedOption: u8 { name: Text<'a> = b"name", value: Text<'a> = b"value", }
 
     PriceRange: u8 { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
 
-    Category: u8 { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
+    CompareAtRange: u8 { min: Money<'a> = b"minVariantCompareAtPrice", max: Money<'a> = b"maxVariantCompareAtPrice", }
+
+    /// What a variant is in stock.
+    InventoryItem: u8 { tracked: Flag = b"tracked", measurement: Option<Box<Measurement<'a>>> = b"measurement", }
+
+    Measurement: u8 { weight: Option<Box<Weight<'a>>> = b"weight", }
+
+    Weight: u8 { value: Text<'a> = b"value", unit: Text<'a> = b"unit", }
+
+    /// How much a variant holds, and by how much its unit price is.
+    UnitPriceMeasurement: u8 {
+        quantity_value: Text<'a> = b"quantityValue",
+        quantity_unit: Text<'a> = b"quantityUnit",
+        reference_value: Text<'a> = b"referenceValue",
+        reference_unit: Text<'a> = b"referenceUnit",
+    }
+
+    /// A part of a bundle.
+    Component: u8 {
+        product: Option<Box<Record<'a>>> = b"componentProduct",
+        variant: Option<Box<Record<'a>>> = b"productVariant",
+    }
+
+    Category: u8 { id: Id<'a> = b"id", full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 
     Seo: u8 { title: Text<'a> = b"title", description: Text<'a> = b"description", }
 
@@ -311,6 +397,37 @@ objects! {
     Preview: u8 { image: Option<Box<Picture<'a>>> = b"image", }
 
     Quantity: u8 { name: Text<'a> = b"name", quantity: Int = b"quantity", }
+}
+
+impl<'a> Aliased<'a> {
+    pub(crate) fn is_metafield(&self) -> bool {
+        self.namespace.get().is_some() && self.key.get().is_some()
+    }
+
+    pub(crate) fn into_metafield(self) -> Record<'a> {
+        let Aliased {
+            id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
+        } = self;
+        Record {
+            id,
+            namespace,
+            key,
+            kind,
+            value,
+            json_value,
+            updated_at,
+            reference,
+            references,
+            ..Record::default()
+        }
+    }
+
+    /// The price: of a variant, else the lowest one of a product.
+    pub(crate) fn into_pricing(self) -> Pricing<'a> {
+        let Aliased { price, compare_at_price, min_pricing, .. } = self;
+        let own = Pricing { price, compare_at_price, ..Pricing::default() };
+        if own.price.is_some() { own } else { min_pricing.map_or(own, |pricing| *pricing) }
+    }
 }
 
 /// An amount: text or number, or an object with its currency.

@@ -181,6 +181,51 @@ fn push_word(out: &mut String, gap: &mut Gap, word: &str) {
     push(out, word);
 }
 
+/// A text as part of a field name: lower case, Latin letters without their accents, and `_` for everything else.
+pub(crate) fn slug(text: &str) -> String {
+    let mut slug = String::with_capacity(text.len());
+    for char in text.chars().flat_map(char::to_lowercase) {
+        match char {
+            'a'..='z' | '0'..='9' => slug.push(char),
+            'ß' => slug.push_str("ss"),
+            'æ' => slug.push_str("ae"),
+            'œ' => slug.push_str("oe"),
+            // A combining accent, as in a letter that is written in two characters.
+            '\u{300}'..='\u{36F}' => {}
+            _ => match BASE_LETTERS.iter().find(|(accented, _)| accented.contains(char)) {
+                Some((_, base)) => slug.push(*base),
+                None if slug.ends_with('_') || slug.is_empty() => {}
+                None => slug.push('_'),
+            },
+        }
+    }
+    slug.truncate(slug.trim_end_matches('_').len());
+    slug
+}
+
+/// Letters of European languages, with the letters that they are written for.
+const BASE_LETTERS: [(&str, char); 19] = [
+    ("àáâãäåāăą", 'a'),
+    ("çćĉċč", 'c'),
+    ("ďđð", 'd'),
+    ("èéêëēĕėęě", 'e'),
+    ("ĝğġģ", 'g'),
+    ("ĥħ", 'h'),
+    ("ìíîïĩīĭįı", 'i'),
+    ("ĵ", 'j'),
+    ("ķ", 'k'),
+    ("ĺļľł", 'l'),
+    ("ñńņňŋ", 'n'),
+    ("òóôõöøōŏő", 'o'),
+    ("ŕŗř", 'r'),
+    ("śŝşšș", 's'),
+    ("ţťŧț", 't'),
+    ("ùúûüũūŭůűų", 'u'),
+    ("ŵ", 'w'),
+    ("ýÿŷ", 'y'),
+    ("źżž", 'z'),
+];
+
 /// The longest beginning of a text of at most this many bytes that cuts no grapheme, without blanks at its end.
 pub(crate) fn cut_at(text: &str, bytes: usize) -> &str {
     if bytes >= text.len() {
@@ -240,6 +285,21 @@ mod tests {
         assert_eq!(collapsed(&["a b c d e  f"]), "a b c d e f");
         assert_eq!(collapsed(&["a é b\u{1680}c"]), "a é b c");
         assert_eq!(collapsed(&["a\u{0B}b"]), "a b");
+    }
+
+    #[test]
+    fn names_become_parts_of_field_names() {
+        for (name, part) in [
+            ("Size", "size"),
+            ("Größe (EU)", "grosse_eu"),
+            ("Cafe\u{301} & Thé", "cafe_the"),
+            ("  Šířka/Výška ", "sirka_vyska"),
+            ("サイズ", ""),
+            ("サイズ 2", "2"),
+            ("İç", "ic"),
+        ] {
+            assert_eq!(slug(name), part, "{name}");
+        }
     }
 
     #[test]

@@ -5,12 +5,17 @@
 // A helper that cannot continue fails the test that called it.
 #![allow(clippy::unwrap_used)]
 
+mod added;
 mod bulk_query;
 mod completeness;
 mod golden;
 mod lines;
+mod markets;
 mod media;
+mod metafields;
+mod naming;
 mod needs_samples;
+mod preset;
 mod products;
 mod properties;
 mod records;

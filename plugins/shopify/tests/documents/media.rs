@@ -223,6 +223,12 @@ fn fields_of_a_configured_type() {
         ("single_line_text_field", "inf", "number", Err("invalid-metafield")),
         ("number_decimal", "1.5", "integer", Err("invalid-metafield")),
         ("number_integer", "2", "boolean", Err("invalid-metafield")),
+        ("money", r#"{"amount":"12.34","currency_code":"CAD"}"#, "text", Ok(json!("12.34 CAD"))),
+        ("list.money", r#"[{"amount":"12.34","currency_code":"CAD"}]"#, "list", Ok(json!(["12.34 CAD"]))),
+        // An index takes no list of numbers, but one of them.
+        ("list.number_decimal", r#"["10.4"]"#, "number", Ok(json!(10.4))),
+        ("list.number_integer", "[3]", "integer", Ok(json!(3))),
+        ("list.number_integer", "[3,4]", "integer", Err("invalid-metafield")),
     ] {
         assert_eq!(field(kind, value, Some(wanted)), field_value, "{kind} {value} as {wanted}");
     }
@@ -254,15 +260,6 @@ fn the_same_key_in_two_namespaces_and_twice_in_one() {
         json!({"metafields": {"custom.care": {"field": "care"}, "other.care": {"field": "other_care"}}});
     let document = document_with(&lines, configuration);
     assert_eq!((&document["care"], &document["other_care"]), (&json!("new"), &json!("hot")));
-}
-
-#[test]
-fn metafields_of_variants_count_only_in_documents_of_variants() {
-    let own = metafield("custom.care", "single_line_text_field", "hot")
-        .replace("gid://shopify/Product/1", "gid://shopify/ProductVariant/11");
-    let configuration = json!({"metafields": {"custom.care": {"field": "care"}}});
-    let document = document_with(&[product(json!({})), variant(11, json!({})), own], configuration);
-    assert_eq!(document.get("care"), None);
 }
 
 #[test]

@@ -215,13 +215,18 @@ fn a_draft_without_variants_leaves_the_index() {
 #[test]
 fn unpublished_products_go_by_configuration() {
     let remove = json!({"unpublished": "remove"});
-    for fields in [json!({"publishedAt": null}), json!({"onlineStoreUrl": null})] {
+    for fields in [
+        json!({"publishedAt": null}),
+        json!({"onlineStoreUrl": null}),
+        json!({"publishedOnPublication": false}),
+    ] {
         assert_eq!(run(&[product(fields.clone())]).documents.len(), 1);
         assert_eq!(run_with(&[product(fields)], remove.clone()).removals.len(), 1);
     }
     // A key that the export did not ask for is not null; and a plug-in has no clock to know what is in the future.
     for fields in [
         json!({}),
+        json!({"publishedOnPublication": true}),
         json!({"publishedAt": "2999-01-01T00:00:00Z", "onlineStoreUrl": "https://a.example/products/tee"}),
     ] {
         assert_eq!(run_with(&[product(fields)], remove.clone()).documents.len(), 1);

@@ -61,7 +61,32 @@ fn the_sale_of_a_dearer_variant_is_not_that_of_the_lowest_price() {
         variant(12, json!({"price": "20.00", "compareAtPrice": "30.00"})),
     ];
     let document = document(&lines);
-    assert_eq!((document.get("compare_at_price"), &document["on_sale"]), (None, &json!(true)));
+    assert_eq!((document.get("compare_at_price"), &document["on_sale"]), (None, &json!(false)));
+}
+
+#[test]
+fn a_sale_does_not_depend_on_the_order_of_variants() {
+    let prices = [
+        ("10.00", None),
+        ("10.00", Some("12.00")),
+        ("10.00", Some("15.00")),
+        ("8.00", None),
+        ("8.00", Some("9.00")),
+    ];
+    let shirt = |(number, (price, before)): (u64, (&str, Option<&str>))| {
+        variant(number, json!({"price": price, "compareAtPrice": before}))
+    };
+    for shown in [3, 5] {
+        let mut order: Vec<_> = prices[..shown].to_vec();
+        for _ in 0..shown {
+            order.rotate_left(1);
+            let lines: Vec<String> =
+                [product(json!({}))].into_iter().chain((11..).zip(order.clone()).map(shirt)).collect();
+            let document = document(&lines);
+            let before = if shown == 3 { 15.0 } else { 9.0 };
+            assert_eq!((&document["on_sale"], &document["compare_at_price"]), (&json!(true), &json!(before)));
+        }
+    }
 }
 
 #[test]
@@ -105,6 +130,16 @@ fn availability_is_not_stock() {
         Some(json!(true))
     );
     assert_eq!(available(&[json!({"inventoryQuantity": 5})]), None);
+    assert_eq!(available(&[json!({"inventoryPolicy": "DENY", "inventoryQuantity": 5})]), Some(json!(true)));
+    // It may not be tracked.
+    assert_eq!(available(&[json!({"inventoryPolicy": "DENY", "inventoryQuantity": 0})]), None);
+    assert_eq!(
+        available(&[json!({"inventoryPolicy": "CONTINUE", "inventoryQuantity": 0})]),
+        Some(json!(true))
+    );
+    let item = |tracked: bool| json!({"inventoryItem": {"tracked": tracked}, "inventoryQuantity": 0});
+    assert_eq!(available(&[item(true)]), Some(json!(false)));
+    assert_eq!(available(&[item(false)]), Some(json!(true)));
     // REST says what it is computed from.
     assert_eq!(
         available(&[json!({"inventory_management": null, "inventory_quantity": 0})]),
@@ -123,6 +158,18 @@ fn availability_is_not_stock() {
         Some(json!(true))
     );
     assert_eq!(available(&[json!({"available": false})]), Some(json!(false)));
+}
+
+#[test]
+fn availability_follows_from_the_products_tracking_and_the_stock_at_locations() {
+    let shirt = variant(11, json!({"inventoryPolicy": "DENY"}));
+    let level = json!({"available": 0, "location": {"id": "gid://shopify/Location/9"}, "__parentId": "gid://shopify/ProductVariant/11"});
+    for (tracks, available) in
+        [(json!(true), Some(json!(false))), (json!(false), Some(json!(true))), (json!(null), None)]
+    {
+        let lines = [product(json!({ "tracksInventory": tracks })), shirt.clone(), level.to_string()];
+        assert_eq!(document(&lines).get("available").cloned(), available, "{tracks}");
+    }
 }
 
 #[test]
@@ -214,6 +261,56 @@ fn two_thousand_variants() {
     assert_eq!(codes(&transformed), [(Warning, "shortened")]);
     assert!(transformed.issues[0].message.contains("options"), "{:?}", transformed.issues);
     assert_eq!(run_with(&lines, json!({"level": "variant"})).documents.len(), 2048);
+}
+
+#[test]
+fn skus_and_barcodes_are_the_last_to_be_shortened() {
+    let lines = |count: u64| -> Vec<String> {
+        let shirt = |number: u64| {
+            let options =
+                json!([{"name": "Shade", "value": format!("Shade number {number} with a long name")}]);
+            variant(
+                number,
+                json!({"sku": format!("SKU-{number:016}"), "barcode": format!("{number:013}"), "selectedOptions": options}),
+            )
+        };
+        let tags: Vec<String> = (0..250).map(|number| format!("{number:0>200}")).collect();
+        let root = product(json!({"descriptionHtml": "word ".repeat(3_000), "tags": tags}));
+        std::iter::once(root).chain((1..=count).map(shirt)).collect()
+    };
+    let transformed = run(&lines(2_048));
+    let document = only_document(&transformed);
+    assert_eq!(check_for_index(&document), Ok(()));
+    let length = |document: &Value, name: &str| document[name].as_array().map_or(0, Vec::len);
+    assert_eq!((length(&document, "skus"), length(&document, "barcodes")), (2_048, 2_048));
+    assert_eq!((&document["title"], &document["variant_count"]), (&json!("Tee"), &json!(2_048)));
+    let message = &transformed.issues[0].message;
+    let options = length(&document, "options");
+    for part in [
+        &format!("tags ({} of 250 items)", length(&document, "tags")),
+        &format!("options ({options} of 2048 items)"),
+        " of 14999 characters)",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!message.contains("skus") && !message.contains("barcodes"), "{message}");
+
+    let transformed = run(&lines(4_000));
+    let document = only_document(&transformed);
+    assert_eq!(check_for_index(&document), Ok(()));
+    let (skus, barcodes) = (length(&document, "skus"), length(&document, "barcodes"));
+    assert!(
+        (1_800..2_100).contains(&skus) && (2_500..2_900).contains(&barcodes),
+        "{skus} {barcodes}: half each"
+    );
+    assert!(transformed.issues[0].message.contains(&format!("barcodes ({barcodes} of 4000 items)")));
+    assert!(
+        dumped_length(&{
+            let mut fields = document;
+            fields.as_object_mut().unwrap().remove("variants");
+            fields
+        }) > 90_000
+    );
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! The fields that the setting `add` switches on, in one table, from which `docs/reference/shopify.md` is made.
+
+use crate::fields::{Field, FieldLevel, field};
+
+/// Every field that `add` can name. They are off at first, because an index has room for a hundred fields of text, and
+/// because documents that are indexed already should change only when somebody asks for it.
+pub const OPTIONAL_FIELDS: &[Field] = &[
+    field(
+        "created_timestamp",
+        "integer",
+        FieldLevel::Both,
+        "`created_at` in seconds since 1970",
+        "`createdAt`",
+    ),
+    field(
+        "updated_timestamp",
+        "integer",
+        FieldLevel::Both,
+        "`updated_at` in seconds since 1970",
+        "`updatedAt`",
+    ),
+    field(
+        "published_timestamp",
+        "integer",
+        FieldLevel::Both,
+        "`published_at` in seconds since 1970, to sort by what is new",
+        "`publishedAt`",
+    ),
+    field(
+        "category_id",
+        "string",
+        FieldLevel::Both,
+        "id in Shopify's taxonomy, such as `aa-1-10`",
+        "`category.id`",
+    ),
+    field("category_leaf", "string", FieldLevel::Both, "last name of the category", "`category.fullName`"),
+    category_level("category_lvl0", "first name of the category: `Apparel`"),
+    category_level(
+        "category_lvl1",
+        "the names down to the second level, `Apparel > Clothing`; without the first ones if they exceed `filter-length`",
+    ),
+    category_level("category_lvl2", "likewise the third"),
+    category_level("category_lvl3", "likewise the fourth"),
+    category_level("category_lvl4", "likewise the fifth"),
+    category_level("category_lvl5", "likewise the sixth"),
+    category_level("category_lvl6", "likewise the seventh"),
+    category_level("category_lvl7", "likewise the eighth"),
+    field(
+        "collection_ids",
+        "list of strings",
+        FieldLevel::Both,
+        "numbers of the product's collections",
+        "`collections.id`",
+    ),
+    field(
+        "option_combinations",
+        "list of strings",
+        FieldLevel::Product,
+        "the options of each variant together, `M / Red`: combinations that exist",
+        "`variants.selectedOptions`",
+    ),
+    field(
+        "variant_name",
+        "string",
+        FieldLevel::Variant,
+        "title of the product and of the variant, `Shirt - Light blue`; of an only variant the product's",
+        "`title`, `variants.title`",
+    ),
+    field(
+        "min_available_price",
+        "number",
+        FieldLevel::Product,
+        "lowest price of the variants that can be bought",
+        "`variants.price`, `variants.availableForSale`",
+    ),
+    field(
+        "discount",
+        "number",
+        FieldLevel::Both,
+        "by how much `price` is below `compare_at_price`",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "discount_percent",
+        "integer",
+        FieldLevel::Both,
+        "the same in whole percent, rounded down",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "min_compare_at_price",
+        "number",
+        FieldLevel::Product,
+        "lowest of the earlier, higher prices of all variants",
+        "`variants.compareAtPrice`, else `compareAtPriceRange`",
+    ),
+    field(
+        "max_compare_at_price",
+        "number",
+        FieldLevel::Product,
+        "highest of the earlier, higher prices of all variants",
+        "`variants.compareAtPrice`, else `compareAtPriceRange`",
+    ),
+    field(
+        "gtin",
+        "string",
+        FieldLevel::Variant,
+        "the barcode if it is a trade number (GTIN, EAN, UPC) with a right last digit",
+        "`variants.barcode`",
+    ),
+    field("gtins", "list of strings", FieldLevel::Product, "the same of all variants", "`variants.barcode`"),
+    field(
+        "weight_grams",
+        "number",
+        FieldLevel::Both,
+        "weight; of a product only if all its variants weigh the same",
+        "`variants.inventoryItem.measurement.weight`",
+    ),
+    field(
+        "inventory_policy",
+        "string",
+        FieldLevel::Variant,
+        "`continue` if it is sold without stock, else `deny`",
+        "`variants.inventoryPolicy`",
+    ),
+    field(
+        "unit_price",
+        "number",
+        FieldLevel::Variant,
+        "price by measure",
+        "`variants.price`, `variants.unitPriceMeasurement`",
+    ),
+    field(
+        "unit_price_measure",
+        "string",
+        FieldLevel::Variant,
+        "the measure of `unit_price`, such as `100 ml`",
+        "`variants.unitPriceMeasurement`",
+    ),
+    field(
+        "swatches",
+        "list of strings",
+        FieldLevel::Product,
+        "color or picture of option values, `Red: #c00000`",
+        "`options.optionValues.swatch`",
+    ),
+    field(
+        "swatch_color",
+        "string",
+        FieldLevel::Variant,
+        "color of its first option value that has one",
+        "`options.optionValues.swatch.color`",
+    ),
+    field(
+        "swatch_image",
+        "string",
+        FieldLevel::Variant,
+        "picture of its first option value that has one",
+        "`options.optionValues.swatch.image`",
+    ),
+    field(
+        "requires_selling_plan",
+        "boolean",
+        FieldLevel::Both,
+        "whether it is sold only by subscription or another plan",
+        "`requiresSellingPlan`",
+    ),
+    field(
+        "selling_plans",
+        "list of strings",
+        FieldLevel::Both,
+        "names of its groups of selling plans",
+        "`sellingPlanGroups.name`, by a query of its own",
+    ),
+    field(
+        "is_bundle",
+        "boolean",
+        FieldLevel::Both,
+        "whether the variant (of a product: any variant) is sold as a bundle of others",
+        "`variants.requiresComponents`",
+    ),
+    field(
+        "bundle_components",
+        "list of strings",
+        FieldLevel::Both,
+        "titles of what a bundle holds, from answers that nest `bundleComponents` or `productVariantComponents`",
+        "not in bulk operations",
+    ),
+];
+
+const fn category_level(name: &'static str, meaning: &'static str) -> Field {
+    field(name, "string", FieldLevel::Both, meaning, "`category.fullName`")
+}
