@@ -132,8 +132,8 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// Takes the children of the product's own record out of their lists. Those of variants stay: only a line of its own
-    /// may have to be merged, and no export has both.
+    /// Takes the children of the product's own record out of their lists. Those of variants stay in theirs: of a metafield
+    /// or picture that is there several times, one is taken all the same.
     fn unnest(&mut self) {
         let Some(root) = self.records.first_mut() else { return };
         let lists = [

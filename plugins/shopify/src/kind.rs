@@ -1,6 +1,10 @@
 //! What a record is: by the type it names, else by the type of its id, else by its parent and its keys, because children
 //! of some connections have neither.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+
 use crate::assemble::gid_of;
 use crate::gid::Gid;
 use crate::record::Record;
@@ -104,7 +108,8 @@ fn is_metafield(record: &Record<'_>) -> bool {
     record.namespace.get().is_some() && record.key.get().is_some()
 }
 
-fn is_variant(record: &Record<'_>) -> bool {
+/// Whether a record has what only variants have.
+pub(crate) fn is_variant(record: &Record<'_>) -> bool {
     record.sku.0.is_some()
         // A variant's own price is a number; one with a currency is a price in some market.
         || record.price.as_ref().is_some_and(|price| price.currency.get().is_none())
@@ -127,13 +132,15 @@ const MAX_KEYS: usize = 6;
 /// How a person calls the kind of a record that no field is made of: by its type, else by the keys of its line. Nothing
 /// for a line with nothing but its parent, as an inline fragment leaves it that does not fit.
 pub(crate) fn describe(record: &Record<'_>, line: &str, parent: Option<&Gid<'_>>) -> Option<String> {
-    let keys = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).ok()?;
-    let mut keys = keys.keys().filter(|key| !["__parentId", "__typename"].contains(&key.as_str())).peekable();
-    keys.peek()?;
     let what = match type_of(record) {
         Some(name) => format!("`{}`", shown(name)),
         None => {
-            let keys: Vec<String> = keys.take(MAX_KEYS).map(|key| format!("`{}`", shown(key))).collect();
+            let keys = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(line).ok()?;
+            let keys = keys.keys().filter(|key| *key != "__parentId").take(MAX_KEYS);
+            let keys: Vec<String> = keys.map(|key| format!("`{}`", shown(key))).collect();
+            if keys.is_empty() {
+                return None;
+            }
             format!("records with {}", keys.join(", "))
         }
     };

@@ -14,7 +14,9 @@ use plain_json::Raw;
 
 use crate::aliases::Aliases;
 use crate::assemble::gid_of;
+use crate::gid::Gid;
 use crate::instant::instant;
+use crate::kind::is_variant;
 use crate::record::{
     Component, MetaobjectField, Money, OptionDefinition, OptionValue, Quantity, Record, Reference,
     SelectedOption,
@@ -71,7 +73,11 @@ impl Merge for Money<'_> {
 impl<'a> Merge for List<Record<'a>> {
     fn merge(&mut self, mut copy: Self, age: Age) {
         match age {
-            Age::Same => self.1 |= copy.1,
+            Age::Same => {
+                self.1 |= copy.1;
+                // Nothing tells whether a variant without id is another one.
+                copy.0.retain(|one| gid_of(one) != Gid::NONE || !is_variant(one));
+            }
             Age::Older => copy.0.retain(|one| {
                 let id = gid_of(one);
                 !id.resource_id.is_empty() && self.0.iter().any(|other| gid_of(other).matches(id))

@@ -153,6 +153,11 @@ fn the_same_lines_twice_give_the_same_document() {
     ];
     let twice: Vec<String> = lines.iter().chain(&lines).cloned().collect();
     assert_eq!(run(&lines), run(&twice));
+    let nested = product(
+        json!({"variants": [{"price": "1", "sku": "A"}], "images": [{"src": "https://a.example/1.jpg"}],
+        "metafields": [{"namespace": "a", "key": "b", "value": "c"}], "collections": [{"title": "Sale"}]}),
+    );
+    assert_eq!(run(&[nested.clone()]), run(&[nested.clone(), nested]));
 }
 
 #[test]
