@@ -3,8 +3,6 @@
 //! Shopify's `metafield(…)`, `contextualPricing(…)` and `translations(…)` take arguments, so a query that wants several of
 //! one gives each an alias, and the alias becomes the key in the export.
 
-use std::borrow::Cow;
-
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess};
 
 use crate::record::{Aliased, Money, Pricing, Record, Translation};
@@ -78,7 +76,7 @@ pub(crate) enum Selected<'a> {
 }
 
 impl<'de: 'a, 'a> Lenient<'de> for Selected<'a> {
-    fn from_text(_text: Cow<'de, str>) -> Self {
+    fn from_integer(_number: impl ToString + TryInto<i64>) -> Self {
         Selected::Nothing
     }
 

@@ -288,10 +288,11 @@ impl Config {
         if let Some((_, field)) = self.options.iter().find(|(configured, _)| same(configured)) {
             return Some(field.into());
         }
+        let pattern = self.option_fields.as_ref()?;
         let slug = slug(name);
         // A name without a Latin letter or digit cannot be a field name in any spelling.
         let part = if slug.is_empty() { position.to_string() } else { slug };
-        let field = self.option_fields.as_ref()?.replace(NAME, &part);
+        let field = pattern.replace(NAME, &part);
         let field = if check_field_name(&field).is_err() { format!("option_{field}") } else { field };
         Some(if self.naming.is_taken(&field) { format!("{field}_option") } else { field }.into())
     }
