@@ -56,8 +56,8 @@ pub(super) async fn print_report(
     }
     if let Some(refused) = &job.archive_refused {
         let message = format!("nothing was archived after this full sync: {}", refused.message);
-        let entry =
-            ReportEntry::new(EntryClass::Warning, "nothing-archived", message).with("reason", &refused.code);
+        let entry = ReportEntry::new(EntryClass::Warning, "nothing-archived", message)
+            .with("reason", refused.code.as_str());
         let mut text = Vec::new();
         entry.write_line(&mut text);
         print_entries(&String::from_utf8_lossy(&text), format, "the record of the job")?;
