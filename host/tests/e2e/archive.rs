@@ -111,26 +111,47 @@ fn half_an_export_removes_nothing_and_says_why() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     let whole = export(1..=10, OLD);
-    for (half, expected, forced) in [
-        (export(1..=6, OLD), "4 of 10 products are missing", true),
-        (whole[..whole.len() - 700].to_owned(), "1 line of the export could not be read", true),
+    for (half, code, reason, expected) in [
+        (export(1..=6, OLD), 5, "too-many-missing", "4 of 10 products are missing"),
+        // The product that was cut failed.
+        (
+            whole[..whole.len() - 700].to_owned(),
+            4,
+            "rejected-lines",
+            "1 line of the export could not be read",
+        ),
         (
             format!("{}{}\n", export(1..=9, OLD), product(10, "Mug", OLD)[1]),
+            5,
+            "orphans",
             "1 line belongs to a product",
-            true,
         ),
-        (String::new(), "its export has no products", false),
+        (String::new(), 5, "no-products", "its export has no products"),
     ] {
         let output = shop.run(&half, &["--full"]);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        let job = output.json();
+        assert_eq!(job["archive_refused"]["code"], reason, "{job}");
+        assert!(job["archive_refused"]["message"].as_str().unwrap().contains(expected), "{job}");
+        let id = job["job_id"].as_str().unwrap();
+        let shown = shop.test_dir.host(&["jobs", "show", id, "--data-dir", "data"]).stdout;
+        assert!(shown.contains("  archived   nothing: ") && shown.contains(expected), "{shown}");
+        let report = shop.test_dir.host(&["jobs", "report", id, "--data-dir", "data"]).stdout;
+        assert!(report.lines().next().unwrap().contains("\"nothing-archived\""), "{report}");
+        let watched = shop.test_dir.host(&["jobs", "watch", id, "--data-dir", "data"]);
+        assert_eq!(watched.code, Some(code), "{watched:?}");
         assert!(
             output.stderr.contains(&format!("nothing was archived: {expected}")),
             "{expected}: {output:?}"
         );
         let again = shop.archive(&[]);
-        assert!(again.code == Some(2) && again.stderr.contains(expected), "{again:?}");
-        assert_eq!(again.stderr.contains("--target marqo --dry-run"), forced, "{again:?}");
-        if !forced {
-            assert_eq!(shop.archive(&["--force"]).code, Some(2));
+        assert!(again.code == Some(5) && again.stderr.contains(expected), "{again:?}");
+        // Nobody is told to override a doubt about the export itself.
+        let is_share = reason == "too-many-missing";
+        assert_eq!(again.stderr.contains("--target marqo --dry-run"), is_share, "{again:?}");
+        assert_eq!(again.stderr.contains("--force"), is_share, "{again:?}");
+        if reason == "no-products" {
+            assert_eq!(shop.archive(&["--force"]).code, Some(5));
         }
         assert_eq!(shop.ids().len(), 10, "{expected}");
     }
@@ -138,12 +159,24 @@ fn half_an_export_removes_nothing_and_says_why() {
     let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
     assert_eq!((broken.code == Some(0), shop.ids().len()), (false, 10), "{broken:?}");
     // An operator can force it. Products that an earlier refusal left in the index are still known to be missing.
-    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    let refused = shop.run(export(1..=6, OLD), &["--full"]).json();
     let listed = shop.archive(&["--dry-run"]);
-    assert_eq!((listed.stdout.as_str(), shop.ids().len()), ("10\n7\n8\n9\n", 10), "{listed:?}");
-    assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
+    assert_eq!((ids(&listed), shop.ids().len()), (vec!["10", "7", "8", "9"], 10), "{listed:?}");
+    assert!(listed.stdout.starts_with("10\tMug\tlast written by job "), "{listed:?}");
+    assert!(listed.stderr.contains("4 of 10 documents"), "{listed:?}");
+    let listed = shop.archive(&["--dry-run", "--output", "json"]).json();
+    assert_eq!((&listed[0]["id"], &listed[0]["title"]), (&"10".into(), &"Mug".into()), "{listed}");
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
+    // An archiving that is made clears the reason.
+    let id = refused["job_id"].as_str().unwrap();
+    let shown = shop.test_dir.host(&["jobs", "show", id, "--data-dir", "data", "--output", "json"]).json();
+    assert!(refused["archive_refused"].is_object() && shown["archive_refused"].is_null(), "{shown}");
+}
+
+/// The ids that a dry run lists.
+fn ids(listed: &RunOutput) -> Vec<&str> {
+    listed.stdout.lines().filter_map(|line| line.split('\t').next()).collect()
 }
 
 #[test]
@@ -200,7 +233,7 @@ fn after_a_cancelled_full_sync_nothing_is_removed() {
     assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
     for force in [&[][..], &["--force"]] {
         let refused = shop.archive(force);
-        assert!(refused.code == Some(2) && refused.stderr.contains("it was cancelled"), "{refused:?}");
+        assert!(refused.code == Some(5) && refused.stderr.contains("it was cancelled"), "{refused:?}");
     }
     assert_eq!(shop.ids().len(), 10);
     // `--full` is about an export, and without one it is refused.
@@ -212,9 +245,9 @@ fn what_a_later_job_wrote_or_found_is_not_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     // Too many are missing, so archiving waits for an operator; meanwhile other syncs go on.
-    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(5));
     assert_eq!(shop.run(export([9], NEW) + &export([8], OLD), &[]).code, Some(0));
-    assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n7\n");
+    assert_eq!(ids(&shop.archive(&["--dry-run"])), ["10", "7"]);
     assert_eq!(shop.archive(&["--force"]).code, Some(0));
     assert_eq!(shop.ids(), [1, 2, 3, 4, 5, 6, 8, 9]);
     // The next full sync removes them.
@@ -249,7 +282,7 @@ fn a_removal_that_the_server_refused_is_resumed_by_the_next_run() {
 fn an_interrupt_does_not_wait_for_a_slow_read_of_the_index() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(5));
     shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20_000 }).on(Operation::GetMany)]);
     let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data", "--force"];
     let child = shop.test_dir.command(&archive).spawn().unwrap();

@@ -310,8 +310,8 @@ fn dead_letters_need_a_person() {
     // The command in the hint of `dlq show` can be pasted, too.
     std::fs::write(&path, bytes).unwrap();
     let letter = host(&test_dir, &["dlq", "show", &job]);
-    let redrive =
-        letter.stdout.lines().find_map(|line| line.strip_prefix("once the cause is fixed: ")).unwrap();
+    let command = |line| str::strip_prefix(line, "  ").filter(|line| line.starts_with("host dlq redrive"));
+    let redrive = letter.stdout.lines().find_map(command).unwrap();
     assert_eq!(paste(&test_dir, redrive).code, Some(0), "{letter:?}");
     work();
     assert_eq!(status(&test_dir, &[]).stdout, NOTHING);

@@ -40,6 +40,8 @@ pub struct Export {
 struct LineCounts {
     /// Lines with content.
     lines: u64,
+    /// Lines that are records.
+    records: u64,
     /// Lines that start a product.
     roots: u64,
 }
@@ -99,6 +101,7 @@ fn scan_whole_lines(input: Arc<Input>) -> Result<Plan, ExportError> {
         let record = inspect(&line.raw, &pointers);
         rejections.count(&line, record.as_ref().err(), &pointers);
         counts.lines += 1;
+        counts.records += u64::from(record.is_ok());
         counts.roots += u64::from(record.is_ok());
     }
     let mentioned = rejections.check(&input)?;
@@ -117,7 +120,11 @@ fn scan_by_parent(input: Arc<Input>, pointers: IdPointers) -> Result<Plan, Expor
         Mode::Auto => {
             let (mut pass, mut rejections) = (Pass::with_digests(&input), Rejections::new(&input));
             if let Some(counts) = scan_adjacent(&mut pass, &pointers, &mut rejections)? {
-                let mentioned = rejections.check(&input)?;
+                // Without any child, nothing tells whether children would have followed their products.
+                let mentioned = match counts.roots < counts.records {
+                    true => rejections.check(&input)?,
+                    false => rejections.check_ungrouped(&input)?,
+                };
                 let strategy = Strategy::Adjacent { scanned: true };
                 return Plan::of_scan(input, pointers, pass, counts, mentioned, strategy);
             }
@@ -142,7 +149,7 @@ impl Plan {
         mentioned: MentionedIds,
         strategy: Strategy,
     ) -> Result<Self, ExportError> {
-        let LineCounts { lines, roots } = counts;
+        let LineCounts { lines, roots, .. } = counts;
         input.options.expected.check(Found { objects: lines, root_objects: roots, bytes: pass.bytes() })?;
         let digests = pass.take_digests();
         Ok(Self { input, pointers, digests, strategy, mentioned, lines: Some(lines) })
@@ -194,6 +201,7 @@ fn scan_adjacent(
         let record = inspect(&line.raw, pointers);
         rejections.count(&line, record.as_ref().err(), pointers);
         let Ok(record) = record else { continue };
+        counts.records += 1;
         // Whether a bare root is a product, other lines tell.
         if record.is_bare() {
             return Ok(None);

@@ -15,6 +15,7 @@ use host_core::{
     plugin::{Refusal, VersionOrdering},
 };
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A write or a removal of one document.
 pub(super) trait Change: Sized + Send + Sync {
@@ -49,6 +50,13 @@ pub(super) struct Changes<'a> {
     pub(super) operation: Operation,
     /// What the ledger says of the products of the chunk.
     pub(super) ledger: &'a ChunkLedger<'a>,
+}
+
+/// The job that wrote a document.
+struct Writer {
+    recency: JobRecency,
+    /// `None` if retention has removed its record.
+    job: Option<Arc<Job>>,
 }
 
 impl<'a> Changes<'a> {
@@ -96,12 +104,15 @@ impl Changes<'_> {
                     };
                     match ordering {
                         Ok(ordering) => match change.decide(stored, ordering, self.job) {
-                            Decision::WriteIfLater(entry) => {
-                                match self.is_later(change.id(), stored).await? {
-                                    true => Decision::Write,
-                                    false => Decision::Refused(entry),
-                                }
+                            Decision::WriteIfLater(entry) if !self.is_later(change.id(), stored).await? => {
+                                Decision::Refused(entry)
                             }
+                            Decision::WriteUnlessEarlier(entry)
+                                if self.is_earlier(change.id(), stored).await? =>
+                            {
+                                Decision::Refused(entry)
+                            }
+                            Decision::WriteIfLater(_) | Decision::WriteUnlessEarlier(_) => Decision::Write,
                             decision => decision,
                         },
                         Err(refusal) => Decision::Refused(self.entry(change.id(), refusal)),
@@ -117,7 +128,9 @@ impl Changes<'_> {
                 Decision::Unchanged(version) => {
                     counts.done(change.id().clone(), AcceptedOutcome::Unchanged(version));
                 }
-                Decision::Refused(entry) | Decision::WriteIfLater(entry) => counts.add_entry(entry),
+                Decision::Refused(entry)
+                | Decision::WriteIfLater(entry)
+                | Decision::WriteUnlessEarlier(entry) => counts.add_entry(entry),
             }
         }
         if accepted.is_empty() {
@@ -164,22 +177,36 @@ impl Changes<'_> {
 
     /// Whether the job is later than the one that wrote a stored document: its export was taken later, or it is as old and
     /// a later job makes other documents of it, with other plug-ins or another configuration. False where that is not
-    /// known, and where another shop or program wrote the document.
+    /// known, where another shop or program wrote the document, and where a later export had the product unchanged.
     async fn is_later(&self, id: &DocumentId, stored: &StoredVersion) -> Result<bool, ChunkError> {
-        let Some(writer_id) = stored.job_id.as_deref().and_then(JobId::new) else { return Ok(false) };
+        let Some(writer) = self.writer(id, stored).await? else { return Ok(false) };
+        let recency = JobRecency::of(self.job);
+        let has_other_transform = writer
+            .job
+            .is_some_and(|writer| self.job.has_other_transform_than(&writer) && self.job.is_after(&writer));
+        let is_later = recency.has_later_export_than(writer.recency, self.worker.clock.now())
+            || (recency.exported_at == writer.recency.exported_at && has_other_transform);
+        let Some(product) = self.ledger.product(id).filter(|_| is_later) else { return Ok(is_later) };
+        Ok(!self.worker.is_in_later_export(self.job, product).await?)
+    }
+
+    /// Whether the export of the job that wrote a stored document was taken later than this one's, as far as is known.
+    async fn is_earlier(&self, id: &DocumentId, stored: &StoredVersion) -> Result<bool, ChunkError> {
+        let writer = self.writer(id, stored).await?;
         let (recency, now) = (JobRecency::of(self.job), self.worker.clock.now());
-        let Some(writer) = self.worker.find_job(&writer_id).await? else {
-            // Retention has removed the record; the ledger still has the place of the job that wrote a product last.
-            let record = self.ledger.record(id).filter(|record| record.job_id == writer_id);
-            let order = record.and_then(|record| record.order);
-            return Ok(order.is_some_and(|order| recency.has_later_export_than(order, now)));
-        };
-        let of_writer = JobRecency::of(&writer);
-        Ok(self.job.is_of_same_index(&writer)
-            && (recency.has_later_export_than(of_writer, now)
-                || (recency.exported_at == of_writer.exported_at
-                    && self.job.has_other_transform_than(&writer)
-                    && self.job.is_after(&writer))))
+        Ok(writer.is_some_and(|writer| writer.recency.has_later_export_than(recency, now)))
+    }
+
+    /// The job that wrote a stored document, if it is one of this index.
+    async fn writer(&self, id: &DocumentId, stored: &StoredVersion) -> Result<Option<Writer>, ChunkError> {
+        let Some(writer_id) = stored.job_id.as_deref().and_then(JobId::new) else { return Ok(None) };
+        if let Some(job) = self.worker.find_job(&writer_id).await? {
+            let recency = JobRecency::of(&job);
+            return Ok(self.job.is_of_same_index(&job).then_some(Writer { recency, job: Some(job) }));
+        }
+        // Retention has removed the record; the ledger still has the place of the job that wrote a product last.
+        let record = self.ledger.record(id).filter(|record| record.job_id == writer_id);
+        Ok(record.and_then(|record| record.order).map(|recency| Writer { recency, job: None }))
     }
 
     /// The report entry of a document whose versions the plug-in could not compare.

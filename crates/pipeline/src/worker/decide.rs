@@ -21,6 +21,9 @@ pub(super) enum Decision {
     /// The change is made if the job is later than the one that wrote the document; otherwise it is refused with this
     /// entry.
     WriteIfLater(ReportEntry),
+    /// The change is made, unless the export of the job that wrote the document was taken later; then it is refused with
+    /// this entry.
+    WriteUnlessEarlier(ReportEntry),
     /// Nothing is left to do: this very job has written the document before, and then crashed or lost the index's
     /// answer.
     Written,
@@ -85,7 +88,9 @@ fn decide(
         VersionOrdering::Same if stored.is_archived => Decision::Write,
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
-        VersionOrdering::Same if completes_an_update => Decision::Write,
+        VersionOrdering::Same if completes_an_update => {
+            Decision::WriteUnlessEarlier(conflict("same-version", write, stored))
+        }
         // An export has one id and version twice, with different content: the first stays.
         VersionOrdering::Same if by_this_job => Decision::Refused(conflict("same-version", write, stored)),
         VersionOrdering::Same => match same_version {
@@ -268,7 +273,7 @@ mod tests {
             (Same, update("new"), whole("old"), "other", "same-version"),
             (Same, update("new"), update("old"), "other", "same-version"),
             // The whole document has the fields that an update of the same version lacked.
-            (Same, whole("all"), update("all"), "other", "write"),
+            (Same, whole("all"), update("all"), "other", "unless earlier"),
             (Older, whole("all"), update("all"), "other", "older-version"),
         ] {
             let stored = StoredVersion {
@@ -280,6 +285,7 @@ mod tests {
             let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
                 Decision::Refused(entry) => entry.code,
                 Decision::Unchanged(_) => "unchanged".to_owned(),
+                Decision::WriteUnlessEarlier(_) => "unless earlier".to_owned(),
                 other => format!("{other:?}").to_lowercase(),
             };
             assert_eq!(decided, expected, "{ordering:?} {incoming:?} {before:?} {job}");

@@ -85,6 +85,11 @@ impl<'a> ChunkLedger<'a> {
         Ok(Self { worker, job, scope, before, documents, all_documents, moved: Vec::new() })
     }
 
+    /// The product of a document that the chunk names.
+    pub(super) fn product(&self, id: &DocumentId) -> Option<&ProductId> {
+        self.documents.get(id).map(|info| &info.product)
+    }
+
     /// What the ledger says of a document's product; `None` if it does not know the product.
     pub(super) fn record(&self, id: &DocumentId) -> Option<&LedgerRecord> {
         self.before.get(&self.documents.get(id)?.product)?.as_ref()

@@ -10,7 +10,7 @@
 //! | `chunk_error`, `failure_policy`, `on_failure` | what can fail, what it means for the chunk, what is done then |
 //! | `breaker` | circuit breakers: what stops all work on an index, and when it is tried again |
 //! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
-//! | `decide`, `tombstone` | write protection: no item may overwrite a newer document |
+//! | `decide`, `tombstone`, `later_exports` | write protection: no item may overwrite a newer document |
 //! | `ledger` | the ledger: the recorded outcome of each product |
 //! | `dead_letters`, `cancel_job` | commands of operators |
 
@@ -28,6 +28,7 @@ mod decide;
 mod failure_policy;
 mod handle;
 mod heartbeat;
+mod later_exports;
 mod ledger;
 mod multi_shop;
 mod on_failure;
@@ -96,6 +97,8 @@ pub struct Worker {
     pub settings: WorkerSettings,
     /// A cache of jobs as they were created, which never change.
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
+    /// A cache of the products of later exports, for the job that asked last.
+    later_exports: Mutex<Option<Arc<later_exports::LaterExports>>>,
     wakeup: Notify,
     open_breakers: breaker::OpenBreakers,
     observer: Option<Arc<dyn WorkObserver>>,
@@ -146,8 +149,19 @@ impl Worker {
     ) -> Self {
         let (jobs, wakeup, open_breakers) =
             (Mutex::default(), Notify::new(), breaker::OpenBreakers::default());
-        let observer = None;
-        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open_breakers, observer }
+        Self {
+            stores,
+            index,
+            validate,
+            version,
+            clock,
+            settings,
+            jobs,
+            later_exports: Mutex::default(),
+            wakeup,
+            open_breakers,
+            observer: None,
+        }
     }
 
     /// The worker with an observer.

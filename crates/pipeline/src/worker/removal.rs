@@ -10,7 +10,7 @@ use super::{
 use host_core::{
     index::{IndexError, Outcome, Precondition, Removal, StoredVersion},
     model::{
-        Document, DocumentId, Job, JobId,
+        Document, DocumentId, Job, JobId, SameVersion,
         document::{ARCHIVES_FIELD, JOB_ID_FIELD},
     },
     plugin::VersionOrdering,
@@ -57,6 +57,11 @@ impl ConditionalRemoval {
         Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
     }
 
+    /// Whether an export said it, in some version.
+    fn is_of_export(&self) -> bool {
+        self.written_by.is_none() && !self.version.is_empty()
+    }
+
     fn is_of_another_writer(&self, stored: &StoredVersion) -> bool {
         self.written_by.is_some() && self.written_by != stored.job_id
     }
@@ -80,6 +85,9 @@ impl Change for ConditionalRemoval {
             _ if self.is_of_another_writer(stored) => Decision::Refused(rewritten(id, stored)),
             VersionOrdering::Same if self.spares_same_version => {
                 Decision::Refused(removal_conflict(id, &self.version, stored))
+            }
+            VersionOrdering::Same if self.is_of_export() && job.same_version != SameVersion::Write => {
+                Decision::WriteUnlessEarlier(removal_conflict(id, &self.version, stored))
             }
             VersionOrdering::Newer | VersionOrdering::Same => Decision::Write,
             VersionOrdering::Older => Decision::Refused(removal_conflict(id, &self.version, stored)),

@@ -115,9 +115,15 @@ impl ChunkLedger<'_> {
         match (ordering, tombstone.record.state) {
             (VersionOrdering::Newer, _) => true,
             (VersionOrdering::Older, _) => false,
-            (VersionOrdering::Same, ProductState::Removed) => {
-                self.job.same_version == SameVersion::Write && tombstone.record.job_id != self.job.id
-            }
+            (VersionOrdering::Same, ProductState::Removed) if tombstone.record.job_id == self.job.id => false,
+            (VersionOrdering::Same, ProductState::Removed) => match self.job.same_version {
+                SameVersion::Write => true,
+                SameVersion::Newer => {
+                    let (recency, now) = (JobRecency::of(self.job), self.worker.clock.now());
+                    tombstone.record.order.is_some_and(|removal| recency.has_later_export_than(removal, now))
+                }
+                SameVersion::Conflict => false,
+            },
             // A full sync lacked the product. An export that was taken after that one and has the product is right;
             // an earlier one is not.
             (VersionOrdering::Same, ProductState::Absent) => {
@@ -160,7 +166,9 @@ impl Tombstone<'_> {
             ReportEntry::new(EntryClass::Conflict, "removed-product", message)
         } else {
             let or_write = match ordering {
-                VersionOrdering::Same => "; `--same-version write` brings it back",
+                VersionOrdering::Same => {
+                    ", nor is this export known to be later; `--same-version write` brings it back"
+                }
                 _ => "",
             };
             let message = format!(

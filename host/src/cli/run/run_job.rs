@@ -89,7 +89,7 @@ impl Run<'_> {
         show(self.global, &stores, &job, &backend.storage().location(), kept_newer).await?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
-        } else if self.stages == Stages::Ingest {
+        } else if self.stages == Stages::Ingest && job.archive_refused.is_none() {
             Exit::Completed
         } else {
             exit_of(&job)
