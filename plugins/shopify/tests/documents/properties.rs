@@ -157,7 +157,12 @@ proptest! {
 
     #[test]
     fn documents_are_such_as_an_index_takes(lines in export(), level in prop::sample::select(vec!["product", "variant"])) {
-        let transformed = transform(&[lines.join("\n")], &config(json!({"level": level, "other-metafields": "list"})));
+        let everything = json!({
+            "level": level, "other-metafields": "list", "add": ["*"], "option-fields": "{name}", "rename": {"title": "name", "price": "amount"},
+            "copy": {"description": ["text", "words"], "tags": "labels"}, "omit": ["handle"], "constants": {"source": "shopify"},
+            "metafields": {"a.a": {"field": "a", "unit": "kg", "currency-field": "a_currency"}}, "image-width": 800,
+        });
+        let transformed = transform(&[lines.join("\n")], &config(everything));
         for document in &transformed.documents {
             let fields: Value = serde_json::from_str(&document.fields).unwrap();
             prop_assert_eq!(check_for_index(&fields), Ok(()));
