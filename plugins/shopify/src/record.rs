@@ -26,7 +26,7 @@ macro_rules! objects {
         #[derive(Debug, Default)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
-            /// The fields whose keys are there, with null or any other value.
+            /// The fields whose keys are there, with null or any other value; a further bit is for keys that are no field's.
             present: $bits,
             $(pub(crate) $others: Aliases<'a>,)?
             lifetime: PhantomData<&'a ()>,
@@ -58,7 +58,10 @@ macro_rules! objects {
                                 self.$field = map.next_value()?;
                             })*
                             // A query may have called it so.
-                            $(Name::other => self.$others.add(key, map.next_value()?),)?
+                            $(Name::other => {
+                                self.present |= 1 << Name::other as u32;
+                                self.$others.add(key, map.next_value()?);
+                            })?
                             #[allow(unreachable_patterns)]
                             Name::other => {
                                 map.next_value::<IgnoredAny>()?;
@@ -405,21 +408,13 @@ impl<'a> Aliased<'a> {
     }
 
     pub(crate) fn into_metafield(self) -> Record<'a> {
+        let mut record = Record::default();
+        record.present |= if self.value.is_some() { Record::value } else { 0 };
+        record.present |= if self.json_value.is_some() { Record::json_value } else { 0 };
         let Aliased {
             id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
         } = self;
-        Record {
-            id,
-            namespace,
-            key,
-            kind,
-            value,
-            json_value,
-            updated_at,
-            reference,
-            references,
-            ..Record::default()
-        }
+        Record { id, namespace, key, kind, value, json_value, updated_at, reference, references, ..record }
     }
 
     /// The price: of a variant, else the lowest one of a product.

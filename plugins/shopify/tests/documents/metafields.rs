@@ -185,3 +185,40 @@ fn money_has_its_currency_beside_it() {
     let plain = metafield("custom.deposit", "number_decimal", "5");
     assert_eq!(fields(&[plain], rule), json!({"deposit": 5.0}));
 }
+
+#[test]
+fn what_copies_have_under_aliases_is_united() {
+    let at = |day: u32, fields: Value| {
+        product(
+            serde_json::from_str(&with(json!({"updatedAt": format!("2025-01-0{day}T00:00:00Z")}), fields))
+                .unwrap(),
+        )
+    };
+    let care = |value: &str| json!({"namespace": "custom", "key": "care", "type": "single_line_text_field", "value": value});
+    let fit = json!({"namespace": "custom", "key": "fit", "type": "single_line_text_field", "value": "slim"});
+    let french = |title: &str| json!([{"key": "title", "value": title}]);
+    let old = at(1, json!({"metafields": [care("hot")], "fit": fit, "translations_fr": french("Ancien")}));
+    let new = at(
+        2,
+        json!({"washing": care("cold"), "translations_fr": french("Nouveau"), "translations_it": french("Maglia")}),
+    );
+    let configuration = json!({
+        "metafields": {"custom.care": {"field": "care"}, "custom.fit": {"field": "fit"}},
+        "locales": {"fr": "translations_fr", "it": "translations_it"},
+    });
+    for lines in [[old.clone(), new.clone()], [new, old]] {
+        let document = document_with(&lines, configuration.clone());
+        assert_eq!((&document["care"], &document["fit"]), (&json!("cold"), &json!("slim")));
+        assert_eq!((&document["title_fr"], &document["title_it"]), (&json!("Nouveau"), &json!("Maglia")));
+    }
+}
+
+#[test]
+fn what_a_query_for_variants_selects_of_its_product_under_an_alias_counts() {
+    let care =
+        json!({"namespace": "custom", "key": "care", "type": "single_line_text_field", "value": "cold"});
+    let shirt = json!({"id": "gid://shopify/ProductVariant/11", "price": "5", "product": {"id": "gid://shopify/Product/1", "washing": care}});
+    let lines = [product(json!({})), shirt.to_string()];
+    let document = document_with(&lines, json!({"metafields": {"custom.care": {"field": "care"}}}));
+    assert_eq!((&document["care"], &document["price"]), (&json!("cold"), &json!(5.0)));
+}
