@@ -18,7 +18,7 @@ pub(crate) struct Requirement {
 }
 
 /// All requirements.
-const REQUIREMENTS: [Requirement; 4] = [
+const REQUIREMENTS: [Requirement; 6] = [
     Requirement {
         module: "needs_samples",
         help: "name a folder with exports of real shops in HOST_TEST_SHARED",
@@ -39,11 +39,23 @@ const REQUIREMENTS: [Requirement; 4] = [
         help: "install terraform and name a folder with its provider for AWS in HOST_TEST_TERRAFORM_PLUGINS",
         is_present: has_terraform,
     },
+    Requirement { module: "needs_npm", help: "install npm, which comes with Node.js", is_present: has_npm },
+    Requirement {
+        module: "needs_python",
+        help: "install Python 3.10 or newer with venv and pip",
+        is_present: has_python,
+    },
 ];
 
-/// The requirements that this machine meets, and those that it does not.
-pub(crate) fn present_and_absent() -> (Vec<Requirement>, Vec<Requirement>) {
-    REQUIREMENTS.into_iter().partition(|requirement| (requirement.is_present)())
+/// The requirements that are toolchains of plug-ins.
+const TOOLCHAINS: [&str; 2] = ["needs_npm", "needs_python"];
+
+/// The requirements that this machine meets, and those that it does not or that are to be skipped.
+pub(crate) fn present_and_absent(skip_toolchains: bool) -> (Vec<Requirement>, Vec<Requirement>) {
+    REQUIREMENTS.into_iter().partition(|requirement| {
+        let is_skipped = skip_toolchains && TOOLCHAINS.contains(&requirement.module);
+        !is_skipped && (requirement.is_present)()
+    })
 }
 
 fn has_samples() -> bool {
@@ -63,6 +75,14 @@ fn has_aws() -> bool {
 
 fn has_terraform() -> bool {
     env::var_os("HOST_TEST_TERRAFORM_PLUGINS").is_some() && is_installed("terraform")
+}
+
+fn has_npm() -> bool {
+    is_installed("npm")
+}
+
+fn has_python() -> bool {
+    is_installed("python3")
 }
 
 fn is_installed(program: &str) -> bool {

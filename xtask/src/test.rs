@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure_postgres()?;
     ensure_target(WASI_TARGET)?;
     let mut counts = Counts::default();
-    let tested = run_tests(&mut counts);
+    let tested = run_tests(options, &mut counts);
     tested.inspect_err(|_| eprintln!("{}", counts.sentence()))?;
 
     crash_test()?;
@@ -51,8 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Runs unit and integration tests, then doc tests, and builds the documentation.
-fn run_tests(counts: &mut Counts) -> Result<()> {
-    let (present, absent) = present_and_absent();
+fn run_tests(options: &Options, counts: &mut Counts) -> Result<()> {
+    let (present, absent) = present_and_absent(options.skip_toolchains);
     let has_nextest = has_subcommand("nextest");
     if has_nextest {
         Step::cargo("testing")

@@ -45,6 +45,33 @@ fn build(test_dir: &TestDir, project: &Path) -> PathBuf {
     project.join(project.file_name().unwrap()).with_extension("wasm")
 }
 
+/// The WooCommerce plug-in, built with packages that `npm` installs.
+pub(crate) fn woocommerce(test_dir: &TestDir) -> PathBuf {
+    let project = copy("woocommerce");
+    if !project.join("node_modules").is_dir() {
+        install(&project, "npm", &["install", "--silent", "--no-fund", "--no-audit"]);
+    }
+    build(test_dir, &project)
+}
+
+/// The Google feed plug-in, built with packages that `pip` installs into an environment of its own.
+pub(crate) fn google_feed(test_dir: &TestDir) -> PathBuf {
+    let project = copy("google-feed");
+    if !project.join(".venv/bin/componentize-py").is_file() {
+        install(&project, "python3", &["-m", "venv", ".venv"]);
+        install(&project, ".venv/bin/pip", &["install", "--quiet", "-r", "requirements.txt"]);
+    }
+    build(test_dir, &project)
+}
+
+fn install(project: &Path, program: &str, arguments: &[&str]) {
+    let path = project.join(program);
+    // `current_dir` does not say where a program of the project is looked for.
+    let program = if path.is_file() { path.as_path() } else { Path::new(program) };
+    let status = Command::new(program).current_dir(project).args(arguments).status().unwrap();
+    assert!(status.success(), "{} {arguments:?} in {}", program.display(), project.display());
+}
+
 fn run(test_dir: &TestDir, plugins: &[&Path]) -> RunOutput {
     let mut arguments = vec!["run", "export.jsonl"];
     for plugin in plugins {
@@ -99,14 +126,8 @@ mod needs_samples {
             "woocommerce_rest_v3_official_variation_examples.json",
         ];
         let samples = samples.map(shared_sample);
-        let project = copy("woocommerce");
-        if !project.join("node_modules").is_dir() {
-            let mut npm = Command::new("npm");
-            npm.current_dir(&project).args(["install", "--silent", "--no-fund", "--no-audit"]);
-            assert!(npm.status().unwrap().success(), "`npm install` in {}", project.display());
-        }
         let test_dir = TestDir::new();
-        let plugin = build(&test_dir, &project);
+        let plugin = woocommerce(&test_dir);
         let mut found = Vec::new();
         for sample in samples {
             records(serde_json::from_slice(&fs::read(sample).unwrap()).unwrap(), &mut found);

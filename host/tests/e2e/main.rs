@@ -9,6 +9,7 @@ mod aws;
 mod aws_crash;
 mod aws_operator;
 mod bad_input;
+mod cases;
 mod catalog;
 mod catalog_crash;
 mod crash;
