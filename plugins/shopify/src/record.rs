@@ -408,13 +408,44 @@ impl<'a> Aliased<'a> {
     }
 
     pub(crate) fn into_metafield(self) -> Record<'a> {
-        let mut record = Record::default();
-        record.present |= if self.value.is_some() { Record::value } else { 0 };
-        record.present |= if self.json_value.is_some() { Record::json_value } else { 0 };
+        let bits = [
+            (Aliased::id, Record::id),
+            (Aliased::namespace, Record::namespace),
+            (Aliased::key, Record::key),
+            (Aliased::kind, Record::kind),
+            (Aliased::value, Record::value),
+            (Aliased::json_value, Record::json_value),
+            (Aliased::updated_at, Record::updated_at),
+            (Aliased::reference, Record::reference),
+            (Aliased::references, Record::references),
+        ];
         let Aliased {
-            id, namespace, key, kind, value, json_value, updated_at, reference, references, ..
+            present,
+            id,
+            namespace,
+            key,
+            kind,
+            value,
+            json_value,
+            updated_at,
+            reference,
+            references,
+            ..
         } = self;
-        Record { id, namespace, key, kind, value, json_value, updated_at, reference, references, ..record }
+        let is_present = |(aliased, _): &&(_, u128)| present & aliased != 0;
+        Record {
+            present: bits.iter().filter(is_present).fold(0, |all, (_, bit)| all | bit),
+            id,
+            namespace,
+            key,
+            kind,
+            value,
+            json_value,
+            updated_at,
+            reference,
+            references,
+            ..Record::default()
+        }
     }
 
     /// The price: of a variant, else the lowest one of a product.

@@ -346,3 +346,46 @@ fn a_kind_is_named_once_for_all_products() {
     let transformed = shopify_plugin::transform(&products, &config(json!({})));
     assert_eq!((transformed.documents.len(), codes(&transformed)), (3, vec![(Warning, "unused-records")]));
 }
+
+#[test]
+fn a_metafield_under_a_name_of_its_own_counts_like_any_other() {
+    let selected =
+        json!({"namespace": "custom", "key": "color", "type": "single_line_text_field", "value": "New"});
+    let newer = copy(json!({"color": selected, "updatedAt": "2026-01-02T00:00:00Z"}));
+    let line = metafield_of("gid://shopify/Product/1", "Old")
+        .replace("\"key\"", "\"updatedAt\":\"2026-01-01T00:00:00Z\",\"key\"");
+    let with_id = newer.replace("\"key\"", "\"id\":\"gid://shopify/Metafield/5\",\"key\"");
+    for newer in [newer, with_id] {
+        for lines in [[newer.clone(), line.clone()], [line.clone(), newer]] {
+            let document = document_with(&lines, json!({"metafields": {"custom.color": {"field": "color"}}}));
+            assert_eq!(document["color"], "New", "{lines:?}");
+        }
+    }
+}
+
+#[test]
+fn what_queries_select_under_names_of_their_own_unites() {
+    let metafield = |key: &str, value: &str| json!({"namespace": "custom", "key": key, "type": "single_line_text_field", "value": value});
+    let lines = [
+        product(json!({"care": metafield("care", "cold"), "updatedAt": "2026-01-01T00:00:00Z"})),
+        copy(json!({"color": metafield("color", "Sky"), "updatedAt": "2026-01-01T00:00:00Z"})),
+        copy(
+            json!({"care": metafield("care", "hot"), "fit": metafield("fit", "slim"), "updatedAt": "2025-01-01T00:00:00Z"}),
+        ),
+        metafield_of("gid://shopify/Product/1", "Sky"),
+        variant(11, json!({"price": "1.00", "size": metafield("size", "S")})),
+        root_variant(11, json!({"weave": metafield("weave", "twill")})),
+    ];
+    let backward: Vec<String> = lines.iter().rev().cloned().collect();
+    let configuration = json!({"level": "variant", "other-metafields": "list"});
+    let document = document_with(&lines, configuration.clone());
+    assert_eq!(document_with(&backward, configuration), document);
+    let listed = [
+        "custom.size: S",
+        "custom.weave: twill",
+        "custom.care: cold",
+        "custom.color: Sky",
+        "custom.fit: slim",
+    ];
+    assert_eq!(document["metafields"], json!(listed));
+}
