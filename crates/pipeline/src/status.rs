@@ -2,7 +2,7 @@
 //! the number of jobs and shops that have nothing to see.
 
 use host_core::{
-    model::{JobId, JobStatus, Operation},
+    model::{ArchiveRefused, JobId, JobStatus, Operation},
     storage::{Backlog, Breaker, BreakerScope, JobSnapshot, ShopBacklog, StoreError, Stores},
 };
 use jiff::Timestamp;
@@ -69,6 +69,8 @@ pub struct IndexStatus {
     pub last_sync: Option<EndedSync>,
     /// The newest of these in which nothing failed.
     pub last_success: Option<EndedSync>,
+    /// The newest full sync that has ended, if nothing was archived after it because its export may not be the whole shop.
+    pub not_archived: Option<(JobId, ArchiveRefused)>,
 }
 
 /// Sorts the worst first.
@@ -125,6 +127,10 @@ impl IndexStatus {
         let (Some(ended_at), true) = (job.ended_at, job.job.operation != Operation::DeleteDocuments) else {
             return;
         };
+        if job.job.full {
+            self.not_archived =
+                job.archive_refused.as_ref().map(|refused| (job.job.id.clone(), refused.clone()));
+        }
         let sync = EndedSync { job_id: job.job.id.clone(), status: job.status, ended_at };
         if job.status != JobStatus::Failed {
             self.last_success = Some(sync.clone());

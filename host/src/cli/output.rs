@@ -278,7 +278,12 @@ impl<'a> JobView<'a> {
             let _ = writeln!(text, "  removals   of what it did not have: job {removal}");
         }
         if let Some(ArchiveRefused { message, .. }) = self.archive_refused {
-            let _ = writeln!(text, "  archived   nothing: {message}");
+            let (shop, index, target, options) = (self.shop_id, self.index_name, self.target, self.options);
+            let _ = writeln!(
+                text,
+                "  archived   nothing: {message}; `host catalog archive --shop {shop} --index {index} --target {target} \
+                 --dry-run{options}` lists what would go (docs/archiving.md)"
+            );
         }
         if let Some(hint) = self.quarantined_chunks() {
             let _ = writeln!(text, "  dlq        {hint}");

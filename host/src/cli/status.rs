@@ -12,7 +12,7 @@ use super::{
     shop_id,
 };
 use host_core::{
-    model::JobStatus,
+    model::{ArchiveRefused, JobStatus},
     storage::{AttemptError, JobSnapshot, Storage},
 };
 use host_pipeline::status::{EndedSync, IndexStatus, ShopStatus, Status, status};
@@ -57,6 +57,8 @@ struct IndexView<'a> {
     /// The newest sync that has ended, and the newest in which nothing failed, of the last jobs.
     last_sync: Option<SyncView<'a>>,
     last_success: Option<SyncView<'a>>,
+    /// Why nothing was archived after the newest full sync, if that was refused.
+    not_archived: Option<NotArchivedView<'a>>,
     /// The command that corrects what stops work, if it is known; otherwise the one that makes work go on, or tells why it does not. Where
     /// only a worker is missing, how work goes on, in words.
     next: Option<String>,
@@ -77,6 +79,14 @@ struct SyncView<'a> {
     job_id: &'a str,
     status: JobStatus,
     ended_at: Timestamp,
+}
+
+/// A full sync after which nothing was archived.
+#[derive(Serialize)]
+struct NotArchivedView<'a> {
+    job_id: &'a str,
+    #[serde(flatten)]
+    refused: &'a ArchiveRefused,
 }
 
 #[derive(Serialize)]
@@ -198,6 +208,10 @@ impl StatusScreen {
             jobs: index.jobs.iter().map(OpenJobView::new).collect(),
             last_sync: index.last_sync.as_ref().map(SyncView::new),
             last_success: index.last_success.as_ref().map(SyncView::new),
+            not_archived: index
+                .not_archived
+                .as_ref()
+                .map(|(job_id, refused)| NotArchivedView { job_id: job_id.as_str(), refused }),
             next: match (index.stopped.as_ref().filter(|_| index.is_held_up), failing) {
                 (Some(breaker), _) => Some(
                     fix(breaker, &self.options).unwrap_or_else(|| self.resume(shop_id, &index.index_name)),

@@ -112,6 +112,18 @@ proptest! {
     }
 }
 
+/// Regression: an export that is not grouped begins with its products alone. One that was cut there was taken for grouped,
+/// and its products were published without their variants.
+#[test]
+fn an_export_that_is_cut_before_any_child_is_refused() {
+    let products =
+        b"{\"id\":\"gid://shopify/Product/1\"}\n{\"id\":\"gid://shopify/Product/2\"}\n{\"id\":\"gid://sh";
+    assert!(matches!(whole_products(products), Err(ExportError::CutOff { line: 3, .. })));
+    let grouped = b"{\"id\":\"gid://shopify/Product/1\",\"title\":\"a\"}\n\
+        {\"id\":\"gid://shopify/ProductVariant/1\",\"__parentId\":\"gid://shopify/Product/1\"}\n{\"id\":\"gid://sh";
+    assert!(whole_products(grouped).is_ok());
+}
+
 /// The message for a source with this content.
 fn refusal(content: &[u8], max_skipped_share: f64) -> String {
     let dir = tempfile::tempdir().unwrap();

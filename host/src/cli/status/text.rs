@@ -124,7 +124,11 @@ impl StatusScreen {
         let _ = writeln!(text, "    cleared  {at:.0} {by}; it was stopped since {since:.0}{reason}");
     }
 
-    fn sync_text(&self, text: &mut String, IndexStatus { last_sync, last_success, .. }: &IndexStatus) {
+    fn sync_text(
+        &self,
+        text: &mut String,
+        IndexStatus { last_sync, last_success, not_archived, .. }: &IndexStatus,
+    ) {
         let Some(EndedSync { job_id, status, ended_at }) = last_sync else { return };
         let ended =
             format!("{} ago, at {ended_at:.0}: {}, job {job_id}", self.age(*ended_at), status.as_str());
@@ -136,6 +140,13 @@ impl StatusScreen {
             None => format!("; none of the shop's last {RECENT_JOBS} jobs was a sync without failures"),
         };
         let _ = writeln!(text, "    synced   {ended}{success}");
+        if let Some((job, refused)) = not_archived {
+            let (message, options) = (&refused.message, &self.options);
+            let _ = writeln!(
+                text,
+                "    archived nothing after the full sync of job {job}: {message}; `host jobs show {job}{options}` tells how to go on"
+            );
+        }
     }
 
     fn job_text(&self, text: &mut String, job: &JobSnapshot, stopped: Option<&Breaker>) {
