@@ -56,7 +56,7 @@ pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";
 /// Counter: plug-ins stopped by the circuit breaker. Alert on any value above 0.
 pub const PLUGINS_STOPPED: &str = "host_plugins_stopped_total";
 /// Counter: full syncs after which nothing was archived, by `reason`: not-read, cancelled, rejected-lines, orphans,
-/// more-pages, no-products, other-ingest, unidentified-products, too-many-missing (`docs/archiving.md`). Alert on any
+/// more-pages, no-products, other-ingest, unidentified-products, too-many-missing (docs/archiving.md). Alert on any
 /// value above 0: products that the shop no longer has stay in search.
 pub const ARCHIVE_REFUSALS: &str = "host_archive_refusals_total";
 /// Gauge: indexes of shops on which a circuit breaker has stopped all work, as far as this process has met them. Alert

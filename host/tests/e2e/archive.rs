@@ -162,10 +162,10 @@ fn half_an_export_removes_nothing_and_says_why() {
     let refused = shop.run(export(1..=6, OLD), &["--full"]).json();
     let listed = shop.archive(&["--dry-run"]);
     assert_eq!((ids(&listed), shop.ids().len()), (vec!["10", "7", "8", "9"], 10), "{listed:?}");
-    assert!(listed.stdout.starts_with("10\tMug\tlast written by job "), "{listed:?}");
+    assert!(listed.stdout.starts_with("10\tMug 10\tlast written by job "), "{listed:?}");
     assert!(listed.stderr.contains("4 of 10 documents"), "{listed:?}");
     let listed = shop.archive(&["--dry-run", "--output", "json"]).json();
-    assert_eq!((&listed[0]["id"], &listed[0]["title"]), (&"10".into(), &"Mug".into()), "{listed}");
+    assert_eq!((&listed[0]["id"], &listed[0]["title"]), (&"10".into(), &"Mug 10".into()), "{listed}");
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
     // An archiving that is made clears the reason.

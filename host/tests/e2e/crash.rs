@@ -174,7 +174,7 @@ fn what_a_command_did_before_exit_0_is_in_the_database_without_its_journal() {
     other.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, u32>(0)).unwrap();
 
     export(1..=2);
-    assert_eq!(test_dir.run("export.jsonl", &["--full"]).code, Some(0));
+    assert_eq!(test_dir.run("export.jsonl", &["--full"]).code, Some(5));
     let job = without_journal(&test_dir, &["jobs", "show"]);
     assert_eq!((&job["status"], &job["processed"]), (&"COMPLETED".into(), &2.into()));
     assert_eq!(without_journal(&test_dir, &["documents", "count"])["count"], 3);

@@ -181,8 +181,8 @@ fn on_one_machine_too() {
     let (failed, said) = worked(&test_dir, &job);
     assert_eq!(counts(&failed), [30, 20, 10]);
     let hint = format!(
-        "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job} --data-dir data` tells why, and `host dlq redrive \
-         --shop {SHOP} --job {job} --data-dir data` sends them again once the cause is fixed\n"
+        "1 chunk was quarantined, because its object is damaged or gone: `host dlq list --shop {SHOP} --job {job} --data-dir \
+         data` names it, and `host dlq show {job} --data-dir data` says what helps\n"
     );
     let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");

@@ -20,7 +20,9 @@ fn copy(name: &str) -> PathBuf {
     for link in ["wit", "crates/plugin-dev/src/templates"] {
         let to = base.join(link);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
+        // A link of an earlier run may lead to a folder that is gone.
         if !to.exists() {
+            let _stale = fs::remove_file(&to);
             symlink(root.join(link), &to).unwrap();
         }
     }

@@ -106,7 +106,7 @@ impl fmt::Display for ArchiveRefusal {
 
 impl ArchiveRefusal {
     /// Stable kebab-case name, for the record of the job, JSON output and metrics.
-    pub fn code(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::NotFull => "not-full",
             Self::NotSealed => "not-read",
@@ -124,7 +124,7 @@ impl ArchiveRefusal {
 
     /// What the record of the job keeps of it.
     pub fn record(&self, at: Timestamp) -> ArchiveRefused {
-        ArchiveRefused { code: self.code().to_owned(), message: self.to_string(), at }
+        ArchiveRefused { code: self.reason().to_owned(), message: self.to_string(), at }
     }
 
     /// Whether an operator who has looked into it may override it.

@@ -166,7 +166,7 @@ impl Archive<'_> {
         let jobs = &self.storage.stores().jobs;
         let refused = refusal.map(|refusal| refusal.record(self.clock.now()));
         if let Some(refusal) = refusal {
-            metrics::counter!(names::ARCHIVE_REFUSALS, "reason" => refusal.code()).increment(1);
+            metrics::counter!(names::ARCHIVE_REFUSALS, "reason" => refusal.reason()).increment(1);
         }
         if refused.is_some() || job.archive_refused.is_some() {
             retry(&self.clock, || jobs.record_archiving(&job.job.id, refused.as_ref())).await?;
