@@ -63,7 +63,7 @@ fn a_newer_or_foreign_or_damaged_file_is_left_alone() {
                 Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
             },
             StoreErrorKind::Permanent,
-            "has schema 99, this host knows schemas up to 11; use the newer host that wrote it",
+            "has schema 99, this host knows schemas up to 13; use the newer host that wrote it",
         ),
         (
             "foreign",

@@ -52,6 +52,7 @@ async fn products_of_an_older_version_are_found() {
                 INSERT INTO product_words (rowid, text) SELECT id, title FROM products;
                 DROP INDEX products_by_search_config;
                 ALTER TABLE products DROP COLUMN search_config;
+                ALTER TABLE job DROP COLUMN archive_refused;
                 PRAGMA user_version = 11;",
             )
             .unwrap();
