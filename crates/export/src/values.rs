@@ -189,8 +189,10 @@ impl<'de, W: Write> Visitor<'de> for Each<'_, '_, W> {
             let copied = match element {
                 Element::Any => records.copy_value(raw.get()),
                 Element::Record => records.copy_record(raw.get()),
+                // A platform answers null for what it could not read: that is a record which is missing.
                 Element::Edge => serde_json::from_str::<Option<Edge<'_>>>(raw.get()).and_then(|edge| {
-                    edge.and_then(|edge| edge.node).map_or(Ok(()), |node| records.copy_record(node.get()))
+                    let node = edge.and_then(|edge| edge.node);
+                    records.copy_record(node.map_or("null", RawValue::get))
                 }),
             };
             copied.map_err(A::Error::custom)?;

@@ -14,8 +14,11 @@ use std::{
 
 const TABLES: [&str; 5] = ["documents", "google-feed", "products", "sources", "woocommerce"];
 
+/// The name of an input, and what makes it.
+type Generated = (&'static str, fn() -> String);
+
 /// Inputs that are too large for the repository.
-const GENERATED: [(&str, fn() -> String); 4] = [
+const GENERATED: [Generated; 4] = [
     ("exports/03-woo-images-as-object/third-of-shop.jsonl", third_of_shop),
     ("exports/13-250-long-tags/products.jsonl", long_tags),
     ("exports/16-json-shapes/array-1000-lines.json", long_array),

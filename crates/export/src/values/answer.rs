@@ -86,9 +86,7 @@ impl<'de, W: Write> Visitor<'de> for Answer<'_, '_, W> {
                 "edges" => map.next_value_seed(Each { records, element: Element::Edge })?,
                 "product" | "product_listing" | "node" => {
                     let raw = map.next_value::<Box<RawValue>>()?;
-                    if raw.get() != "null" {
-                        records.copy_record(raw.get()).map_err(A::Error::custom)?;
-                    }
+                    records.copy_record(raw.get()).map_err(A::Error::custom)?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

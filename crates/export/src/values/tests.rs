@@ -55,6 +55,10 @@ fn a_record_that_begins_like_an_answer_is_kept_whole() {
 #[test]
 fn elements_that_are_no_objects_become_lines_that_are_rejected() {
     assert_eq!(copied(r#"[1,"two",null,[{"id":3}]]"#), "1\n\"two\"\nnull\n[{\"id\":3}]\n");
+    // What a platform could not read is missing, and must not look as if the shop had no such product.
+    let edges = r#"{"data":{"products":{"edges":[{"node":{"id":1}},{"node":null},null,{}]}}}"#;
+    assert_eq!(copied(edges), "{\"id\":1}\nnull\nnull\nnull\n");
+    assert_eq!(copied(r#"{"product":null}"#), "null\n");
 }
 
 #[test]

@@ -124,6 +124,23 @@ fn an_export_that_is_cut_before_any_child_is_refused() {
     assert!(whole_products(grouped).is_ok());
 }
 
+/// Regression: a line whose parent's id was damaged was an orphan, and its product was published without it.
+#[test]
+fn a_product_with_an_orphan_among_its_lines_is_not_whole() {
+    let line = |id: &str, parent: &str| format!("{{\"id\":\"{id}\",\"__parentId\":\"{parent}\"}}\n");
+    let [one, two] = ["gid://shopify/Product/1", "gid://shopify/Product/2"];
+    let root = |id: &str| format!("{{\"id\":\"{id}\",\"title\":\"a\"}}\n");
+    for (lines, whole) in [
+        ([root(one), line("v1", "gid://sh"), line("v2", one), root(two)].concat(), vec![two]),
+        ([root(one), line("v2", one), line("v1", "gid://sh"), root(two)].concat(), vec![one, two]),
+        ([root(one), line("v2", one), root(two), line("v1", "gid://sh")].concat(), vec![one, two]),
+    ] {
+        let products = whole_products(lines.as_bytes()).unwrap();
+        let expected: Vec<String> = whole.into_iter().map(|id| root(id).trim_end().to_owned()).collect();
+        assert_eq!(products.into_keys().collect::<Vec<_>>(), expected, "{lines}");
+    }
+}
+
 /// The message for a source with this content.
 fn refusal(content: &[u8], max_skipped_share: f64) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -160,8 +160,10 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     let shop = shop_id::named(&config)?;
     whole_shop(&config, args.operation)?;
     let Completeness { expected, created_at } = args.completeness.read()?;
-    let exported_at = args.exported_at.or(created_at);
-    not_in_the_future(exported_at, clock().now())?;
+    let now = clock().now();
+    not_in_the_future(args.exported_at, now)?;
+    // The platform's clock may be ahead of this one.
+    let exported_at = args.exported_at.or(created_at.map(|created_at| created_at.min(now)));
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config, &origins)?;
     let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;

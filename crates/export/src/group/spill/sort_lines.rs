@@ -11,6 +11,7 @@ use crate::{
     sort::{Frame, SortOptions, Sorted, Sorter},
 };
 use host_core::model::Product;
+use std::collections::HashSet;
 
 /// The sort key of a line: a product's root first, then its children, each in the order of the export.
 fn sort_key(ordinal: u64, is_child: bool) -> u64 {
@@ -27,11 +28,17 @@ pub(in crate::group) struct SortLines {
     pass: Pass,
     links: LinkTable,
     lines: Sorter,
+    /// The product of the line before, and whether orphans stand between.
+    before: Option<(u64, bool)>,
+    /// Products with an orphan between two of their lines: it was probably one of them, and the id of its parent is
+    /// damaged.
+    damaged: HashSet<u64>,
 }
 
 impl SortLines {
     pub(in crate::group) fn new(pass: Pass, links: LinkTable, options: &Options) -> Self {
-        Self { pass, links, lines: Sorter::new(&SortOptions::new(options)) }
+        let lines = Sorter::new(&SortOptions::new(options));
+        Self { pass, links, lines, before: None, damaged: HashSet::new() }
     }
 
     /// The next rejected line; `None` once all lines are sorted.
@@ -60,12 +67,18 @@ impl SortLines {
                         Ok(_) if link == Link::Rejected => return Err(source_changed()),
                         Ok(record) => {
                             totals.orphans += 1;
+                            self.before = self.before.map(|(product, _)| (product, true));
                             orphan(&record.ids, &line, source)
                         }
                     };
                     return Ok(Some(ExportItem::Rejected(entry)));
                 }
             };
+            if let Some((product, true)) = self.before.replace((ordinal_of(key), false))
+                && product == ordinal_of(key)
+            {
+                self.damaged.insert(product);
+            }
             let body = line.raw.bytes;
             self.lines.push(Frame { key, a: line.raw.number, b: line.source as u64, body })?;
         }
@@ -77,7 +90,7 @@ impl SortLines {
     pub(in crate::group) fn finish(self) -> Result<SortedProducts, ExportError> {
         let mut lines = self.lines.sorted()?;
         let has_next = lines.advance()?;
-        Ok(SortedProducts { lines, has_next })
+        Ok(SortedProducts { lines, has_next, damaged: self.damaged })
     }
 }
 
@@ -85,6 +98,7 @@ impl SortLines {
 pub(in crate::group) struct SortedProducts {
     lines: Sorted,
     has_next: bool,
+    damaged: HashSet<u64>,
 }
 
 impl SortedProducts {
@@ -116,7 +130,7 @@ impl SortedProducts {
         let text = String::from_utf8(text).expect("a resolved line is valid UTF-8");
         let first_line = text.split('\n').next().unwrap_or_default();
         let id = pointers.read(first_line).ok().and_then(|ids| ids.id.map(|id| id.into_owned()));
-        let is_damaged = mentioned.mention(&text, pointers);
+        let is_damaged = self.damaged.contains(&ordinal) || mentioned.mention(&text, pointers);
         Ok(Some(ExportItem::Product { source, product: Product { text, line, id }, is_damaged }))
     }
 }
