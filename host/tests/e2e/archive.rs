@@ -146,7 +146,7 @@ fn half_an_export_removes_nothing_and_says_why() {
         );
         let again = shop.archive(&[]);
         assert!(again.code == Some(5) && again.stderr.contains(expected), "{again:?}");
-        // Nobody is told to override a doubt about the export itself.
+        // No operator is told to override a doubt about the export itself.
         let is_share = reason == "too-many-missing";
         assert_eq!(again.stderr.contains("--target marqo --dry-run"), is_share, "{again:?}");
         assert_eq!(again.stderr.contains("--force"), is_share, "{again:?}");

@@ -95,7 +95,7 @@ fn weight_of(record: &Record<'_>) -> Option<f64> {
         Some(weight) => units::convert(weight.value.get()?.parse().ok()?, weight.unit.get()?, "g")?,
         None => record.grams.get()?.parse().ok()?,
     };
-    // Shopify says 0 where nobody has weighed anything.
+    // Shopify says 0 where the merchant has weighed nothing.
     (grams > 0.0 && grams.is_finite()).then_some(grams)
 }
 

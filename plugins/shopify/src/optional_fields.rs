@@ -3,7 +3,7 @@
 use crate::fields::{Field, FieldLevel, field};
 
 /// Every field that `add` can name. They are off at first, because an index has room for a hundred fields of text, and
-/// because documents that are indexed already should change only when somebody asks for it.
+/// because documents that are indexed already should change only when their merchant asks for it.
 pub const OPTIONAL_FIELDS: &[Field] = &[
     field(
         "created_timestamp",

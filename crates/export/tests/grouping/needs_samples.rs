@@ -35,7 +35,8 @@ fn samples_are_grouped_into_their_products() {
         ("levis_3level_stackoverflow65466783.jsonl", "adjacent", 1, 0, 0),
         // Lists both products first, then both variants.
         ("neanelu_agrosel_4lines.raw.jsonl", "spill", 2, 0, 0),
-        ("shopifydev_guide_example.jsonl", "adjacent", 5, 0, 0),
+        // Has products with nothing but their ids.
+        ("shopifydev_guide_example.jsonl", "spill", 5, 0, 0),
         // Has a line that is not JSON, and a metafield and a variant without `__parentId`, which count as products.
         ("fixture_neanelu_basic-products_with_bad_line.jsonl", "adjacent", 4, 1, 0),
         // Has stock levels whose parent is an inventory item, which has no line.

@@ -317,8 +317,8 @@ fn hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> String 
     })
 }
 
-/// How to look into a refusal and override it; `None` if it is not to be overridden. Nobody is told to override one that
-/// doubts the export itself: a whole export is the way out.
+/// How to look into a refusal and override it; `None` if it is not to be overridden. No operator is told to override
+/// one that doubts the export itself: a whole export is the way out.
 fn override_hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Option<String> {
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
     matches!(refusal, ArchiveRefusal::Share(_)).then(|| {

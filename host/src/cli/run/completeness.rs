@@ -99,7 +99,8 @@ impl BulkOperation {
                 "save the answer of `bulkOperation(id: …) { status errorCode objectCount rootObjectCount fileSize createdAt }`",
             )
         })?;
-        if operation.status != "COMPLETED" {
+        // The API answers in capitals, the webhook about the end of the operation in small letters.
+        if !operation.status.eq_ignore_ascii_case("COMPLETED") {
             let code = operation.error_code.map(|code| format!(", {code}")).unwrap_or_default();
             let status = operation.status;
             return Err(Failure::usage(format!("the bulk operation in `{name}` is {status}{code}")).help(
@@ -141,6 +142,7 @@ mod tests {
             operation.to_owned(),
             format!(r#"{{"data":{{"bulkOperation":{operation}}}}}"#),
             format!(r#"{{"extensions":1,"data":{{"currentBulkOperation":{operation}}}}}"#),
+            operation.replace("COMPLETED", "completed"),
         ] {
             let Completeness { expected, created_at } = read(&answer).unwrap();
             let whole = Expected { objects: Some(57), root_objects: Some(23), bytes: Some(1234) };
