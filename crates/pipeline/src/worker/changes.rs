@@ -190,11 +190,16 @@ impl Changes<'_> {
         Ok(!self.worker.is_in_later_export(self.job, product).await?)
     }
 
-    /// Whether the export of the job that wrote a stored document was taken later than this one's, as far as is known.
+    /// Whether the export of the job that wrote a stored document was taken later than this one's, as far as is known, or
+    /// a later export had the product unchanged.
     async fn is_earlier(&self, id: &DocumentId, stored: &StoredVersion) -> Result<bool, ChunkError> {
         let writer = self.writer(id, stored).await?;
         let (recency, now) = (JobRecency::of(self.job), self.worker.clock.now());
-        Ok(writer.is_some_and(|writer| writer.recency.has_later_export_than(recency, now)))
+        if writer.is_some_and(|writer| writer.recency.has_later_export_than(recency, now)) {
+            return Ok(true);
+        }
+        let Some(product) = self.ledger.product(id) else { return Ok(false) };
+        self.worker.is_in_later_export(self.job, product).await
     }
 
     /// The job that wrote a stored document, if it is one of this index.

@@ -162,6 +162,11 @@ async fn an_export_that_had_the_product_unchanged_is_not_outdated_by_an_older_on
     let ids = ids.store(harness.stores.chunks.as_ref(), &unchanged).await.unwrap();
     let seal = host_core::model::Seal { ids: Some(ids), ..build::seal(0) };
     harness.stores.jobs.seal(&unchanged.id, &seal).await.unwrap();
+    // Nor does a removal from an older export hold.
+    let removal = job_of("removal", 2);
+    let gone = "{\"_id\":\"1\",\"_mq_product\":\"gid/1\",\"v\":1}\n";
+    build::publish(&harness.stores, &removal, &[(0, DELETE, gone)]).await;
+    assert_eq!(harness.run(&removal.id).await.unwrap().counts.conflict, 1);
     for (id, hour, expected) in [("older", 2, "right"), ("newer", 4, "new")] {
         let job = job_of(id, hour);
         build::publish(&harness.stores, &job, &[(0, ADD, &line("new"))]).await;
