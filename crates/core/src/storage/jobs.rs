@@ -35,7 +35,7 @@ pub struct JobSnapshot {
     /// Why one of its chunks was quarantined (moved to the dead letters), in the words of the dead letter; `None` if
     /// none is quarantined, or if the job has not ended.
     pub quarantined: Option<String>,
-    /// Why what this full sync did not have was not archived; `None` if it was, or if nobody has tried.
+    /// Why what this full sync did not have was not archived; `None` if it was, or if no process has tried.
     pub archive_refused: Option<ArchiveRefused>,
 }
 
